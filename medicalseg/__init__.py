@@ -1,0 +1,7 @@
+"""medicalseg: from labelled medical volumes to a deployed segmenter with PaddlePaddle.
+
+Importing the package is cheap and needs no Paddle; networks, losses and datasets are loaded when the registries in
+`medicalseg.cvlibs.manager` are first asked for them.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,101 @@
+"""Parse, call the verb, turn errors into one line and an exit code: 0 done, 1 the run failed, 2 the input is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+
+from medicalseg import __version__
+from medicalseg.errors import MedicalSegError, MissingDependencyError
+from medicalseg.utils import logger
+
+VERBS = {
+    "prepare": "make training arrays from raw volumes",
+    "verify": "check a dataset: pairs, geometry, labels, intensities",
+    "config": "print a configuration, merged and checked",
+    "train": "train a network",
+    "val": "evaluate a checkpoint",
+    "export": "write a model for Paddle Inference",
+    "predict": "segment images with a checkpoint",
+    "infer": "segment images with an exported model",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `medicalseg` command."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in VERBS:
+        return run_verb(arguments[0], arguments[1:], prog=f"medicalseg {arguments[0]}")
+    return _overview(arguments)
+
+
+def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run one verb with its arguments and return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        module = importlib.import_module(f"medicalseg.cli.{verb}")
+        parsed = _parser(module, prog).parse_args(arguments)
+        logger.setup()
+        return int(module.run(parsed) or 0)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _report(error, debug)
+
+
+def _parser(module: ModuleType, prog: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=module.HELP)
+    module.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _overview(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="medicalseg",
+        description="From labelled medical volumes to a deployed segmenter with PaddlePaddle.",
+        epilog="`medicalseg VERB --help` explains a verb.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"medicalseg {__version__}")
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        verbs.add_parser(name, help=summary)
+    if not arguments:
+        parser.print_help()
+        return 2
+    try:
+        parser.parse_args(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    return 2
+
+
+def _report(error: Exception, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    known = error if isinstance(error, MedicalSegError) else _missing_paddle(error)
+    if known is not None:
+        print(f"error: {known}", file=sys.stderr)
+        return known.exit_code
+    hint = "" if debug else " (run again with --debug for the traceback)"
+    print(f"error: {type(error).__name__}: {error}{hint}", file=sys.stderr)
+    return 1
+
+
+def _missing_paddle(error: Exception) -> MedicalSegError | None:
+    if isinstance(error, ModuleNotFoundError) and error.name == "paddle":
+        return MissingDependencyError(
+            "PaddlePaddle is not installed: pip install 'medicalseg[cpu]', or 'medicalseg[gpu]' for a CUDA machine"
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Helpers that several parts share: files, logging, seeds, environment, checkpoints."""
