@@ -1,0 +1,275 @@
+"""From a volume as stored to a network's input, and from its labels back to the original grid.
+
+One `Preprocessing` travels from the dataset over the checkpoint to the deployed model, so training, evaluation and
+deployment see the same numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from medicalseg.errors import ConfigError, VolumeError
+from medicalseg.inference.grid import (
+    AxisMap,
+    GridRecord,
+    Triple,
+    centre_aligned,
+    corner_aligned,
+    labels_to_original,
+    orient,
+    orientation_change,
+    resize,
+)
+from medicalseg.inference.intensity import apply_step, check_step, nearest, standardize
+from medicalseg.io import Volume
+
+__all__ = ["GridRecord", "Preprocessing", "normalize_image"]
+
+FITS = ("resize", "pad")
+NORMALIZATIONS = ("none", "max", "zscore")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Deterministic steps from a stored volume to the array a network sees, in the order of the attributes.
+
+    Attributes:
+        orientation: axis codes ("RAS") that the array is brought to; None = as stored.
+        intensity: steps on float32, per channel: {type: window, low, high, out_low: 0, out_high: 1, nan: value?}
+            (linear, clipped), {type: zscore, mask: all|nonzero}, {type: percentile, low: 0.5, high: 99.5},
+            {type: minmax}.
+        spacing: voxel size in mm to resample to; the field of view stays.
+        size: then the grid to bring the image to.
+        fit: "resize" interpolates as `scipy.ndimage.zoom(mode="nearest")` does, corners aligned; "pad" pads with 0 on
+            both sides to at least `size`.
+        divisor: pad with 0 at the end until each axis is a multiple.
+        image_order: spline order of image interpolation; labels take the nearest voxel.
+        normalize: last step over the whole array: "max" divides by the maximum if that is > 0, else z-scores
+            (PaddleSeg's Compose); "zscore"; "none".
+
+    Raises:
+        ConfigError: if a value is wrong; names the field.
+    """
+
+    orientation: str | None = None
+    intensity: tuple[dict[str, Any], ...] = ()
+    spacing: tuple[float, float, float] | None = None
+    size: Triple | None = None
+    fit: str = "resize"
+    divisor: Triple | None = None
+    image_order: int = 1
+    normalize: str = "none"
+
+    def __post_init__(self) -> None:
+        steps = self.intensity
+        if not isinstance(steps, Sequence) or isinstance(steps, str):
+            raise ConfigError(f"preprocessing.intensity: expected a list of steps, got {steps!r}")
+        checked = tuple(check_step(step, f"preprocessing.intensity[{index}]") for index, step in enumerate(steps))
+        object.__setattr__(self, "intensity", checked)
+        object.__setattr__(self, "orientation", _check_orientation(self.orientation))
+        for name, kind in (("spacing", float), ("size", int), ("divisor", int)):
+            object.__setattr__(self, name, _check_triple(getattr(self, name), kind, f"preprocessing.{name}"))
+        _check_choice(self.fit, FITS, "preprocessing.fit")
+        _check_choice(self.normalize, NORMALIZATIONS, "preprocessing.normalize")
+        if isinstance(self.image_order, bool) or self.image_order not in range(6):
+            raise ConfigError(f"preprocessing.image_order: expected 0 to 5, got {self.image_order!r}")
+
+    def apply(self, volume: Volume) -> tuple[np.ndarray, GridRecord]:
+        """The network's input for a volume.
+
+        Args:
+            volume: (X, Y, Z) or (C, X, Y, Z), any number type.
+
+        Returns:
+            float32 array (C, X, Y, Z) and the record that `restore` needs.
+
+        Raises:
+            VolumeError: if NaN or Inf remain.
+        """
+        image = np.asarray(volume.array)
+        image = (image if image.ndim == 4 else image[None]).astype(np.float32, copy=False)
+        stages, record = self._plan(volume)
+        image = orient(image, orientation_change(volume.affine, self.orientation))
+        for step in self.intensity:
+            image = np.stack([apply_step(channel, step) for channel in image])
+        for maps in stages:
+            image = resize(image, maps, self.image_order)
+        image = normalize_image(_pad(image, record), self.normalize)
+        if not np.isfinite(image).all():
+            name = volume.path or "volume"
+            raise VolumeError(
+                f"{name}: NaN or Inf in the image; give the window step of 'intensity' a 'nan' value or repair the file"
+            )
+        return _own(image, volume, np.float32), record
+
+    def apply_label(self, volume: Volume) -> np.ndarray:
+        """The label map on the network's grid, by nearest neighbour.
+
+        Args:
+            volume: (X, Y, Z) integers.
+
+        Returns:
+            int32 array (X, Y, Z).
+        """
+        stages, record = self._plan(volume)
+        labels = orient(np.asarray(volume.array), orientation_change(volume.affine, self.orientation))
+        for maps in stages:
+            labels = resize(labels, maps, 0)
+        return _own(_pad(labels, record), volume, np.int32)
+
+    def grid(self, volume: Volume) -> GridRecord:
+        """The record `apply` gives, without touching the voxels."""
+        return self._plan(volume)[1]
+
+    def restore(self, labels: np.ndarray, record: GridRecord) -> Volume:
+        """Bring a predicted label map back to the original grid and orientation.
+
+        Args:
+            labels: (X, Y, Z) non-negative integers on the network's grid.
+            record: what `apply` gave with the image.
+
+        Returns:
+            Label volume of the smallest fitting unsigned type (int32 above 65535) on the original affine.
+
+        Raises:
+            DataError: if the labels do not belong to the record.
+        """
+        return Volume(labels_to_original(np.asarray(labels), record), np.array(record.affine))
+
+    def without_normalization(self) -> Preprocessing:
+        """The same without the last step: what a dataset stores, since augmentation comes before that step."""
+        return dataclasses.replace(self, normalize="none")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON- and YAML-able form."""
+        content: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            content[field.name] = list(value) if isinstance(value, tuple) else value
+        content["intensity"] = [dict(step) for step in self.intensity]
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any] | None) -> Preprocessing:
+        """Inverse of `to_dict`; missing keys take their defaults, None gives all defaults.
+
+        Raises:
+            ConfigError: if a key is unknown or a value is wrong.
+        """
+        if content is None:
+            return cls()
+        if not isinstance(content, Mapping):
+            raise ConfigError(f"preprocessing: expected a dict, got {content!r}")
+        names = [field.name for field in fields(cls)]
+        for key in content:
+            if key not in names:
+                raise ConfigError(f"preprocessing.{key}: unknown key; allowed: {names}{nearest(key, names)}")
+        return cls(**content)
+
+    def _plan(self, volume: Volume) -> tuple[list[list[AxisMap]], GridRecord]:
+        axes = [int(axis) for axis in orientation_change(volume.affine, self.orientation)[:, 0]]
+        shape = [volume.shape[axes.index(axis)] for axis in range(3)]
+        spacing = [volume.spacing[axes.index(axis)] for axis in range(3)]
+        stages = []
+        if self.spacing is not None:
+            stages.append([centre_aligned(*axis) for axis in zip(shape, spacing, self.spacing, strict=True)])
+        if self.size is not None and self.fit == "resize":
+            sizes = [axis.size_out for axis in stages[-1]] if stages else shape
+            stages.append([corner_aligned(*axis) for axis in zip(sizes, self.size, strict=True)])
+        return stages, self._record(volume, shape, stages)
+
+    def _record(self, volume: Volume, shape: Sequence[int], stages: Sequence[Sequence[AxisMap]]) -> GridRecord:
+        start, stop, network, scale, offset = [], [], [], [], []
+        for axis in range(3):
+            factor, shift = 1.0, 0.0
+            for maps in stages:
+                step, origin = maps[axis].inverse()
+                factor, shift = factor * step, shift * step + origin
+            size = stages[-1][axis].size_out if stages else shape[axis]
+            wanted = max(size, self.size[axis]) if self.size is not None else size
+            before = (wanted - size) // 2
+            multiple = self.divisor[axis] if self.divisor is not None else 1
+            start.append(before)
+            stop.append(before + size)
+            network.append(math.ceil(wanted / multiple) * multiple)
+            scale.append(factor)
+            offset.append(shift + before)
+        return GridRecord(
+            shape=_as_triple(volume.shape),
+            affine=tuple(tuple(float(value) for value in row) for row in volume.affine),
+            orientation=self.orientation,
+            scale=_as_triple(scale),
+            offset=_as_triple(offset),
+            start=_as_triple(start),
+            stop=_as_triple(stop),
+            network_shape=_as_triple(network),
+        )
+
+
+def normalize_image(image: np.ndarray, how: str) -> np.ndarray:
+    """Divide by the maximum, z-score, or leave; see `Preprocessing.normalize`."""
+    if how == "none":
+        return image
+    highest = float(image.max())
+    if how == "max" and highest > 0:
+        return image / np.float32(highest)
+    return standardize(image)
+
+
+def _pad(array: np.ndarray, record: GridRecord) -> np.ndarray:
+    if array.shape[-3:] == record.network_shape:
+        return array
+    grid = zip(record.start, record.stop, record.network_shape, strict=True)
+    widths = [(start, size - stop) for start, stop, size in grid]
+    return np.pad(array, [(0, 0)] * (array.ndim - 3) + widths)
+
+
+def _own(array: np.ndarray, volume: Volume, kind: type) -> np.ndarray:
+    """Contiguous and free of the volume's memory, so that changing the result leaves the volume as it is."""
+    array = np.ascontiguousarray(array, dtype=kind)
+    return array.copy() if np.may_share_memory(array, volume.array) else array
+
+
+def _as_triple(values: Sequence[Any]) -> Any:
+    return (values[0], values[1], values[2])
+
+
+def _check_orientation(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) == 3:
+        code = value.upper()
+        if {frozenset(pair) for pair in ("RL", "AP", "SI")} == {_axis_of(letter) for letter in code}:
+            return code
+    raise ConfigError(f"preprocessing.orientation: expected one of R/L, A/P, S/I each, as in 'RAS', got {value!r}")
+
+
+def _axis_of(letter: str) -> frozenset[str]:
+    return next((frozenset(pair) for pair in ("RL", "AP", "SI") if letter in pair), frozenset())
+
+
+def _check_triple(value: Any, kind: type, where: str) -> Any:
+    if value is None:
+        return None
+    items = list(value) if isinstance(value, (list, tuple)) else []
+    right = len(items) == 3 and all(_is_positive(item, kind) for item in items)
+    if not right:
+        noun = "integers" if kind is int else "numbers (mm)"
+        raise ConfigError(f"{where}: expected three positive {noun}, got {value!r}")
+    return tuple(kind(item) for item in items)
+
+
+def _is_positive(value: Any, kind: type) -> bool:
+    allowed = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+    return isinstance(value, allowed) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+def _check_choice(value: Any, allowed: Sequence[str], where: str) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{where}: expected one of {list(allowed)}, got {value!r}{nearest(value, allowed)}")
