@@ -1,0 +1,64 @@
+"""Area under the ROC curve in bounded memory, from histograms of scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BINS = 1 << 13
+BLOCK_VOXELS = 1 << 16
+LIMIT = 20.0
+
+
+class HistogramAuc:
+    """One-vs-rest area under the ROC curve per class; nothing but two histograms per class is stored.
+
+    Scores are the log-odds of a class's softmax probability, clipped to ±20 and sorted into 8192 bins; pairs of voxels
+    that share a bin count one half, as ties do. With two classes both have the same area (of class 1's score).
+
+    Args:
+        num_classes: K.
+        ignore_index: voxels with this id in the label are left out.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int | None = 255) -> None:
+        self._ignore_index = ignore_index
+        self.positives = np.zeros((num_classes, BINS), dtype=np.int64)
+        self.negatives = np.zeros((num_classes, BINS), dtype=np.int64)
+
+    def add(self, logits: np.ndarray, label: np.ndarray) -> None:
+        """Add voxels: logits (K, ...), label (...)."""
+        label = label.reshape(-1)
+        logits = logits.reshape(logits.shape[0], -1)
+        if self._ignore_index is not None:
+            kept = label != self._ignore_index
+            if not kept.all():
+                logits, label = logits[:, kept], label[kept]
+        for start in range(0, label.size, BLOCK_VOXELS):
+            part = slice(start, start + BLOCK_VOXELS)
+            self._add_block(logits[:, part].astype(np.float64), label[part])
+
+    def _add_block(self, logits: np.ndarray, label: np.ndarray) -> None:
+        for index, log_odds in enumerate(_log_odds(logits)):
+            bins = _bin(log_odds)
+            hits = label == index
+            self.positives[index] += np.bincount(bins[hits], minlength=BINS)
+            self.negatives[index] += np.bincount(bins[~hits], minlength=BINS)
+
+    def value(self) -> np.ndarray:
+        """(K,) float64; NaN for a class that no voxel or every voxel has."""
+        below = np.cumsum(self.negatives, axis=1) - self.negatives
+        wins = (self.positives * (below + 0.5 * self.negatives)).sum(axis=1)
+        pairs = self.positives.sum(axis=1).astype(np.float64) * self.negatives.sum(axis=1)
+        return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def _bin(log_odds: np.ndarray) -> np.ndarray:
+    scaled = (np.clip(log_odds, -LIMIT, LIMIT) + LIMIT) * ((BINS - 1) / (2 * LIMIT))
+    return scaled.astype(np.int64)
+
+
+def _log_odds(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=0)
+    log_probability = shifted - np.log(np.exp(shifted).sum(axis=0))
+    with np.errstate(divide="ignore"):
+        return log_probability - np.log1p(-np.exp(log_probability))

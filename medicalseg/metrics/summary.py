@@ -1,0 +1,248 @@
+"""From the results of cases to the figures of a report: means over cases, then over classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medicalseg.errors import DataError
+from medicalseg.metrics.counts import Counts
+from medicalseg.metrics.overlap import dice, iou, precision, recall
+
+if TYPE_CHECKING:
+    from medicalseg.inference.task import TaskSpec
+
+BACKGROUND = 0
+MEASURES = {"dice": dice, "iou": iou, "precision": precision, "recall": recall}
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What was measured on one case.
+
+    Attributes:
+        case: name of the case.
+        counts: voxels per class.
+        voxel_volume: mm³ of one voxel of the grid that was scored; NaN if it is not known.
+        soft_dice: (K,) PaddleSeg3D's soft Dice on the network's grid.
+        loss: the config's first loss on the network's grid.
+        seconds: time of reading, prediction and scoring.
+    """
+
+    case: str
+    counts: Counts
+    voxel_volume: float = float("nan")
+    soft_dice: np.ndarray | None = None
+    loss: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class GroupMean:
+    """Mean Dice of a group of classes: `value` over the `k` of its `n` classes that can be scored."""
+
+    value: float
+    k: int
+    n: int
+    class_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of an evaluation; arrays have one value per class, NaN = not applicable.
+
+    Attributes:
+        grid: on which grid the masks were compared.
+        cases: the results it was made from, in order.
+        class_names: names by id.
+        class_dice, class_iou, class_precision, class_recall: means over the cases in which the class is in the
+            reference or in the prediction; NaN for a class that is in no reference of the set.
+        class_k: number of those cases (0 for a class in no reference).
+        class_references: number of cases whose reference has the class.
+        foreground: mean over the scored classes except the background: the headline.
+        group_means: mean Dice of each class group of the task.
+        false_positive_volume: mm³ over all cases, for every class.
+        soft_mdice: PaddleSeg3D's figure: soft Dice, mean over classes, then cases; None if it was not computed.
+        loss: mean over cases, None if it was not computed.
+        auc_roc: one-vs-rest area under the ROC curve, mean over classes; None if it was not asked for.
+        notes: what a reader must know before believing the figures.
+    """
+
+    grid: str
+    cases: tuple[CaseResult, ...]
+    class_names: tuple[str, ...]
+    class_dice: np.ndarray
+    class_iou: np.ndarray
+    class_precision: np.ndarray
+    class_recall: np.ndarray
+    class_k: np.ndarray
+    class_references: np.ndarray
+    foreground: GroupMean
+    group_means: dict[str, GroupMean]
+    false_positive_volume: np.ndarray
+    class_soft_dice: np.ndarray | None = None
+    soft_mdice: float | None = None
+    loss: float | None = None
+    auc_roc: float | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def foreground_mean(self) -> float:
+        """Mean Dice over the scored foreground classes, 0 to 1; NaN if there is none."""
+        return self.foreground.value
+
+    @property
+    def groups(self) -> dict[str, float]:
+        """Mean Dice by group name."""
+        return {name: group.value for name, group in self.group_means.items()}
+
+    @property
+    def num_cases(self) -> int:
+        """Number of evaluated cases."""
+        return len(self.cases)
+
+    def case_scores(self) -> np.ndarray:
+        """(n,) foreground mean Dice of each case over the scored classes; NaN for a case that has none of them."""
+        wanted = [c for c in self.foreground.class_ids if self.class_references[c]]
+        return np.array([_mean(dice(result.counts)[wanted]) for result in self.cases])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as JSON-able values; what is not applicable is None."""
+        return {
+            "grid": self.grid,
+            "notes": list(self.notes),
+            "num_cases": self.num_cases,
+            "foreground_mean": _group_dict(self.foreground),
+            "groups": {name: _group_dict(group) for name, group in self.group_means.items()},
+            "soft mDice (PaddleSeg)": _number(self.soft_mdice),
+            "loss": _number(self.loss),
+            "auc_roc": _number(self.auc_roc),
+            "classes": [self._class_dict(c) for c in range(len(self.class_names))],
+            "cases": [_case_dict(result, score) for result, score in zip(self.cases, self.case_scores(), strict=True)],
+        }
+
+    def _class_dict(self, index: int) -> dict[str, Any]:
+        return {
+            "id": index,
+            "name": self.class_names[index],
+            "dice": _number(self.class_dice[index]),
+            "iou": _number(self.class_iou[index]),
+            "precision": _number(self.class_precision[index]),
+            "recall": _number(self.class_recall[index]),
+            "cases_scored": int(self.class_k[index]),
+            "cases_with_reference": int(self.class_references[index]),
+            "false_positive_mm3": _number(self.false_positive_volume[index]),
+            "soft_dice": None if self.class_soft_dice is None else _number(self.class_soft_dice[index]),
+        }
+
+
+def summarize(
+    results: Sequence[CaseResult],
+    task: TaskSpec,
+    grid: str,
+    *,
+    auc_roc: float | None = None,
+    notes: Sequence[str] = (),
+) -> Summary:
+    """Average the results of cases.
+
+    A class counts in the cases in which reference or prediction has it. A class that no reference of the set has is
+    left out of every mean: its Dice could only be 0 or not applicable. Its false positives are in
+    `false_positive_volume`.
+
+    Args:
+        results: one per case.
+        task: number and names of classes, groups, notes.
+        grid: name of the grid that was scored, for the report.
+        auc_roc: passed on to the report.
+        notes: added to the task's.
+
+    Raises:
+        DataError: if there is no case, or a group names a class that does not exist.
+    """
+    if not results:
+        raise DataError("nothing to summarize: no case was evaluated")
+    references = np.stack([result.counts.reference for result in results]) > 0
+    scored = references.any(axis=0)
+    means, counted = {}, np.zeros(task.num_classes, dtype=np.int64)
+    for name, measure in MEASURES.items():
+        values = np.stack([measure(result.counts) for result in results])
+        values[:, ~scored] = np.nan
+        means[f"class_{name}"] = _column_means(values)
+        counted = np.count_nonzero(~np.isnan(values), axis=0)
+    foreground = [c for c in range(task.num_classes) if c not in (BACKGROUND, task.ignore_index)]
+    soft = _mean_of([result.soft_dice for result in results])
+    losses = [result.loss for result in results if result.loss is not None]
+    return Summary(
+        grid=grid,
+        cases=tuple(results),
+        class_names=tuple(str(task.labels.get(c, f"class {c}")) for c in range(task.num_classes)),
+        **means,
+        class_k=counted,
+        class_references=references.sum(axis=0),
+        foreground=_group_mean(means["class_dice"], foreground),
+        group_means=_groups(means["class_dice"], task),
+        false_positive_volume=_false_positive_volume(results),
+        class_soft_dice=soft,
+        soft_mdice=None if soft is None else float(soft.mean()),
+        loss=float(np.mean(losses)) if losses else None,
+        auc_roc=auc_roc,
+        notes=tuple(dict.fromkeys((*task.notes, *notes))),
+    )
+
+
+def _groups(class_dice: np.ndarray, task: TaskSpec) -> dict[str, GroupMean]:
+    groups = {}
+    for name, ids in task.class_groups.items():
+        wrong = [c for c in ids if not 0 <= c < len(class_dice)]
+        if wrong:
+            raise DataError(f"class group '{name}' names class {wrong[0]}, but the ids are 0 to {len(class_dice) - 1}")
+        groups[name] = _group_mean(class_dice, ids)
+    return groups
+
+
+def _group_mean(class_dice: np.ndarray, ids: Sequence[int]) -> GroupMean:
+    values = class_dice[list(ids)]
+    return GroupMean(_mean(values), int(np.count_nonzero(~np.isnan(values))), len(values), tuple(ids))
+
+
+def _false_positive_volume(results: Sequence[CaseResult]) -> np.ndarray:
+    volumes = [np.where(result.counts.fp > 0, result.counts.fp * result.voxel_volume, 0.0) for result in results]
+    return np.sum(volumes, axis=0)
+
+
+def _mean_of(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    present = [array for array in arrays if array is not None]
+    return np.mean(present, axis=0) if present else None
+
+
+def _column_means(values: np.ndarray) -> np.ndarray:
+    return np.array([_mean(column) for column in values.T])
+
+
+def _mean(values: np.ndarray) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if present.size else float("nan")
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _group_dict(group: GroupMean) -> dict[str, Any]:
+    return {"dice": _number(group.value), "k": group.k, "n": group.n, "class_ids": list(group.class_ids)}
+
+
+def _case_dict(result: CaseResult, score: float) -> dict[str, Any]:
+    return {
+        "case": result.case,
+        "foreground_mean": _number(score),
+        "dice": [_number(value) for value in dice(result.counts)],
+        "soft_mdice": None if result.soft_dice is None else float(np.mean(result.soft_dice)),
+        "loss": _number(result.loss),
+        "voxel_volume_mm3": _number(result.voxel_volume),
+        "seconds": _number(result.seconds),
+    }

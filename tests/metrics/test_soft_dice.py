@@ -1,0 +1,55 @@
+"""PaddleSeg3D's golden soft Dice values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from medicalseg.errors import DataError
+from medicalseg.metrics import SoftDiceSums, soft_dice
+
+
+@pytest.fixture
+def golden() -> tuple[np.ndarray, np.ndarray]:
+    logits = np.sin(0.37 * np.arange(2 * 4 * 3 * 4 * 5)).astype(np.float32).reshape(2, 4, 3, 4, 5)
+    label = (np.arange(2 * 3 * 4 * 5) % 3).reshape(2, 3, 4, 5)
+    return np.moveaxis(logits, 1, 0), label
+
+
+def test_golden_sigmoid(golden: tuple[np.ndarray, np.ndarray]) -> None:
+    np.testing.assert_allclose(soft_dice(*golden), [0.5512771, 0.5412830, 0.5424442, 0.0], atol=1e-6)
+
+
+def test_golden_softmax(golden: tuple[np.ndarray, np.ndarray]) -> None:
+    expected = [0.4181394, 0.3816378, 0.4040691, 0.0]
+    np.testing.assert_allclose(soft_dice(*golden, sigmoid=False), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1, 0.8708), (5, 0.9999), (20, 1.0)])
+def test_grows_with_confidence(scale: float, expected: float) -> None:
+    label = np.arange(999).reshape(9, 111) % 3
+    logits = np.where(np.arange(4)[:, None, None] == label, scale, -scale).astype(np.float32)
+    value = soft_dice(logits, label)
+    np.testing.assert_allclose(value[:3], expected, atol=6e-5)
+    assert value[3] == pytest.approx(0, abs=1e-9)
+
+
+def test_pieces_equal_the_whole(golden: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, label = golden
+    sums = SoftDiceSums(4)
+    sums.add(logits[:, :1], label[:1])
+    sums.add(logits[:, 1:], label[1:])
+    np.testing.assert_allclose(sums.value(), soft_dice(logits, label))
+
+
+@pytest.mark.parametrize("sigmoid", [True, False])
+def test_ignored_voxels_change_nothing(golden: tuple[np.ndarray, np.ndarray], sigmoid: bool) -> None:
+    logits, label = golden
+    longer = np.concatenate([logits, 9 * logits], axis=1)
+    marked = np.concatenate([label, np.full_like(label, 255)])
+    np.testing.assert_allclose(soft_dice(longer, marked, sigmoid), soft_dice(logits, label, sigmoid))
+
+
+def test_shapes_that_do_not_fit() -> None:
+    with pytest.raises(DataError, match="do not fit"):
+        soft_dice(np.zeros((2, 3, 3)), np.zeros((3, 4), int))
