@@ -1,0 +1,77 @@
+"""Threads and memory of the process.
+
+Importing Paddle sets OMP_NUM_THREADS to 1, and the C library returns every large block to the kernel after each
+operation, so that half of an eager training step on a CPU is page faults. Both are put right here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_users_threads = os.environ.get("OMP_NUM_THREADS", "") if "paddle" not in sys.modules else ""
+
+
+def available_cores() -> int:
+    """Cores this process may run on, at least 1."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """Threads for one rank: MEDICALSEG_NUM_THREADS, else the user's OMP_NUM_THREADS, else this rank's share of cores.
+
+    Under `paddle.distributed.launch` OMP_NUM_THREADS is the launcher's and not the user's, so it is not asked.
+    """
+    launched = "PADDLE_TRAINER_ID" in os.environ
+    for value in (os.environ.get("MEDICALSEG_NUM_THREADS", ""), "" if launched else _users_threads):
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    ranks = os.environ.get("PADDLE_LOCAL_SIZE", "1")
+    return max(1, available_cores() // max(1, int(ranks) if ranks.isdigit() else 1))
+
+
+def configure_process(threads: int | None = None) -> int:
+    """Import Paddle and set the number of OpenMP threads and the allocator of this process.
+
+    Args:
+        threads: OpenMP threads; None takes `default_threads()`.
+
+    Returns:
+        The number of threads.
+    """
+    threads = threads or default_threads()
+    keep_large_blocks()
+    import paddle  # noqa: F401
+
+    _set_openmp_threads(threads)
+    return threads
+
+
+def keep_large_blocks() -> bool:
+    """Tell glibc to reuse large blocks instead of returning them to the kernel; False where there is no glibc."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return bool(
+            libc.mallopt(_MMAP_MAX, 0)
+            and libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+            and libc.mallopt(_TOP_PAD, 64 * 2**20)
+        )
+    except (OSError, AttributeError):
+        return False
+
+
+def _set_openmp_threads(threads: int) -> None:
+    """Paddle's own libraries run on Intel's OpenMP, the oneDNN beside them may run on GNU's."""
+    from medicalseg.ops.library import paddle_libraries
+
+    folder = paddle_libraries()
+    intel = [str(folder / "libiomp5.so")] if folder else []
+    for name in (*intel, "libgomp.so.1"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(name).omp_set_num_threads(threads)

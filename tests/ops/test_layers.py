@@ -1,0 +1,171 @@
+"""The oneDNN layers against Paddle's own, forward and backward."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from medicalseg import ops
+from medicalseg.errors import UserError
+from medicalseg.ops.layers import _Accelerated
+
+pytestmark = pytest.mark.skipif(not ops.is_available(), reason="this Paddle ships no usable oneDNN library")
+
+CASES = {
+    "plain": (lambda: nn.Conv3D(3, 8, 3, padding=1), (2, 3, 9, 8, 7)),
+    "pointwise": (lambda: nn.Conv3D(3, 5, 1), (1, 3, 4, 5, 6)),
+    "strided grouped dilated": (
+        lambda: nn.Conv3D(4, 8, (1, 3, 3), (1, 2, 2), (0, 1, 1), (1, 2, 1), groups=2, bias_attr=False),
+        (2, 4, 9, 8, 7),
+    ),
+    "spine kernel": (lambda: nn.Conv3D(4, 8, (2, 2, 4), stride=(2, 2, 1)), (1, 4, 8, 8, 7)),
+    "five": (lambda: nn.Conv3D(1, 16, 5, padding=2), (1, 1, 12, 8, 8)),
+    "transposed": (lambda: nn.Conv3DTranspose(8, 4, 2, stride=2), (2, 8, 5, 4, 3)),
+    "transposed spine": (lambda: nn.Conv3DTranspose(8, 4, (2, 2, 4), stride=(2, 2, 1)), (2, 8, 5, 4, 3)),
+    "transposed output padding": (
+        lambda: nn.Conv3DTranspose(8, 4, 3, stride=2, padding=1, output_padding=1, groups=2, bias_attr=False),
+        (2, 8, 5, 4, 3),
+    ),
+    "2d": (lambda: nn.Conv2D(8, 4, 3, stride=2, padding=1), (2, 8, 5, 4)),
+    "2d depthwise": (lambda: nn.Conv2D(8, 8, 3, padding=1, groups=8), (2, 8, 6, 5)),
+    "2d transposed": (lambda: nn.Conv2DTranspose(8, 4, 2, stride=2), (2, 8, 5, 4)),
+}
+
+
+def _results(layer: nn.Layer, x: np.ndarray) -> list[np.ndarray]:
+    layer.clear_gradients()
+    data = paddle.to_tensor(x, stop_gradient=False)
+    output = layer(data)
+    weights = paddle.to_tensor(np.cos(np.arange(output.size, dtype="float32")).reshape(output.shape))
+    (output * weights).sum().backward()
+    return [output.numpy(), data.grad.numpy(), *(p.grad.numpy() for p in layer.parameters())]
+
+
+def _relative_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    return float(np.abs(ours - theirs).max() / (np.abs(theirs).max() + 1e-12))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+def test_values_and_gradients_equal_paddles(name: str, bf16: bool) -> None:
+    if bf16 and not ops.supports_bf16():
+        pytest.skip("this processor has no bfloat16 arithmetic")
+    make, shape = CASES[name]
+    paddle.seed(1)
+    layer = make()
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    expected = _results(layer, x)
+    ops.accelerate(layer, "auto", bf16=bf16)
+    assert layer._primitives(paddle.to_tensor(x)) is not None
+    for ours, theirs in zip(_results(layer, x), expected, strict=True):
+        assert _relative_difference(ours, theirs) < (1e-2 if bf16 else 5e-6)
+
+
+def test_gradient_matches_finite_differences() -> None:
+    layer = ops.accelerate(nn.Conv3D(1, 2, 3, padding=1), "auto")
+    x = np.random.default_rng(3).normal(size=(1, 1, 4, 4, 4)).astype("float32")
+    analytic = _results(layer, x)[1][0, 0, 1, 2, 3]
+    ends = []
+    for step in (0.5, -0.5):
+        moved = x.copy()
+        moved[0, 0, 1, 2, 3] += step
+        output = layer(paddle.to_tensor(moved)).numpy().astype("float64")
+        ends.append(float((output * np.cos(np.arange(output.size)).reshape(output.shape)).sum()))
+    assert ends[0] - ends[1] == pytest.approx(analytic, rel=1e-3)
+
+
+def test_same_bits_every_time() -> None:
+    layer = ops.accelerate(nn.Conv3D(4, 8, 3, padding=1), "auto")
+    x = np.random.default_rng(0).normal(size=(2, 4, 12, 10, 8)).astype("float32")
+    for first, second in zip(_results(layer, x), _results(layer, x), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_switching_keeps_parameters_and_can_be_undone() -> None:
+    model = nn.Sequential(nn.Conv3D(1, 2, 3), nn.BatchNorm3D(2), nn.Conv3DTranspose(2, 1, 2, stride=2))
+    before = {key: (id(value), value.name) for key, value in model.state_dict().items()}
+    ops.accelerate(model, "auto")
+    assert isinstance(model[0], _Accelerated)
+    assert isinstance(model[2], _Accelerated)
+    assert {key: (id(value), value.name) for key, value in model.state_dict().items()} == before
+    ops.accelerate(model, "off")
+    assert [type(layer) for layer in model] == [nn.Conv3D, nn.BatchNorm3D, nn.Conv3DTranspose]
+
+
+def test_environment_variable_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDICALSEG_CPU_ACCEL", "off")
+    assert type(ops.accelerate(nn.Conv3D(1, 1, 3))) is nn.Conv3D
+
+
+def test_unknown_mode_is_an_error() -> None:
+    with pytest.raises(UserError, match="auto, off"):
+        ops.accelerate(nn.Conv3D(1, 1, 3), "on")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: nn.Conv3D(2, 3, 3, padding="SAME"),
+        lambda: nn.Conv3D(2, 3, 3, padding=1, padding_mode="replicate"),
+        lambda: nn.Conv3D(2, 3, 3, padding=1, data_format="NDHWC"),
+    ],
+    ids=["padding by name", "replicate", "channels last"],
+)
+def test_what_onednn_is_not_asked_for_is_paddles(layer) -> None:  # type: ignore[no-untyped-def]
+    paddle.seed(0)
+    module = layer()
+    shape = (1, 5, 5, 5, 2) if module._data_format == "NDHWC" else (1, 2, 5, 5, 5)
+    x = paddle.randn(shape)
+    expected = module(x).numpy()
+    ops.accelerate(module, "auto")
+    assert module._primitives(x) is None
+    np.testing.assert_array_equal(module(x).numpy(), expected)
+
+
+def test_wrong_channel_count_is_paddles_error() -> None:
+    with pytest.raises(ValueError, match=r"(?i)channel|input"):
+        ops.accelerate(nn.Conv3D(2, 3, 3), "auto")(paddle.randn([1, 4, 5, 5, 5]))
+
+
+def test_changing_shapes_do_not_leak() -> None:
+    layer = ops.accelerate(nn.Conv3D(2, 4, 3, padding=1), "auto")
+
+    def resident() -> int:
+        with open("/proc/self/statm") as handle:
+            return int(handle.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def steps(count: int) -> None:
+        for index in range(count):
+            size = 4 + index % 8
+            layer(paddle.ones([1, 2, size, size, size])).sum().backward()
+            layer.clear_gradients()
+
+    steps(50)
+    before = resident()
+    steps(400)
+    assert resident() - before < 20 * 2**20
+
+
+def test_works_in_a_forked_child() -> None:
+    layer = ops.accelerate(nn.Conv3D(1, 2, 3, padding=1), "auto")
+    x = paddle.ones([1, 1, 5, 5, 5])
+    layer(x)
+    child = os.fork()
+    if child == 0:
+        fine = bool(np.isfinite(layer(x).numpy()).all())
+        os._exit(0 if fine else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_export_sees_paddles_layers(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model = ops.accelerate(nn.Sequential(nn.Conv3D(1, 2, 3, padding=1), nn.ReLU()), "auto")
+    model.eval()
+    x = paddle.randn([1, 1, 6, 6, 6])
+    expected = model(x).numpy()
+    spec = [paddle.static.InputSpec([None, 1, None, None, None], "float32")]
+    paddle.jit.save(paddle.jit.to_static(model, input_spec=spec), str(tmp_path / "model"))
+    np.testing.assert_allclose(paddle.jit.load(str(tmp_path / "model"))(x).numpy(), expected, atol=1e-5)

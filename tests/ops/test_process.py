@@ -1,0 +1,41 @@
+"""Threads and allocator."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from medicalseg.ops import process
+
+
+def test_cores_are_shared_among_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "available_cores", lambda: 8)
+    monkeypatch.setattr(process, "_users_threads", "")
+    monkeypatch.delenv("MEDICALSEG_NUM_THREADS", raising=False)
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "4")
+    assert process.default_threads() == 2
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "16")
+    assert process.default_threads() == 1
+
+
+def test_users_choice_is_obeyed_but_not_the_launchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "available_cores", lambda: 8)
+    monkeypatch.setattr(process, "_users_threads", "3")
+    monkeypatch.delenv("PADDLE_TRAINER_ID", raising=False)
+    monkeypatch.delenv("PADDLE_LOCAL_SIZE", raising=False)
+    assert process.default_threads() == 3
+    monkeypatch.setenv("PADDLE_TRAINER_ID", "0")
+    assert process.default_threads() == 8
+    monkeypatch.setenv("MEDICALSEG_NUM_THREADS", "5")
+    assert process.default_threads() == 5
+
+
+def test_threads_are_really_set() -> None:
+    code = (
+        "from medicalseg import ops; ops.configure_process(2); import ctypes;"
+        "print(ctypes.CDLL('libgomp.so.1').omp_get_max_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("2")
