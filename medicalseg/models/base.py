@@ -1,0 +1,107 @@
+"""What every network has in common: its contract with training, evaluation and export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+from paddle import nn
+
+from medicalseg.errors import ConfigError, UserError
+from medicalseg.models.layers.sizes import SizeRule, Triple
+
+
+class SegmentationModel(nn.Layer):
+    """Base of the networks for volumes (N, C, X, Y, Z).
+
+    `forward` returns a list of logits (N, num_classes, X, Y, Z), the main head first. A subclass writes `main_logits`;
+    one with auxiliary heads overrides `all_logits` too.
+
+    Args:
+        in_channels: C of the input.
+        num_classes: classes, background included.
+
+    Attributes:
+        main_head_only: when true, `forward` computes and returns the main head alone (inference, export).
+        data_format: "NCDHW", as PaddleSeg calls channels-first volumes.
+        size_rule: which spatial sizes fit; None means any.
+    """
+
+    data_format = "NCDHW"
+
+    def __init__(self, in_channels: int, num_classes: int, size_rule: SizeRule | None = None) -> None:
+        super().__init__()
+        for name, value in (("in_channels", in_channels), ("num_classes", num_classes)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{type(self).__name__}.{name}: needs a positive integer, got {value!r}")
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.size_rule = size_rule
+        self.main_head_only = False
+
+    @property
+    def size_divisor(self) -> Triple | None:
+        """Distance between fitting sizes per axis (X, Y, Z); None where any size fits."""
+        return self.size_rule.step if self.size_rule else None
+
+    @property
+    def smallest_input(self) -> Triple | None:
+        """Smallest spatial size (X, Y, Z) the network can take; None where any fits."""
+        return self.size_rule.smallest if self.size_rule else None
+
+    def next_input_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The smallest spatial size (X, Y, Z) that fits and is not below `shape`."""
+        return self.size_rule.next_fitting(shape) if self.size_rule else tuple(shape)
+
+    def check_input_shape(self, shape: Sequence[int]) -> None:
+        """Refuse an input that the network cannot take.
+
+        Args:
+            shape: (N, C, X, Y, Z), or the spatial (X, Y, Z) alone.
+
+        Raises:
+            UserError: wrong number of axes or channels, or a size that does not fit; names the next one that does.
+        """
+        shape = tuple(int(n) for n in shape)
+        name = type(self).__name__
+        if len(shape) not in (3, 5):
+            raise UserError(f"{name} takes volumes (N, C, X, Y, Z), got an array of {len(shape)} axes: {list(shape)}")
+        if len(shape) == 5 and shape[1] != self.in_channels:
+            raise UserError(
+                f"{name} was built for in_channels {self.in_channels}, got {shape[1]} channels in {list(shape)}; "
+                "set model.in_channels to the number of channels of the images"
+            )
+        if self.size_rule:
+            self.size_rule.check(shape[-3:], name)
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """Logits (N, num_classes, X, Y, Z) of every head, the main one first; `x` is (N, C, X, Y, Z).
+
+        Raises:
+            UserError: see `check_input_shape`; a traced graph is not checked, its sizes may be unknown.
+        """
+        if paddle.in_dynamic_mode():
+            self.check_input_shape(x.shape)
+        if self.main_head_only:
+            return [self.main_logits(x)]
+        return self.all_logits(x)
+
+    def inference_forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """As `forward`, but the main head alone, whatever `main_head_only` says."""
+        if paddle.in_dynamic_mode():
+            self.check_input_shape(x.shape)
+        return [self.main_logits(x)]
+
+    def all_logits(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """Logits of every head, the main one first."""
+        return [self.main_logits(x)]
+
+    def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Logits (N, num_classes, X, Y, Z) of the main head."""
+        raise NotImplementedError
+
+    def _load_pretrained(self, pretrained: str | None) -> None:
+        if pretrained:
+            from medicalseg.utils.checkpoint import load_pretrained
+
+            load_pretrained(self, pretrained)
