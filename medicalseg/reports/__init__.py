@@ -1,0 +1,8 @@
+"""Reports: tables, files and pictures made from figures that were computed elsewhere."""
+
+from medicalseg.reports.curves import write_progress_png
+from medicalseg.reports.files import write_metrics
+from medicalseg.reports.overlay import write_overlay
+from medicalseg.reports.table import render_table
+
+__all__ = ["render_table", "write_metrics", "write_overlay", "write_progress_png"]

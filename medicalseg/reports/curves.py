@@ -1,0 +1,61 @@
+"""The picture of a training run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from medicalseg.utils.files import atomic_path
+
+History = Mapping[str, Sequence[float]]
+
+
+def write_progress_png(path: str | os.PathLike[str], history: History) -> None:
+    """Draw loss, Dice, learning rate and time per step against the iteration; written atomically.
+
+    Args:
+        path: a PNG file.
+        history: equally long lists `iter`, `loss`, `dsc` (percent), `lr`, `batch_cost` (seconds), and the equally long
+            lists `eval_iter`, `eval_dice` (0 to 1). What is missing or empty is not drawn.
+    """
+    figure = Figure(figsize=(11, 7), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 2)
+    _draw(panels[0, 0], history, "loss", "loss (mean since the last log line)")
+    _draw_dice(panels[0, 1], history)
+    _draw(panels[1, 0], history, "lr", "learning rate")
+    _draw(panels[1, 1], history, "batch_cost", "seconds per step")
+    for panel in panels.flat:
+        panel.grid(alpha=0.3)
+        panel.set_xlabel("iteration")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw(panel, history: History, key: str, title: str) -> None:  # type: ignore[no-untyped-def]
+    panel.set_title(title, fontsize=10)
+    x, y = _pairs(history, "iter", key)
+    panel.plot(x, y, color="#1f5fa8", linewidth=1.2, marker="." if len(x) < 40 else None)
+    if y and min(y) >= 0:
+        panel.set_ylim(bottom=0)
+
+
+def _draw_dice(panel, history: History) -> None:  # type: ignore[no-untyped-def]
+    panel.set_title("Dice", fontsize=10)
+    x, y = _pairs(history, "iter", "dsc")
+    panel.plot(x, [value / 100 for value in y], color="#9aa7b5", linewidth=1.2, label="DSC (soft, training batches)")
+    x, y = _pairs(history, "eval_iter", "eval_dice")
+    panel.plot(x, y, color="#c2410c", marker="o", markersize=4, label="Dice (hard, foreground mean, validation)")
+    if y:
+        best = max(range(len(y)), key=y.__getitem__)
+        panel.annotate(f"best {y[best]:.4f}", (x[best], y[best]), textcoords="offset points", xytext=(4, 6), fontsize=8)
+    panel.set_ylim(0, 1)
+    panel.legend(fontsize=8, loc="upper left")
+
+
+def _pairs(history: History, x: str, y: str) -> tuple[list[float], list[float]]:
+    pairs = [(a, b) for a, b in zip(history.get(x, ()), history.get(y, ()), strict=False) if b is not None and b == b]
+    return [a for a, _ in pairs], [b for _, b in pairs]

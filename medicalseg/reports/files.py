@@ -1,0 +1,61 @@
+"""The evaluation as files: `metrics.json` for everything, `metrics.csv` per case and class."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+
+from medicalseg.metrics import CaseResult, Summary, dice, iou, precision, recall
+from medicalseg.utils.files import write_json, write_text
+
+COLUMNS = (
+    *("case", "grid", "class_id", "class", "dice", "iou", "precision", "recall"),
+    *("tp", "fp", "fn", "reference_mm3", "prediction_mm3"),
+)
+
+
+def write_metrics(save_dir: str | os.PathLike[str], summary: Summary) -> tuple[Path, Path]:
+    """Write `metrics.json` and `metrics.csv`, each atomically.
+
+    In the CSV a value that is not applicable is empty; in the JSON it is null.
+
+    Returns:
+        The two paths.
+    """
+    folder = Path(save_dir)
+    json_path, csv_path = folder / "metrics.json", folder / "metrics.csv"
+    write_json(json_path, summary.to_dict())
+    write_text(csv_path, _csv(summary))
+    return json_path, csv_path
+
+
+def _csv(summary: Summary) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for result in summary.cases:
+        writer.writerows(_rows(result, summary))
+    return text.getvalue()
+
+
+def _rows(result: CaseResult, summary: Summary) -> list[list[object]]:
+    counts = result.counts
+    measures = np.stack([measure(counts) for measure in (dice, iou, precision, recall)], axis=1)
+    return [
+        [
+            *(result.case, summary.grid, c, name),
+            *(_cell(value) for value in measures[c]),
+            *(int(counts.tp[c]), int(counts.fp[c]), int(counts.fn[c])),
+            _cell(counts.reference[c] * result.voxel_volume),
+            _cell(counts.prediction[c] * result.voxel_volume),
+        ]
+        for c, name in enumerate(summary.class_names)
+    ]
+
+
+def _cell(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"

@@ -1,0 +1,88 @@
+"""The evaluation as a table for the terminal."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from medicalseg.metrics import GroupMean, Summary
+
+HEADER = ("id", "class", "Dice", "IoU", "precision", "recall", "cases")
+
+
+def render_table(summary: Summary, detail: bool = True) -> str:
+    """The figures of an evaluation as plain text, several lines.
+
+    Args:
+        summary: what to show.
+        detail: include the row of every class; the means are always shown.
+    """
+    cases = f"{summary.num_cases} case{'' if summary.num_cases == 1 else 's'}"
+    lines = [f"Evaluation of {cases}; hard Dice, scored on the {summary.grid} grid"]
+    lines += [f"!! NOTE: {note}" for note in summary.notes]
+    if detail:
+        lines += _class_table(summary)
+    lines += _means(summary)
+    return "\n".join(lines)
+
+
+def format_volume(cubic_mm: float) -> str:
+    """A volume in the unit that reads best: mm³ below 1 ml, else ml."""
+    if math.isnan(cubic_mm):
+        return "unknown volume"
+    return f"{cubic_mm:.0f} mm³" if cubic_mm < 1000 else f"{cubic_mm / 1000:.1f} ml"
+
+
+def _class_table(summary: Summary) -> list[str]:
+    rows = [HEADER, *(_class_row(summary, c) for c in range(len(summary.class_names)))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    return lines
+
+
+def _class_row(summary: Summary, c: int) -> tuple[str, ...]:
+    measures = (summary.class_dice, summary.class_iou, summary.class_precision, summary.class_recall)
+    cases = f"{summary.class_k[c]} of {summary.num_cases}"
+    if not summary.class_references[c]:
+        cases = f"in no reference; false positives: {format_volume(summary.false_positive_volume[c])}"
+    return (str(c), summary.class_names[c], *(_figure(values[c]) for values in measures), cases)
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = [
+        cell.ljust(width) if column in (1, len(row) - 1) else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def _means(summary: Summary) -> list[str]:
+    named = [("foreground mean Dice", summary.foreground)]
+    named += [(f"Dice ({name})", group) for name, group in summary.group_means.items()]
+    rows = [(name, f"{_figure(group.value)}   over {group.k} of {group.n} classes") for name, group in named]
+    if summary.soft_mdice is not None:
+        rows.append(("soft mDice (PaddleSeg)", f"{_figure(summary.soft_mdice)}   on the network grid"))
+    if summary.loss is not None:
+        rows.append(("loss", f"{summary.loss:.4f}   on the network grid"))
+    if summary.auc_roc is not None:
+        rows.append(("AUC-ROC", f"{_figure(summary.auc_roc)}   one against the rest, on the network grid"))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name.ljust(width)}  {value}" for name, value in rows]
+    return lines + _footnotes(summary.group_means, summary.class_names)
+
+
+def _footnotes(groups: dict[str, GroupMean], names: tuple[str, ...]) -> list[str]:
+    notes = []
+    for name, group in groups.items():
+        left_out = [names[c] for c in range(len(names)) if c not in group.class_ids]
+        if name.endswith("*") and left_out:
+            notes.append(f"* {name.rstrip('*')}: without {', '.join(left_out)}")
+    if any(0 in group.class_ids for group in groups.values()):
+        notes.append("  the groups in brackets that name the background count it; the foreground mean never does")
+    return notes
+
+
+def _figure(value: float | np.floating) -> str:
+    return "n/a" if np.isnan(value) else f"{value:.4f}"
