@@ -1,0 +1,157 @@
+"""The chain of transforms of a dataset, and the normalisation at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from medicalseg.cvlibs import manager
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.transforms.checks import Arguments
+
+NORMALIZATIONS = ("max", "zscore", "none")
+
+
+@manager.TRANSFORMS.add_component
+class Compose:
+    """Load arrays, apply transforms in order, add the channel axis, normalise.
+
+    The normalisation takes its numbers from the image as it was loaded, so that no crop, rotation or brightness
+    change alters what the factor is:
+
+    - `max`: divide by the maximum; an image without a positive value gets `zscore` (PaddleSeg3D's rule);
+    - `zscore`: subtract the mean, divide by the standard deviation (by 1 for a constant image);
+    - `none`: leave the values alone.
+
+    Args:
+        transforms: callables `(im, label) -> (im, label)`; may be empty.
+        isnhwd: give a 3D image a channel axis in front; a 4D image has one already.
+        use_std: True for `zscore` instead of `max`.
+        normalize: `max`, `zscore` or `none`; overrides `use_std`.
+
+    Raises:
+        ConfigError: if an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[Callable[..., Any]] | None,
+        isnhwd: bool = True,
+        use_std: bool = False,
+        normalize: str | None = None,
+    ) -> None:
+        arguments = Arguments(self)
+        if transforms is not None and not isinstance(transforms, (list, tuple)):
+            arguments.refuse("transforms", "a list", transforms)
+        self.transforms = list(transforms or [])
+        for transform in self.transforms:
+            if not callable(transform):
+                arguments.refuse("transforms", "a list of transforms (each with its own type)", transform)
+        self.isnhwd = arguments.flag("isnhwd", isnhwd)
+        self.use_std = arguments.flag("use_std", use_std)
+        if normalize is not None and normalize not in NORMALIZATIONS:
+            raise ConfigError(f"Compose: normalize must be one of {', '.join(NORMALIZATIONS)}, got {normalize!r}")
+        self.normalize_name = normalize or ("zscore" if use_std else "max")
+
+    def __call__(
+        self, im: np.ndarray | str | os.PathLike[str], label: np.ndarray | str | os.PathLike[str] | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Make one sample.
+
+        Args:
+            im: (X, Y, Z) or (C, X, Y, Z), or the path of an .npy file with such an array.
+            label: (X, Y, Z) of whole numbers, or the path of an .npy file, or None.
+
+        Returns:
+            Image, float32 (C, X, Y, Z) (or (X, Y, Z) without `isnhwd`), and label, int64 or None; both C-contiguous.
+
+        Raises:
+            DataError: if a file cannot be read, a label has fractions, an image has NaN or infinity, or the two do
+                not fit; the message names the file.
+        """
+        image = _image(im)
+        labels = None if label is None else _label(label)
+        if labels is not None and labels.shape != image.shape[-3:]:
+            raise DataError(
+                f"{_name(im)}: image {image.shape} and label {labels.shape} ({_name(label)}) have different grids"
+            )
+        shift, factor = self._normalization(image)
+        for transform in self.transforms:
+            result = transform(image, labels)
+            image, labels = (result[0], result[1]) if len(result) > 1 else (result[0], labels)
+        if self.isnhwd and image.ndim == 3:
+            image = image[np.newaxis]
+        finished = None if labels is None else np.array(labels, dtype=np.int64, order="C")
+        return _normalized(image, shift, factor), finished
+
+    def __repr__(self) -> str:
+        return f"Compose({self.transforms!r}, isnhwd={self.isnhwd}, normalize={self.normalize_name!r})"
+
+    def _normalization(self, image: np.ndarray) -> tuple[float, float]:
+        """What is subtracted, and what it is then divided by."""
+        if self.normalize_name == "none":
+            return 0.0, 1.0
+        maximum = float(image.max())
+        if self.normalize_name == "max" and maximum > 0:
+            return 0.0, maximum
+        deviation = float(image.std(dtype=np.float64))
+        return float(image.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0
+
+
+def _normalized(image: np.ndarray, shift: float, factor: float) -> np.ndarray:
+    result = np.empty(image.shape, dtype=np.float32)
+    np.subtract(image, np.float32(shift), out=result)
+    if factor != 1:
+        result /= np.float32(factor)
+    return result
+
+
+def _image(source: Any) -> np.ndarray:
+    array = _load(source)
+    if array.ndim not in (3, 4) or array.size == 0 or array.dtype.kind not in "buif":
+        raise DataError(
+            f"{_name(source)}: an image must be a non-empty numeric array (X, Y, Z) or (C, X, Y, Z), "
+            f"got {array.dtype} {array.shape}"
+        )
+    image = array.astype(np.float32, copy=False)
+    if not np.isfinite(image).all():
+        raise DataError(f"{_name(source)}: the image has NaN, infinite or too large values; prepare the data again")
+    return image
+
+
+def _label(source: Any) -> np.ndarray:
+    array = _load(source)
+    if array.ndim != 3 or array.dtype.kind not in "buif":
+        raise DataError(f"{_name(source)}: a label must be an array (X, Y, Z) of ids, got {array.dtype} {array.shape}")
+    if array.dtype.kind != "f":
+        return array
+    if not np.array_equal(array, np.rint(array)):
+        raise DataError(f"{_name(source)}: the label has values that are not whole numbers; it may be interpolated")
+    return array.astype(np.int32)
+
+
+def _load(source: Any) -> np.ndarray:
+    if isinstance(source, np.ndarray):
+        return source
+    if not isinstance(source, (str, os.PathLike)):
+        raise DataError(f"Expected an array or the path of an .npy file, got {type(source).__name__}")
+    try:
+        array = np.load(source, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{_name(source)}: no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{_name(source)}: not a readable .npy array ({_first_line(error)})") from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{_name(source)}: an .npz archive; expected one .npy array")
+    return array
+
+
+def _name(source: Any) -> str:
+    return "array" if isinstance(source, np.ndarray) else os.fspath(source)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
