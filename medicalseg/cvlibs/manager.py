@@ -108,7 +108,7 @@ class ComponentManager:
 
 MODELS = ComponentManager("models", "medicalseg.models")
 BACKBONES = ComponentManager("backbones", "medicalseg.models")
-DATASETS = ComponentManager("datasets", "medicalseg.datasets")
+DATASETS = ComponentManager("datasets", "medicalseg.datasets.components")
 TRANSFORMS = ComponentManager("transforms", "medicalseg.transforms")
 LOSSES = ComponentManager("losses", "medicalseg.losses")
 OPTIMIZERS = ComponentManager("optimizers", "medicalseg.optimizers")

@@ -1,0 +1,141 @@
+"""Everything that can be found wrong in a configuration before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from medicalseg.cvlibs import effective, manager
+from medicalseg.cvlibs.components import accepts, call, check, check_arguments, find
+from medicalseg.cvlibs.schema import check_top_level, kind_of
+from medicalseg.cvlibs.tree import KeyPath, KeyPathError
+
+
+def check_all(plain: Mapping[str, Any]) -> list[str]:
+    """Check a merged configuration; returns notes worth logging.
+
+    Blocks that are absent are not missed: each verb asks for what it needs.
+
+    Raises:
+        KeyPathError: at the first thing that is wrong.
+    """
+    notes = check_top_level(plain)
+    for key in effective.DATASET_KEYS:
+        if plain.get(key) is not None:
+            block, found = effective.dataset(plain, key)
+            check(block, (key,), manager.DATASETS)
+            notes += found
+    if plain.get("model") is not None:
+        block, found = effective.model(plain)
+        _check_model(block)
+        notes += found
+    classes = check_classes(plain)
+    if plain.get("loss") is not None:
+        notes += _check_loss(plain, classes)
+    _check_groups(plain, classes)
+    notes += _check_schedule(plain)
+    if plain.get("optimizer") is not None:
+        _check_optimizer(plain["optimizer"])
+    if plain.get("export") is not None:
+        _check_export(plain["export"])
+    return notes
+
+
+def check_classes(plain: Mapping[str, Any]) -> int | None:
+    """The class count that model and datasets agree on, or None if none tells it.
+
+    Raises:
+        KeyPathError: if two of them disagree.
+    """
+    counts: list[tuple[str, int]] = []
+    written = plain.get("model")
+    if isinstance(written, Mapping) and written.get("num_classes") is not None:
+        value = written["num_classes"]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise KeyPathError(("model", "num_classes"), f"must be a whole number above 0, got {value!r}")
+        counts.append(("model.num_classes", value))
+    counts += effective.dataset_classes(plain)
+    for where, count in counts[1:]:
+        if count != counts[0][1]:
+            raise KeyPathError(
+                (where.partition(".")[0], "num_classes"),
+                f"{count} differs from {counts[0][0]}, {counts[0][1]}; all parts of a run have one class count",
+            )
+    return counts[0][1] if counts else None
+
+
+def _check_model(block: dict[str, Any]) -> None:
+    component = find(block, ("model",), manager.MODELS)
+    if "num_classes" not in block and accepts(component, "num_classes"):
+        block = {**block, "num_classes": None}
+    check(block, ("model",), manager.MODELS)
+
+
+def _check_loss(plain: Mapping[str, Any], classes: int | None) -> list[str]:
+    for position, item in enumerate(plain["loss"]["types"]):
+        _check_raw_loss(item, ("loss", "types", position), classes)
+    block, notes = effective.loss(plain)
+    for position, item in enumerate(block["types"]):
+        written = position if position < len(plain["loss"]["types"]) else 0
+        check(item, ("loss", "types", written), manager.LOSSES)
+    return notes
+
+
+def _check_raw_loss(block: Any, path: KeyPath, classes: int | None) -> None:
+    find(block, path, manager.LOSSES)
+    weight = block.get("weight")
+    if isinstance(weight, list) and classes is not None and len(weight) != classes:
+        raise KeyPathError((*path, "weight"), f"has {len(weight)} values for {classes} classes")
+    inner = block.get("losses")
+    coefficients = block.get("coef")
+    if isinstance(inner, list) and isinstance(coefficients, list) and len(inner) != len(coefficients):
+        raise KeyPathError(path, f"has {len(inner)} losses and {len(coefficients)} coef")
+    for child_path, child in effective.loss_children(block, path):
+        _check_raw_loss(child, child_path, classes)
+
+
+def _check_groups(plain: Mapping[str, Any], classes: int | None) -> None:
+    for name, ids in (plain.get("class_groups") or {}).items():
+        beyond = [item for item in ids if classes is not None and item >= classes]
+        if beyond:
+            raise KeyPathError(
+                ("class_groups", str(name)), f"names class {beyond[0]}, the classes are 0 to {(classes or 0) - 1}"
+            )
+
+
+def _check_schedule(plain: Mapping[str, Any]) -> list[str]:
+    if plain.get("lr_scheduler") is None and plain.get("learning_rate") is None:
+        return []
+    from medicalseg.optimizers import check_scheduler
+
+    block, path = effective.lr_scheduler(plain)
+    iters = plain.get("iters")
+    check_scheduler(block, iters, path)
+    notes = []
+    if plain.get("lr_scheduler") is not None and plain.get("learning_rate") is not None:
+        notes.append("learning_rate is ignored: lr_scheduler is given")
+    steps, expected = block.get("decay_steps"), None if iters is None else iters - block.get("warmup_iters", 0)
+    if isinstance(steps, int) and expected is not None and steps not in (iters, expected):
+        notes.append(f"lr_scheduler.decay_steps is {steps}, but the training takes {expected} steps after the warm-up")
+    return notes
+
+
+def _check_optimizer(block: Any) -> None:
+    from medicalseg.optimizers import optimizer_name
+
+    path: KeyPath = ("optimizer",)
+    arguments = {key: value for key, value in block.items() if key != "type"}
+    named = {**block, "type": optimizer_name(block.get("type"), arguments)} if "type" in block else block
+    component = find(named, path, manager.OPTIMIZERS)
+    check_arguments(component, arguments, path, title=str(named["type"]))
+    call(component, arguments, path, str(named["type"]))
+
+
+def _check_export(block: Mapping[str, Any]) -> None:
+    transforms = block.get("transforms") or []
+    if not isinstance(transforms, list):
+        raise KeyPathError(("export", "transforms"), f"must be a list, got {kind_of(transforms)}")
+    for position, item in enumerate(transforms):
+        check(item, ("export", "transforms", position), manager.TRANSFORMS)
+    if block.get("inference_helper") is not None:
+        check(block["inference_helper"], ("export", "inference_helper"), manager.INFERENCE_HELPERS)

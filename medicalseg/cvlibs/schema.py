@@ -1,0 +1,169 @@
+"""The top-level keys of a configuration: which exist and what their values may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from medicalseg.cvlibs.effective import MEANINGLESS_TOP_LEVEL
+from medicalseg.cvlibs.tree import KeyPath, KeyPathError, kind_of, nearest
+
+EMA_DECAY = 0.99
+
+EMA_KEYS = ("decay",)
+EARLY_STOP_KEYS = ("intervals", "min_delta")
+EXPORT_KEYS = ("transforms", "inference_helper")
+LOSS_KEYS = ("types", "coef")
+TEST_KEYS = (
+    "aug_eval",
+    "scales",
+    "flip_horizontal",
+    "flip_vertical",
+    "is_slide",
+    "stride",
+    "crop_size",
+    "auc_roc",
+    "use_multilabel",
+    "sw_num",
+    "sliding",
+    "eval_space",
+    "overlays",
+    "save_predictions",
+)
+
+Check = Callable[[Any, KeyPath], None]
+
+
+def check_top_level(plain: Mapping[Any, Any]) -> list[str]:
+    """Check every top-level key and the kind of its value; returns notes about keys that mean nothing here.
+
+    Raises:
+        KeyPathError: at the first unknown key or wrong kind.
+    """
+    notes = []
+    for key, value in plain.items():
+        if key in MEANINGLESS_TOP_LEVEL:
+            notes.append(f"{key} is ignored: {MEANINGLESS_TOP_LEVEL[key]}")
+        elif key not in CHECKS:
+            raise KeyPathError((str(key),), f"unknown key; allowed: {', '.join(CHECKS)}{nearest(key, CHECKS)}")
+        elif value is not None:
+            CHECKS[key](value, (key,))
+    return notes
+
+
+def positive_whole(value: Any, path: KeyPath) -> None:
+    """A whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise KeyPathError(path, f"must be a whole number above 0, got {kind_of(value)}: {value!r}")
+
+
+def number(value: Any, path: KeyPath) -> None:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise KeyPathError(path, f"must be a number, got {kind_of(value)}: {value!r}")
+
+
+def truth(value: Any, path: KeyPath) -> None:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise KeyPathError(path, f"must be true or false, got {kind_of(value)}: {value!r}")
+
+
+def text(value: Any, path: KeyPath) -> None:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise KeyPathError(path, f"must be a text, got {kind_of(value)}: {value!r}")
+
+
+def mapping(value: Any, path: KeyPath) -> None:
+    """A mapping."""
+    if not isinstance(value, Mapping):
+        raise KeyPathError(path, f"must be a mapping, got {kind_of(value)}: {value!r}")
+
+
+def mapping_of(*allowed: str) -> Check:
+    """A mapping with these keys only."""
+
+    def check(value: Any, path: KeyPath) -> None:
+        mapping(value, path)
+        for key in value:
+            if key not in allowed:
+                raise KeyPathError(
+                    (*path, str(key)), f"unknown key; allowed: {', '.join(allowed)}{nearest(key, allowed)}"
+                )
+
+    return check
+
+
+def _number_or_mapping(value: Any, path: KeyPath) -> None:
+    if not isinstance(value, Mapping):
+        number(value, path)
+
+
+def _ema(value: Any, path: KeyPath) -> None:
+    mapping_of(*EMA_KEYS)(value, path)
+    decay = value.get("decay", EMA_DECAY)
+    number(decay, (*path, "decay"))
+    if not 0 < decay < 1:
+        raise KeyPathError((*path, "decay"), f"must lie between 0 and 1, got {decay!r}")
+
+
+def _early_stop(value: Any, path: KeyPath) -> None:
+    mapping_of(*EARLY_STOP_KEYS)(value, path)
+    if "intervals" not in value:
+        raise KeyPathError(path, "needs 'intervals': how many evaluations without improvement end the training")
+    positive_whole(value["intervals"], (*path, "intervals"))
+    number(value.get("min_delta", 0), (*path, "min_delta"))
+    if value.get("min_delta", 0) < 0:
+        raise KeyPathError((*path, "min_delta"), f"must not be below 0, got {value['min_delta']!r}")
+
+
+def _loss(value: Any, path: KeyPath) -> None:
+    mapping_of(*LOSS_KEYS)(value, path)
+    for key in LOSS_KEYS:
+        if not isinstance(value.get(key), list) or not value[key]:
+            raise KeyPathError((*path, key), f"must be a list that is not empty, got {kind_of(value.get(key))}")
+    for position, item in enumerate(value["coef"]):
+        number(item, (*path, "coef", position))
+    types, coefficients = len(value["types"]), len(value["coef"])
+    if types not in (1, coefficients):
+        raise KeyPathError(
+            path, f"has {types} types and {coefficients} coef; give as many of each, or one type for all coefficients"
+        )
+
+
+def _class_groups(value: Any, path: KeyPath) -> None:
+    mapping(value, path)
+    for name, ids in value.items():
+        where = (*path, str(name))
+        if not isinstance(ids, list) or not ids:
+            raise KeyPathError(where, f"must be a list of class ids, got {kind_of(ids)}")
+        for position, item in enumerate(ids):
+            if isinstance(item, bool) or not isinstance(item, int) or item < 0:
+                raise KeyPathError((*where, position), f"must be a class id (0, 1, …), got {item!r}")
+        if len(set(ids)) != len(ids):
+            raise KeyPathError(where, "names a class id twice")
+
+
+CHECKS: dict[str, Check] = {
+    "data_root": text,
+    "batch_size": positive_whole,
+    "iters": positive_whole,
+    "train_dataset": mapping,
+    "val_dataset": mapping,
+    "test_dataset": mapping,
+    "model": mapping,
+    "optimizer": mapping,
+    "lr_scheduler": mapping,
+    "learning_rate": _number_or_mapping,
+    "loss": _loss,
+    "class_groups": _class_groups,
+    "ema": _ema,
+    "use_ema": truth,
+    "early_stop": _early_stop,
+    "early_stop_intervals": positive_whole,
+    "test_config": mapping_of(*TEST_KEYS),
+    "export": mapping_of(*EXPORT_KEYS),
+    "to_static_training": truth,
+}
