@@ -1,0 +1,123 @@
+"""Windows give the numbers of the whole volume for a pointwise network, in bounded memory."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from medicalseg.cvlibs import manager
+from medicalseg.errors import ConfigError, RunError
+from medicalseg.inference import Inferer, SlidingWindow, WholeVolume, argmax_classes
+
+
+class Pointwise:
+    """Logits of a voxel depend on that voxel only; counts calls and remembers shapes."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        self.shapes.append(x.shape)
+        return np.concatenate([x[:, :1], 1 - x[:, :1], np.sin(9 * x[:, :1])], axis=1)
+
+    def labels(self, x: np.ndarray) -> np.ndarray:
+        return argmax_classes(self.logits(x), axis=1)
+
+
+def image(shape: tuple[int, ...] = (1, 13, 17, 9)) -> np.ndarray:
+    return np.random.default_rng(5).random(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1, 13, 17, 9), (2, 5, 30, 4), (1, 3, 4, 2), (1, 8, 8, 8)])
+@pytest.mark.parametrize("window", [8, (4, 9, 5), (5, 4, 3)])
+@pytest.mark.parametrize(
+    ("overlap", "weights", "batch"), [(0.5, "gaussian", 1), (0, "constant", 3), (0.9, "constant", 4)]
+)
+def test_equal_to_the_whole_volume(
+    shape: tuple[int, ...], window: int | tuple[int, ...], overlap: float, weights: str, batch: int
+) -> None:
+    network, x = Pointwise(), image(shape)
+    sliding = SlidingWindow(window, overlap, weights, batch)
+    np.testing.assert_allclose(sliding.logits(network, x), WholeVolume().logits(network, x), atol=2e-6)
+    agreement = np.mean(sliding.labels(network, x) == WholeVolume().labels(network, x))
+    assert agreement > 0.999
+
+
+def test_average_of_two_windows_by_hand() -> None:
+    class Numbered:
+        calls = 0
+
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            return np.full((1, 1, *x.shape[2:]), float(self.calls), np.float32)
+
+    sliding = SlidingWindow((4, 1, 1), overlap=0.5, weights="constant")
+    result = sliding.logits(Numbered(), np.zeros((1, 6, 1, 1), np.float32))
+    np.testing.assert_allclose(result[0, :, 0, 0], [1, 1, 1.5, 1.5, 2, 2])
+
+
+def test_gaussian_trusts_the_centre() -> None:
+    weights = SlidingWindow((9, 9, 5))._weights
+    assert np.unravel_index(weights.argmax(), weights.shape) == (4, 4, 2)
+    assert weights.min() > 0
+    np.testing.assert_allclose(weights, weights[::-1, ::-1, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "overlap", "starts"),
+    [(4, 8, 0.5, [0]), (8, 8, 0.5, [0]), (12, 8, 0.5, [0, 4]), (13, 8, 0.5, [0, 2, 5]), (10, 1, 0.5, list(range(10)))],
+)
+def test_starts(size: int, window: int, overlap: float, starts: list[int]) -> None:
+    assert SlidingWindow(window, overlap).starts(size, window) == starts
+
+
+def test_batch_of_windows_and_no_size_but_the_window() -> None:
+    network = Pointwise()
+    SlidingWindow((4, 4, 4), batch=3).labels(network, image())
+    assert {shape[1:] for shape in network.shapes} == {(1, 4, 4, 4)}
+    assert max(shape[0] for shape in network.shapes) == 3
+
+
+def test_slabs_cover_every_voxel_once_and_are_thin() -> None:
+    x = image((1, 6, 40, 7))
+    covered = np.zeros(x.shape[1:], int)
+    sizes = []
+    for region, logits in SlidingWindow((6, 8, 6)).slabs(Pointwise(), x):
+        covered[region] += 1
+        sizes.append(logits.shape[2])
+        assert logits.shape[1:] == covered[region].shape
+    assert (covered == 1).all()
+    assert max(sizes) <= 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"window": (4, 4)}, "window"),
+        ({"window": 0}, "window"),
+        ({"window": 4, "overlap": 1}, "overlap"),
+        ({"window": 4, "weights": "triangle"}, "weights"),
+        ({"window": 4, "batch": 0}, "batch"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"SlidingWindow.{message}"):
+        SlidingWindow(**arguments)  # type: ignore[arg-type]
+
+
+def test_registered() -> None:
+    assert manager.INFERERS["SlidingWindow"] is SlidingWindow
+    assert issubclass(manager.INFERERS["WholeVolume"], Inferer)  # type: ignore[arg-type]
+
+
+def test_nan_logits_are_an_error() -> None:
+    network = SimpleNamespace(logits=lambda x: np.full((1, 2, *x.shape[2:]), np.nan, np.float32))
+    with pytest.raises(RunError, match="NaN"):
+        SlidingWindow(4).labels(network, image())
+
+
+def test_argmax_takes_the_first_of_equals() -> None:
+    logits = np.random.default_rng(0).integers(0, 3, (2, 5, 4, 3, 2)).astype(np.float32)
+    np.testing.assert_array_equal(argmax_classes(logits, axis=1), logits.argmax(axis=1))
