@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,22 @@ class GridRecord:
         """Whether the two grids' voxels do not coincide."""
         steps = zip(self.scale, self.offset, strict=True)
         return any(scale != 1 or offset != round(offset) for scale, offset in steps)
+
+    def resized(self, shape: Sequence[int]) -> GridRecord:
+        """The record after the network's grid was resized once more, corners aligned."""
+        steps = [corner_aligned(*sizes).inverse() for sizes in zip(self.network_shape, shape, strict=True)]
+        start, stop = (
+            [edge * step + shift for edge, (step, shift) in zip(edges, steps, strict=True)]
+            for edges in (self.start, [stop - 1 for stop in self.stop])
+        )
+        return replace(
+            self,
+            scale=_triple([scale * step for scale, (step, _) in zip(self.scale, steps, strict=True)], float),
+            offset=_triple([at * step + shift for at, (step, shift) in zip(self.offset, steps, strict=True)], float),
+            start=_triple([math.floor(edge) for edge in start], int),
+            stop=_triple([min(size, math.ceil(edge) + 1) for edge, size in zip(stop, shape, strict=True)], int),
+            network_shape=_triple(shape, int),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -200,7 +216,8 @@ def orient_back(array: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Undo `orient` (a view)."""
     first = array.ndim - 3
     array = array.transpose(*range(first), *(first + int(axis) for axis in change[:, 0]))
-    return array[(..., *(slice(None, None, int(flip)) for flip in change[:, 1]))]
+    flips = tuple(slice(None, None, int(flip)) for flip in change[:, 1])
+    return array[(..., *flips)]
 
 
 def labels_to_original(labels: np.ndarray, record: GridRecord) -> np.ndarray:

@@ -140,7 +140,8 @@ class Preprocessing:
         Raises:
             DataError: if the labels do not belong to the record.
         """
-        return Volume(labels_to_original(np.asarray(labels), record), np.array(record.affine))
+        array = labels_to_original(np.asarray(labels), record)
+        return Volume(array, np.array(record.affine), meta={"labels": True})
 
     def without_normalization(self) -> Preprocessing:
         """The same without the last step: what a dataset stores, since augmentation comes before that step."""
@@ -267,7 +268,7 @@ def _check_triple(value: Any, kind: type, where: str) -> Any:
 
 def _is_positive(value: Any, kind: type) -> bool:
     allowed = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-    return isinstance(value, allowed) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, allowed) and not isinstance(value, bool) and bool(math.isfinite(value) and value > 0)
 
 
 def _check_choice(value: Any, allowed: Sequence[str], where: str) -> None:

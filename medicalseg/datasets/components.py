@@ -1,0 +1,9 @@
+"""All dataset classes; importing this registers them."""
+
+from medicalseg.datasets.base import CaseDataset
+from medicalseg.datasets.decathlon import DecathlonDataset
+from medicalseg.datasets.lung_coronavirus import LungCoronavirus
+from medicalseg.datasets.medical_dataset import MedicalDataset
+from medicalseg.datasets.mri_spine_seg import MRISpineSeg
+
+__all__ = ["CaseDataset", "DecathlonDataset", "LungCoronavirus", "MRISpineSeg", "MedicalDataset"]

@@ -1,0 +1,18 @@
+"""LungCoronavirus: the two lungs in CT of COVID-19 patients."""
+
+from __future__ import annotations
+
+from medicalseg.cvlibs import manager
+from medicalseg.datasets.medical_dataset import MedicalDataset
+
+
+@manager.DATASETS.add_component
+class LungCoronavirus(MedicalDataset):
+    """Left and right lung in 20 CT volumes.
+
+    Source: Ma et al., "COVID-19 CT lung and infection segmentation dataset", Zenodo 3757476 (2020).
+    """
+
+    NUM_CLASSES = 3
+    LABELS = {0: "background", 1: "left lung", 2: "right lung"}  # noqa: RUF012
+    HOW_TO_GET = "run tools/prepare_lung_coronavirus.py"

@@ -1,0 +1,188 @@
+"""Prepared arrays with list files, laid out as PaddleSeg3D does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medicalseg.cvlibs import manager
+from medicalseg.datasets.base import CaseDataset, check_mode
+from medicalseg.datasets.case import Case
+from medicalseg.datasets.labels import names_by_id
+from medicalseg.datasets.list_files import read_list
+from medicalseg.datasets.splits import LEAKING_NOTE
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference.preprocess import GridRecord, Preprocessing
+from medicalseg.inference.task import TaskSpec
+
+
+@manager.DATASETS.add_component
+class MedicalDataset(CaseDataset):
+    """`images/*.npy` and `labels/*.npy` named by `train_list.txt`, `val_list.txt`, `test_list.txt`.
+
+    Beside them may lie `dataset.json` (names, preprocessing, grids) and `originals/CASE.nii.gz` (labels on the original
+    grid), which our prepare scripts write; with both, scores on the original grid are possible.
+
+    Args:
+        dataset_root: the folder with the lists.
+        result_dir: kept for PaddleSeg3D's configurations; nothing is written there.
+        transforms: what `Compose` runs.
+        num_classes: classes, the background counted; default: as many as `dataset.json` or the class names.
+        mode: "train", "val" or "test"; chooses the list.
+        ignore_index: label id that is neither trained nor scored.
+        data_URL: where the data comes from, for the message when it is missing.
+        dataset_json_path: `dataset.json`, if not in `dataset_root`.
+        repeat_times: how often the list is repeated in one epoch of training.
+        normalize: last step, "max", "zscore" or "none"; default: as recorded in `dataset.json`, "max"
+            where that records none, since the prepare scripts leave this step to the dataset.
+        class_groups: ids per group name for reports; default: as recorded, else the dataset's own.
+
+    Raises:
+        DataError: if the folder, a list or a file is missing or wrong.
+        ConfigError: if an argument is wrong.
+    """
+
+    NUM_CLASSES: int | None = None
+    LABELS: Mapping[int, str] = {}
+    CLASS_GROUPS: Mapping[str, Sequence[int]] = {}
+    HOW_TO_GET = ""
+
+    def __init__(
+        self,
+        dataset_root: str,
+        result_dir: str | None = None,
+        transforms: Sequence[Any] | None = None,
+        num_classes: int | None = None,
+        mode: str = "train",
+        ignore_index: int | None = 255,
+        data_URL: str = "",  # noqa: N803 - PaddleSeg3D's name
+        dataset_json_path: str = "",
+        repeat_times: int = 10,
+        *,
+        normalize: str | None = None,
+        class_groups: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        check_mode(mode)
+        self.dataset_root = Path(dataset_root)
+        self.result_dir = result_dir
+        self._require_root(data_URL)
+        self.description = _read_description(self.dataset_root, dataset_json_path)
+        cases = read_list(self.dataset_root / f"{mode}_list.txt", self.dataset_root, label_required=mode != "test")
+        task = self._task(num_classes, ignore_index, normalize, class_groups, cases)
+        super().__init__(cases, task, transforms, mode, repeat_times)
+
+    def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read the two arrays."""
+        image = _load_array(case.images[0])
+        return image, None if case.label is None else _integers(_load_array(case.label), case.label)
+
+    def record(self, index: int) -> GridRecord | None:
+        """The case's `grid` in `dataset.json`."""
+        content = self._entry(self.case(index)).get("grid")
+        return None if content is None else GridRecord.from_dict(content)
+
+    def _entry(self, case: Case) -> Mapping[str, Any]:
+        for part in ("training", "test"):
+            entries = self.description.get(part)
+            entry = entries.get(case.name) if isinstance(entries, Mapping) else None
+            if isinstance(entry, Mapping):
+                return entry
+        return {}
+
+    def _require_root(self, url: str) -> None:
+        root = self.dataset_root
+        if not (root / "train_list.txt").is_file() and not any(root.glob("*_list.txt")):
+            problem = "has no list files (train_list.txt, val_list.txt)" if root.is_dir() else "does not exist"
+            hint = self.HOW_TO_GET or "prepare the dataset first (tools/prepare_*.py)"
+            raise DataError(f"{root} {problem}: {hint}{f'; data from {url}' if url else ''}")
+
+    def _task(
+        self,
+        num_classes: int | None,
+        ignore_index: int | None,
+        normalize: str | None,
+        class_groups: Mapping[str, Sequence[int]] | None,
+        cases: Sequence[Case],
+    ) -> TaskSpec:
+        recorded = self.description
+        labels = names_by_id(recorded["labels"], "dataset.json") if recorded.get("labels") else dict(self.LABELS)
+        count = num_classes or self.NUM_CLASSES or (max(labels) + 1 if labels else None)
+        if count is None:
+            raise ConfigError(
+                f"num_classes: give it, since {self.dataset_root} has no dataset.json that names the classes"
+            )
+        stored = dict(recorded.get("preprocessing") or {})
+        recorded_normalize = stored.get("normalize", "none")
+        stored["normalize"] = normalize or (recorded_normalize if recorded_normalize != "none" else "max")
+        groups = class_groups if class_groups is not None else recorded.get("class_groups") or self.CLASS_GROUPS
+        return TaskSpec(
+            num_classes=count,
+            labels={label: name for label, name in labels.items() if label < count},
+            class_groups=_fitting(groups, count) if class_groups is None else {k: tuple(v) for k, v in groups.items()},
+            preprocessing=Preprocessing.from_dict(stored),
+            in_channels=_channels(cases[0]),
+            ignore_index=ignore_index,
+            notes=self._leaks(),
+        )
+
+    def _leaks(self) -> tuple[str, ...]:
+        declared = self.description.get("split")
+        leaking = isinstance(declared, Mapping) and bool(declared.get("leaking", False))
+        train, val = (self._listed(mode) for mode in ("train", "val"))
+        if train & val:
+            return (f"{LEAKING_NOTE}: {len(train & val)} of {len(val)}",)
+        return (LEAKING_NOTE,) if leaking else ()
+
+    def _listed(self, mode: str) -> set[Path]:
+        path = self.dataset_root / f"{mode}_list.txt"
+        if not path.is_file():
+            return set()
+        return {case.images[0] for case in read_list(path, self.dataset_root, label_required=False)}
+
+
+def _fitting(groups: Any, count: int) -> dict[str, tuple[int, ...]]:
+    """Recorded groups, without those that name ids a smaller `num_classes` does not have."""
+    return {str(name): tuple(ids) for name, ids in groups.items() if all(0 <= label < count for label in ids)}
+
+
+def _read_description(root: Path, given: str) -> dict[str, Any]:
+    path = Path(given) if given else root / "dataset.json"
+    if not path.is_file():
+        if given:
+            raise DataError(f"dataset_json_path: {path} does not exist")
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected a JSON object")
+    return content
+
+
+def _load_array(path: Path, mmap: bool = False) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as an array: {error}") from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (3, 4) or array.dtype.kind not in "biuf":
+        raise DataError(f"{path}: expected an array (X, Y, Z) or (C, X, Y, Z) of numbers")
+    return array
+
+
+def _integers(label: np.ndarray, path: Path) -> np.ndarray:
+    if label.dtype.kind == "f":
+        whole = np.rint(label)
+        if not np.array_equal(whole, label):
+            raise DataError(f"{path}: label has values that are no integers, such as {label[whole != label][0]}")
+        label = whole
+    return label.astype(np.int32, copy=False)
+
+
+def _channels(case: Case) -> int:
+    array = _load_array(case.images[0], mmap=True)
+    return int(array.shape[0]) if array.ndim == 4 else 1
