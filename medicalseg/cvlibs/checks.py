@@ -114,7 +114,11 @@ def _check_schedule(plain: Mapping[str, Any]) -> list[str]:
     notes = []
     if plain.get("lr_scheduler") is not None and plain.get("learning_rate") is not None:
         notes.append("learning_rate is ignored: lr_scheduler is given")
-    steps, expected = block.get("decay_steps"), None if iters is None else iters - block.get("warmup_iters", 0)
+    warmup = block.get("warmup_iters", 0)
+    if warmup and iters is not None and warmup >= iters:
+        notes.append(f"the training of {iters} steps ends within the warm-up (lr_scheduler.warmup_iters: {warmup})")
+        return notes
+    steps, expected = block.get("decay_steps"), None if iters is None else iters - warmup
     if isinstance(steps, int) and expected is not None and steps not in (iters, expected):
         notes.append(f"lr_scheduler.decay_steps is {steps}, but the training takes {expected} steps after the warm-up")
     return notes

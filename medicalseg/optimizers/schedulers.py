@@ -40,7 +40,7 @@ def check_scheduler(config: Mapping[str, Any], iters: int | None, path: KeyPath 
     Raises:
         KeyPathError: if the name, an argument or the warm-up is wrong.
     """
-    _resolve(config, iters, path)
+    _resolve(config, iters or 1, path)
 
 
 def build_scheduler(config: Mapping[str, Any], iters: int | None, path: KeyPath = ("lr_scheduler",)) -> lr.LRScheduler:
@@ -70,7 +70,7 @@ def _resolve(config: Mapping[str, Any], iters: int | None, path: KeyPath) -> tup
     arguments = copy.deepcopy(dict(config))
     name = arguments.pop("type", None)
     _check_name(name, path)
-    warmup, start = _warmup(arguments, iters, path)
+    warmup, start = _warmup(arguments, path)
     _set_defaults(str(name), arguments, None if iters is None else max(iters - warmup, 1), path)
     check_arguments(_class(str(name)), arguments, path, title=str(name))
     if "learning_rate" in arguments:
@@ -99,7 +99,7 @@ def _check_rate(rate: Any, name: str, iters: int | None, path: KeyPath) -> None:
         raise KeyPathError(path, f"must be a number not below 0, got {kind_of(rate)}: {rate!r}")
 
 
-def _warmup(arguments: dict[str, Any], iters: int | None, path: KeyPath) -> tuple[int, float]:
+def _warmup(arguments: dict[str, Any], path: KeyPath) -> tuple[int, float]:
     steps, start = arguments.pop("warmup_iters", None), arguments.pop("warmup_start_lr", None)
     if steps is None:
         if start is not None:
@@ -107,8 +107,6 @@ def _warmup(arguments: dict[str, Any], iters: int | None, path: KeyPath) -> tupl
         return 0, 0.0
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise KeyPathError((*path, "warmup_iters"), f"must be a whole number not below 0, got {steps!r}")
-    if iters is not None and steps >= iters:
-        raise KeyPathError((*path, "warmup_iters"), f"{steps} must be less than iters, {iters}")
     start = 0.0 if start is None else start
     if isinstance(start, bool) or not isinstance(start, (int, float)) or start < 0:
         raise KeyPathError((*path, "warmup_start_lr"), f"must be a number not below 0, got {kind_of(start)}: {start!r}")
