@@ -15,6 +15,7 @@ from medicalseg.utils.logger import logger
 from medicalseg.utils.seeding import rng
 
 RATIO = (3 / 4, 4 / 3)
+_TRIES = 10
 
 
 @manager.TRANSFORMS.add_component
@@ -24,7 +25,7 @@ class RandomResizedCrop3D(Transform):
     Args:
         size: grid of the result, [x, y, z] or one number for a cube.
         scale: range of (volume of the box) / (volume of the image). Above 1 the box is larger than the image, which
-            then appears smaller, with 0 around it.
+            then appears smaller, with 0 around it. Up to 1 the box is inside the image.
         ratio: range of the factor by which each side of the box departs from the image's proportions (before the
             three are divided by their geometric mean, so that the volume stays `scale`).
         interpolation: spline order of the image, 0 to 5; labels take the nearest voxel.
@@ -59,9 +60,15 @@ class RandomResizedCrop3D(Transform):
         return resize(image, self.size, self.interpolation), None if label is None else resize_label(label, self.size)
 
     def _box(self, shape: Sequence[int]) -> list[int]:
-        factors = np.exp(rng().uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), size=3))
-        factors *= (uniform(self.scale) / factors.prod()) ** (1 / 3)
-        return [max(1, round(length * factor)) for length, factor in zip(shape, factors, strict=True)]
+        side = uniform(self.scale) ** (1 / 3)
+        proportions = np.ones(3)
+        for _ in range(_TRIES):
+            drawn = np.exp(rng().uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), size=3))
+            drawn /= drawn.prod() ** (1 / 3)
+            if side > 1 or (side * drawn <= 1).all():
+                proportions = drawn
+                break
+        return [max(1, round(length * side * part)) for length, part in zip(shape, proportions, strict=True)]
 
     def _pre_crop(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         low, high = _region(image.shape[1:], label if self.nonzero_mask else None)

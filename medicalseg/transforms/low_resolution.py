@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
 
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import IntensityTransform, happens, uniform
 from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.sampling import resize
 
 
 @manager.TRANSFORMS.add_component
@@ -61,12 +61,6 @@ class SimulateLowResolutionTransform(IntensityTransform):
     def _coarsen(self, channel: np.ndarray, zoom: float) -> np.ndarray:
         factors = [1.0 if axis in self.ignore_axes else zoom for axis in range(3)]
         shape = [max(1, round(side * factor)) for side, factor in zip(channel.shape, factors, strict=True)]
-        coarse = _to_grid(channel, shape, self.order_downsample)
-        return np.clip(_to_grid(coarse, channel.shape, self.order_upsample), channel.min(), channel.max())
-
-
-def _to_grid(channel: np.ndarray, shape: Sequence[int], order: int) -> np.ndarray:
-    if channel.shape == tuple(shape):
-        return channel
-    factors = np.asarray(shape) / channel.shape
-    return scipy.ndimage.zoom(channel, factors, order=order, mode="nearest", grid_mode=True)
+        coarse = resize(channel[np.newaxis], shape, self.order_downsample, corners=False)
+        fine = resize(coarse, channel.shape, self.order_upsample, corners=False)
+        return np.clip(fine[0], channel.min(), channel.max())

@@ -77,28 +77,40 @@ def warp(
     return warped, None if label is None else _itk_warp(label, matrix, offset, sitk.sitkNearestNeighbor)
 
 
-def resize(image: np.ndarray, shape: Shape, order: int) -> np.ndarray:
-    """`scipy.ndimage.zoom(mode="nearest")` of every channel of (C, X, Y, Z): corner voxels stay in the corners."""
+def resize(image: np.ndarray, shape: Sequence[int], order: int, *, corners: bool = True) -> np.ndarray:
+    """`scipy.ndimage.zoom(mode="nearest", grid_mode=not corners)` of every channel of (C, X, Y, Z).
+
+    Args:
+        image: (C, X, Y, Z) float32.
+        shape: new spatial shape.
+        order: spline order, 0 to 5.
+        corners: the centres of the corner voxels stay in place; otherwise the outer faces of the grid do.
+    """
     if image.shape[1:] == tuple(shape):
         return image
     if order == 0:
-        return np.stack([resize_label(channel, shape) for channel in image])
+        return np.stack([resize_label(channel, shape, corners=corners) for channel in image])
     if order > 1:
         factors = np.asarray(shape) / image.shape[1:]
-        return np.stack([scipy.ndimage.zoom(channel, factors, order=order, mode="nearest") for channel in image])
+        zoomed = [_zoom(channel, factors, order, corners) for channel in image]
+        return np.stack(zoomed)
     for axis in sorted(range(3), key=lambda axis: shape[axis] / image.shape[axis + 1]):
-        image = _interpolate_axis(image, axis + 1, shape[axis])
+        image = _interpolate_axis(image, axis + 1, _places(image.shape[axis + 1], shape[axis], corners))
     return image
 
 
-def resize_label(label: np.ndarray, shape: Shape) -> np.ndarray:
-    """`scipy.ndimage.zoom(order=0, mode="nearest")` of (X, Y, Z), as a look-up."""
+def resize_label(label: np.ndarray, shape: Sequence[int], *, corners: bool = True) -> np.ndarray:
+    """As `resize` with order 0, for (X, Y, Z): every voxel takes the nearest one's id."""
     if label.shape == tuple(shape):
         return label
     for axis, length in enumerate(shape):
-        places = np.floor(_corner_places(label.shape[axis], length) + 0.5).astype(np.intp)
+        places = np.floor(_places(label.shape[axis], length, corners) + 0.5).astype(np.intp)
         label = label.take(np.minimum(places, label.shape[axis] - 1), axis=axis)
     return label
+
+
+def _zoom(channel: np.ndarray, factors: np.ndarray, order: int, corners: bool) -> np.ndarray:
+    return scipy.ndimage.zoom(channel, factors, order=order, mode="nearest", grid_mode=not corners)
 
 
 def _untouched(matrix: np.ndarray, offset: np.ndarray, axis: int) -> bool:
@@ -172,16 +184,19 @@ def _itk_warp(array: np.ndarray, matrix: np.ndarray, offset: np.ndarray, interpo
     return sitk.GetArrayFromImage(resampler.Execute(image)).astype(array.dtype, copy=False)
 
 
-def _corner_places(length: int, new_length: int) -> np.ndarray:
-    step = (length - 1) / (new_length - 1) if new_length > 1 else 0.0
-    return np.minimum(np.arange(new_length) * step, length - 1)
+def _places(length: int, new_length: int, corners: bool) -> np.ndarray:
+    index = np.arange(new_length)
+    if corners:
+        places = index * ((length - 1) / (new_length - 1) if new_length > 1 else 0.0)
+    else:
+        places = (index + 0.5) * (length / new_length) - 0.5
+    return np.clip(places, 0, length - 1)
 
 
-def _interpolate_axis(image: np.ndarray, axis: int, new_length: int) -> np.ndarray:
+def _interpolate_axis(image: np.ndarray, axis: int, places: np.ndarray) -> np.ndarray:
     length = image.shape[axis]
-    if length == new_length:
+    if length == len(places):
         return image
-    places = _corner_places(length, new_length)
     low = np.minimum(places.astype(np.intp), max(length - 2, 0))
     high = np.minimum(low + 1, length - 1)
     part = (places - low).astype(np.float32).reshape([-1 if index == axis else 1 for index in range(image.ndim)])
