@@ -1,0 +1,192 @@
+"""Evaluation: every case predicted and scored once, whatever the number of ranks; figures, pictures, label maps."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medicalseg.core.prefetch import prefetch
+from medicalseg.core.scoring import SPACES, Losses, Scorer, network_axcodes, network_spacing
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference import Inferer
+from medicalseg.io import Volume, write_volume
+from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
+from medicalseg.reports import render_table, write_metrics, write_overlay
+from medicalseg.utils import distributed
+from medicalseg.utils.logger import logger
+
+if TYPE_CHECKING:
+    import paddle
+
+PICTURES = ("best", "median", "worst")
+SECONDS_BETWEEN_LINES = 10.0
+NO_ORIGINALS = (
+    "scored on the network's resized grid, because the dataset keeps no labels on the original grid: "
+    "not comparable with scores on the original grid; prepare the dataset again to get them"
+)
+
+
+def evaluate(
+    model: paddle.nn.Layer,
+    dataset: Any,
+    *,
+    losses: Losses | None = None,
+    num_workers: int = 0,
+    eval_space: str = "original",
+    save_dir: str | os.PathLike[str] | None = None,
+    overlays: int = 3,
+    save_predictions: int | None = 0,
+    sliding: Inferer | None = None,
+    auc_roc: bool = False,
+    print_detail: bool = True,
+) -> Summary:
+    """Evaluate a network on the labelled cases of a dataset.
+
+    Ranks share the cases, none is evaluated twice, and every rank returns the same figures; rank 0 writes. The network
+    is left in the mode it was in. Memory holds the logits of one case (with `sliding`, of one window's extent, if no
+    loss is asked for), never those of several.
+
+    Args:
+        model: the network.
+        dataset: `medicalseg.datasets.CaseDataset`, or what behaves like it.
+        losses: `{"types": [...], "coef": [...]}`; the first is applied to the first head and reported.
+        num_workers: threads that read ahead.
+        eval_space: "original" compares labels on each case's original grid, "network" on the prepared one. Without
+            originals the network's grid is taken, and the report says so.
+        save_dir: folder for metrics.json, metrics.csv, overlays/ and predictions/; None writes nothing.
+        overlays: pictures of the best, median and worst case: how many of these three.
+        save_predictions: label maps of this many first cases are written; None = of all.
+        sliding: how a volume goes through the network; None = in one piece.
+        auc_roc: also compute the area under the ROC curve.
+        print_detail: log progress and the table.
+
+    Raises:
+        DataError: if no case can be scored, or one is wrong; names it.
+        ConfigError: if `eval_space` is unknown.
+    """
+    cases, notes = _labelled_cases(dataset)
+    space, more = _space(dataset, eval_space, cases[0])
+    auc = HistogramAuc(dataset.num_classes, dataset.ignore_index) if auc_roc else None
+    scorer = Scorer(model, dataset, losses, sliding, space, auc)
+    folder = None if save_dir is None else Path(save_dir)
+    kept = set(cases if save_predictions is None else cases[:save_predictions]) if folder is not None else set()
+    if print_detail:
+        logger.info("Start evaluating (total_samples: %d, grid: %s)...", len(cases), space)
+    mine = _score_share(scorer, distributed.shard(cases), num_workers, folder, kept, print_detail)
+    results = dict(pair for share in distributed.gather_objects(mine) for pair in share)
+    summary = summarize(
+        [results[index] for index in cases], dataset.task, space, auc_roc=_auc_value(auc), notes=(*notes, *more)
+    )
+    _log(summary, print_detail)
+    if folder is not None and distributed.is_main():
+        write_metrics(folder, summary)
+        _write_overlays(scorer, cases, summary, folder / "overlays", overlays)
+    distributed.barrier()
+    return summary
+
+
+def _labelled_cases(dataset: Any) -> tuple[list[int], list[str]]:
+    count = len(dataset.cases) if hasattr(dataset, "cases") else len(dataset)
+    cases = [index for index in range(count) if not hasattr(dataset, "has_label") or dataset.has_label(index)]
+    if not cases:
+        what = "is empty" if count == 0 else f"has {count} cases, but no labels to score them with"
+        raise DataError(f"the dataset to evaluate {what}")
+    if len(cases) == count:
+        return cases, []
+    return cases, [f"{count - len(cases)} of {count} cases have no label and were not evaluated"]
+
+
+def _space(dataset: Any, eval_space: str, first: int) -> tuple[str, list[str]]:
+    if eval_space not in SPACES:
+        raise ConfigError(f"eval_space: expected one of {list(SPACES)}, got {eval_space!r}")
+    if eval_space == "network":
+        return "network", []
+    if dataset.reference(first) is not None and dataset.record(first) is not None:
+        return "original", []
+    logger.warning("%s.", NO_ORIGINALS)
+    return "network", [NO_ORIGINALS]
+
+
+def _score_share(
+    scorer: Scorer, cases: Sequence[int], num_workers: int, folder: Path | None, kept: set[int], print_detail: bool
+) -> list[tuple[int, CaseResult]]:
+    results, told = [], time.monotonic()
+    for done, (index, (image, label, name)) in enumerate(prefetch(scorer.dataset.__getitem__, cases, num_workers), 1):
+        result, labels = scorer.score(index, image, label, name)
+        results.append((index, result))
+        if folder is not None and index in kept:
+            _write_prediction(scorer.dataset, index, labels, folder / "predictions" / f"{name}.nii.gz")
+        if print_detail and time.monotonic() - told > SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            logger.info("[EVAL] %d/%d cases, last: %s in %.1f s", done, len(cases), name, result.seconds)
+    return results
+
+
+def _write_prediction(dataset: Any, index: int, labels: np.ndarray, path: Path) -> None:
+    restored = dataset.to_original(labels, index)
+    if restored is None:
+        logger.warning("%s: the original grid is not known; written on the network's grid, without geometry.", path)
+        restored = Volume(labels.astype(np.int16), np.eye(4))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(restored, path)
+
+
+def _auc_value(auc: HistogramAuc | None) -> float | None:
+    if auc is None:
+        return None
+    for number, (positives, negatives) in enumerate(distributed.gather_objects((auc.positives, auc.negatives))):
+        auc.positives = positives if number == 0 else auc.positives + positives
+        auc.negatives = negatives if number == 0 else auc.negatives + negatives
+    values = auc.value()
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def _log(summary: Summary, print_detail: bool) -> None:
+    line = f"[EVAL] #Images: {summary.num_cases}, Dice: {summary.foreground_mean:.4f}"
+    if summary.loss is not None:
+        line += f", Loss: {summary.loss:6f}"
+    if summary.auc_roc is not None:
+        line += f", Auc_roc: {summary.auc_roc:.4f}"
+    logger.info(line)
+    logger.info("[EVAL] Class dice: \n%s", np.array2string(np.round(summary.class_dice, 4)))
+    if print_detail:
+        logger.info("%s", render_table(summary))
+
+
+def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, folder: Path, count: int) -> None:
+    for old in (path for name in PICTURES for path in folder.glob(f"{name}_*.png")):
+        old.unlink()
+    names = dict(enumerate(summary.class_names))
+    for title, position in _chosen(summary.case_scores(), count).items():
+        index = cases[position]
+        image, label, name = scorer.dataset[index]
+        write_overlay(
+            folder / f"{title}_{name}.png",
+            image[0],
+            label,
+            scorer.labels(image),
+            spacing=np.nan_to_num(network_spacing(scorer.dataset, index, label.shape), nan=1.0).tolist(),
+            axcodes=network_axcodes(scorer.dataset, index),
+            names=names,
+            title=f"{title} case: {name}, foreground mean Dice {summary.case_scores()[position]:.4f} "
+            f"({summary.grid} grid); picture on the network grid",
+            ignore_index=scorer.dataset.ignore_index,
+        )
+
+
+def _chosen(scores: np.ndarray, count: int) -> dict[str, int]:
+    """Positions of the best, median and worst case, each case once, at most `count` of them."""
+    order = [int(position) for position in np.argsort(-scores, kind="stable") if not np.isnan(scores[position])]
+    if not order or count < 1:
+        return {}
+    wanted = zip(PICTURES[:count], (order[0], order[len(order) // 2], order[-1]), strict=False)
+    chosen: dict[str, int] = {}
+    for title, position in wanted:
+        if position not in chosen.values():
+            chosen[title] = position
+    return chosen
