@@ -1,0 +1,23 @@
+"""Losses: one class per file; importing this package registers them in `manager.LOSSES`."""
+
+from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.binary_cross_entropy import BCELoss
+from medicalseg.losses.cross_entropy import CrossEntropyLoss
+from medicalseg.losses.dice import DiceLoss
+from medicalseg.losses.dice_ce import DiceCELoss
+from medicalseg.losses.focal import FocalLoss
+from medicalseg.losses.heads import compute
+from medicalseg.losses.mixed import MixedLoss
+from medicalseg.losses.tversky import TverskyLoss
+
+__all__ = [
+    "BCELoss",
+    "CrossEntropyLoss",
+    "DiceCELoss",
+    "DiceLoss",
+    "FocalLoss",
+    "MixedLoss",
+    "SegmentationLoss",
+    "TverskyLoss",
+    "compute",
+]

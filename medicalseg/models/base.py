@@ -74,14 +74,18 @@ class SegmentationModel(nn.Layer):
         if self.size_rule:
             self.size_rule.check(shape[-3:], name)
 
-    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """Logits (N, num_classes, X, Y, Z) of every head, the main one first; `x` is (N, C, X, Y, Z).
+    def __call__(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """Check the input, then `forward`. The check stays outside of `forward`, which `to_static` traces.
 
         Raises:
-            UserError: see `check_input_shape`; a traced graph is not checked, its sizes may be unknown.
+            UserError: see `check_input_shape`.
         """
         if paddle.in_dynamic_mode():
             self.check_input_shape(x.shape)
+        return super().__call__(x)
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        """Logits (N, num_classes, X, Y, Z) of every head, the main one first; `x` is (N, C, X, Y, Z)."""
         if self.main_head_only:
             return [self.main_logits(x)]
         return self.all_logits(x)

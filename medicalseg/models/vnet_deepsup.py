@@ -19,7 +19,8 @@ class VNetDeepSup(VNetTrunk):
 
     `forward` returns four heads `[main, 256, 128, 64]`, named by the channels of the level they look at, each of the
     input's size, in training and in evaluation. `inference_forward`, or `main_head_only = True`, computes the first
-    alone. `out_tr_all` belongs to the checkpoint format and takes no part in the computation: `unused_parameters` lists it.
+    alone. `out_tr_all` belongs to the checkpoint format and takes no part in the computation: `unused_parameters` lists
+    its names.
 
     Args:
         elu: ELU instead of PReLU.

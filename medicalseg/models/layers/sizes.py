@@ -107,7 +107,7 @@ class SizeRule:
         if fitting == tuple(shape):
             return
         wrong = [
-            f"{axis} {n} (fits: {low} + multiples of {step})"
+            f"{axis} {n} (fits: {low}, {low + step}, {low + 2 * step}, ...)"
             for axis, n, good, low, step in zip(AXES, shape, fitting, self.smallest, self.step, strict=True)
             if n != good
         ]

@@ -1,0 +1,51 @@
+"""What every loss has in common."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.losses.target import Target
+
+
+class SegmentationLoss(nn.Layer):
+    """Base of the losses: `loss(logits, label)` is a scalar that can be differentiated.
+
+    Logits are (N, K, X, Y, Z) or of any other number of spatial axes, labels (N, X, Y, Z) integers; voxels with
+    `ignore_index` count nowhere and get no gradient. A batch in which every voxel is ignored has loss 0. Half-precision
+    logits are computed on in float32, also inside `auto_cast`. A subclass writes `compute`.
+
+    Args:
+        ignore_index: label id to leave out; None leaves out nothing.
+    """
+
+    def __init__(self, ignore_index: int | None = 255) -> None:
+        super().__init__()
+        if ignore_index is not None and (not isinstance(ignore_index, int) or isinstance(ignore_index, bool)):
+            raise ConfigError(f"{type(self).__name__}.ignore_index: needs an integer or null, got {ignore_index!r}")
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        """The loss of a batch.
+
+        Args:
+            logits: (N, K, ...) floats, before softmax or sigmoid.
+            label: (N, ...) integers.
+
+        Raises:
+            DataError: the shapes do not fit, or the label holds an id that is no class.
+        """
+        if not isinstance(logits, paddle.Tensor) or logits.ndim < 3:
+            raise DataError(f"{type(self).__name__} needs logits (N, K, ...), got {getattr(logits, 'shape', logits)}")
+        with paddle.amp.auto_cast(enable=False):
+            logits = logits if logits.dtype == paddle.float64 else logits.astype("float32")
+            return self.compute(logits, self.target(logits, label))
+
+    def target(self, logits: paddle.Tensor, label: paddle.Tensor) -> Target:
+        """The label, checked."""
+        return Target.of(logits, label, self.ignore_index)
+
+    def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
+        """The loss of float32 or float64 logits, a tensor without axes."""
+        raise NotImplementedError

@@ -1,0 +1,128 @@
+"""Binary cross-entropy, one decision per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import paddle
+from paddle.nn import functional as F
+
+from medicalseg.cvlibs import manager
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.losses.arguments import check_class_weights, check_length, check_number, is_number
+from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.edges import edge_map
+from medicalseg.losses.sums import masked, over_ranks, per_class, ratio
+from medicalseg.losses.target import Target, as_integers, split_ignored
+
+DYNAMIC = ("dynamic",)
+Weight = float | Sequence[float] | str | None
+
+
+@manager.LOSSES.add_component
+class BCELoss(SegmentationLoss):
+    """Sigmoid cross-entropy: the mean over voxels and classes of -w (v t log p + (1 - t) log(1 - p)).
+
+    Labels are ids (N, ...), made one-hot, or, for overlapping classes, 0 and 1 for each class (N, K, ...). With one
+    class, ids are 0 and 1.
+
+    Args:
+        weight: w: a number, a list with one per class, or "dynamic": 2 neg / (pos + neg) for positives and
+            2 pos / (pos + neg) for negatives, counted in the batch; null is 1.
+        pos_weight: v: a number, a list with one per class, or "dynamic": 2 neg / (pos + neg); null is 1.
+        ignore_index: label id to leave out.
+        edge_label: learn the borders between classes: the target is 1 in voxels that touch, by a face, a voxel of
+            another class; needs a network with one output channel.
+
+    Raises:
+        ConfigError: an argument is wrong; also, when first used, a list of another length than the classes.
+    """
+
+    def __init__(
+        self,
+        weight: Weight = None,
+        pos_weight: Weight = None,
+        ignore_index: int | None = 255,
+        edge_label: bool = False,
+    ) -> None:
+        super().__init__(ignore_index)
+        self.weight = _check(weight, "BCELoss.weight")
+        self.pos_weight = _check(pos_weight, "BCELoss.pos_weight")
+        self.edge_label = edge_label
+
+    def target(self, logits: paddle.Tensor, label: paddle.Tensor) -> Any:
+        """Pair of bool tensors (N, K, ...): positives, and voxels to count (None: all)."""
+        if self.edge_label:
+            return self._edge_target(logits, label)
+        if label.ndim == logits.ndim and label.shape[1] != 1:
+            return self._multi_hot(logits, label)
+        target = Target.of(logits, label, self.ignore_index)
+        valid = None if target.valid is None else target.valid.unsqueeze(1).expand_as(logits)
+        positive = target.is_class() if target.num_classes > 1 else target.ids.unsqueeze(1) == 1
+        return positive, valid
+
+    def _edge_target(self, logits: paddle.Tensor, label: paddle.Tensor) -> Any:
+        if logits.shape[1] != 1:
+            raise ConfigError(f"BCELoss.edge_label: needs a network with 1 output channel, not {logits.shape[1]}")
+        squeezed = label.squeeze(1) if label.ndim == logits.ndim else label
+        if list(squeezed.shape) != [logits.shape[0], *logits.shape[2:]]:
+            raise DataError(f"logits of shape {list(logits.shape)} do not fit a label of shape {list(label.shape)}")
+        ids, valid = split_ignored(as_integers(squeezed), self.ignore_index)
+        return edge_map(ids, valid).unsqueeze(1), None if valid is None else valid.unsqueeze(1)
+
+    def _multi_hot(self, logits: paddle.Tensor, label: paddle.Tensor) -> Any:
+        if list(label.shape) != list(logits.shape):
+            raise DataError(f"logits of shape {list(logits.shape)} do not fit a label of shape {list(label.shape)}")
+        ids, valid = split_ignored(as_integers(label), self.ignore_index)
+        inside = ids if valid is None else ids.clip(min=0)
+        if not bool(((inside == 0) | (inside == 1)).all().item()):
+            raise DataError("a label with an axis of classes must hold 0, 1 and ignore_index only")
+        return ids == 1, valid
+
+    def compute(self, logits: paddle.Tensor, target: Any) -> paddle.Tensor:
+        """See the class; `target` is what the method of that name returns."""
+        positive, valid = target
+        loss = F.softplus(paddle.where(positive, -logits, logits))
+        if valid is not None:
+            loss = masked(loss, valid)
+        dtype, whole = loss.dtype, float(loss.size)
+        counted = paddle.full([1], whole, dtype) if valid is None else _count(valid, dtype)
+        if self.weight is None and self.pos_weight is None:
+            return ratio(loss.sum(), counted)
+        hits, misses = self._factors(positive, counted, int(logits.shape[1]), dtype)
+        on_positive = per_class(masked(loss, positive))
+        total = hits * on_positive + misses * (per_class(loss) - on_positive)
+        return ratio(total.sum(), counted)
+
+    def _factors(
+        self, positive: paddle.Tensor, counted: paddle.Tensor, classes: int, dtype: paddle.dtype
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """(K,) factors of positives and of negatives."""
+        hits = misses = paddle.ones([classes], dtype)
+        positives, voxels = paddle.split(over_ranks(paddle.concat([_count(positive, dtype), counted])), 2)
+        share = positives / voxels.clip(min=1)
+        if isinstance(self.weight, str):
+            hits, misses = hits * 2 * (1 - share), misses * 2 * share
+        elif self.weight is not None:
+            hits = misses = _vector(self.weight, classes, dtype, "BCELoss.weight")
+        if isinstance(self.pos_weight, str):
+            hits = hits * 2 * (1 - share)
+        elif self.pos_weight is not None:
+            hits = hits * _vector(self.pos_weight, classes, dtype, "BCELoss.pos_weight")
+        return hits, misses
+
+
+def _check(value: Weight, name: str) -> float | list[float] | str | None:
+    return check_number(value, name) if is_number(value) else check_class_weights(value, name, DYNAMIC)
+
+
+def _vector(value: float | list[float], classes: int, dtype: paddle.dtype, name: str) -> paddle.Tensor:
+    if isinstance(value, float):
+        return paddle.full([classes], value, dtype)
+    check_length(value, classes, name)
+    return paddle.to_tensor(value, dtype=dtype)
+
+
+def _count(mask: paddle.Tensor, dtype: paddle.dtype) -> paddle.Tensor:
+    return mask.astype("int64").sum().reshape([1]).astype(dtype)

@@ -1,0 +1,78 @@
+"""Dice loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+
+from medicalseg.cvlibs import manager
+from medicalseg.errors import ConfigError
+from medicalseg.losses.arguments import check_class_weights, check_length, check_number
+from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.sums import Overlap
+from medicalseg.losses.target import Target
+
+EPSILON = 1e-6
+
+
+@manager.LOSSES.add_component
+class DiceLoss(SegmentationLoss):
+    """1 - mean over classes of the soft Dice, its sums taken over the whole batch (Milletari et al. 2016).
+
+    With p the probability and t the one-hot label, a class has
+    D = (2 Σ p t + smooth) / max(Σ p² + Σ t² + smooth, 1e-6).
+    As in PaddleSeg3D a class that the batch's labels lack has D = 0 when `smooth` is 0: it raises the loss, without a
+    gradient. With `smooth` above 0 false positives of such a class are pushed down.
+
+    Args:
+        sigmoid_norm: p is the sigmoid of the logits; False: their softmax.
+        weight: one weight per class for a weighted mean; null: the plain mean.
+        ignore_index: label id to leave out.
+        include_background: False leaves class 0 out of the mean.
+        smooth: added to numerator and denominator, in voxels.
+        squared: False takes Σ p instead of Σ p² in the denominator.
+
+    Raises:
+        ConfigError: an argument is wrong; also, when first used, a weight list of another length than the classes.
+
+    Example:
+        >>> logits = paddle.to_tensor([[[9.0, -9.0], [-9.0, 9.0]]])
+        >>> round(DiceLoss()(logits, paddle.to_tensor([[0, 1]])).item(), 3)
+        0.0
+    """
+
+    def __init__(
+        self,
+        sigmoid_norm: bool = True,
+        weight: Sequence[float] | None = None,
+        ignore_index: int | None = 255,
+        include_background: bool = True,
+        smooth: float = 0.0,
+        squared: bool = True,
+    ) -> None:
+        super().__init__(ignore_index)
+        self.sigmoid_norm = sigmoid_norm
+        self.weight = check_class_weights(weight, "DiceLoss.weight")
+        self.include_background = include_background
+        self.smooth = check_number(smooth, "DiceLoss.smooth")
+        self.squared = squared
+
+    def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
+        """See the class."""
+        overlap = Overlap.of(logits, target, self.sigmoid_norm, self.squared)
+        size = (overlap.predicted + overlap.reference + self.smooth).clip(min=EPSILON)
+        return overlap.mean_loss(self._select((2 * overlap.joint + self.smooth) / size))
+
+    def _select(self, dice: paddle.Tensor) -> paddle.Tensor:
+        classes = int(dice.shape[0])
+        first = 0 if self.include_background else 1
+        if first >= classes:
+            raise ConfigError("DiceLoss.include_background: false leaves no class of a network with one class")
+        if isinstance(self.weight, list):
+            check_length(self.weight, classes, "DiceLoss.weight")
+            mean = sum(self.weight[first:]) / (classes - first)
+            if not mean:
+                raise ConfigError("DiceLoss.weight: every class that counts has weight 0")
+            dice = dice * paddle.to_tensor([weight / mean for weight in self.weight], dtype=dice.dtype)
+        return dice[first:]
