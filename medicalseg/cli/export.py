@@ -1,0 +1,56 @@
+"""`medicalseg export`: write a trained network for Paddle Inference."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "Write a model for Paddle Inference, with deploy.yaml, and check it against the trained network."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of PaddleSeg3D's export.py, and `--output_op`."""
+    parser.add_argument("--config", required=True, help="YAML configuration the network was trained with")
+    parser.add_argument("--model_path", required=True, help="weights: a .pdparams file or the folder that holds it")
+    parser.add_argument("--save_dir", default="./output", help="where the exported files go")
+    parser.add_argument("--output_op", choices=("argmax", "softmax", "none"), help="what the model returns (argmax)")
+    parser.add_argument("--without_argmax", action="store_true", help="return scores instead of labels")
+    parser.add_argument("--with_softmax", action="store_true", help="return probabilities (with --without_argmax)")
+    parser.add_argument("--input_shape", type=int, nargs="+", help="N C X Y Z, -1 = any; by default any size")
+    parser.add_argument("--opts", nargs="+", help="override configuration keys: key.sub=value")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export and print where the files are."""
+    from medicalseg import ops
+
+    ops.configure_process()
+    from medicalseg.core.export import export
+    from medicalseg.core.task import task_for
+    from medicalseg.cvlibs import Config
+    from medicalseg.utils.checkpoint import load_model_weights
+    from medicalseg.utils.logger import logger
+
+    config = Config(args.config, opts=args.opts)
+    task = task_for(config, args.model_path)
+    model = config.model
+    load_model_weights(model, args.model_path)
+    settings = config.export_config or {}
+    target = export(
+        model,
+        task,
+        args.save_dir,
+        output_op=_output_op(args),
+        input_shape=args.input_shape,
+        transforms=settings.get("transforms"),
+        inference_helper=settings.get("inference_helper"),
+    )
+    logger.info("Exported model: %s", target)
+    return 0
+
+
+def _output_op(args: argparse.Namespace) -> str:
+    if args.output_op:
+        return str(args.output_op)
+    if not args.without_argmax:
+        return "argmax"
+    return "softmax" if args.with_softmax else "none"

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# bash test_tipc/prepare.sh PARAMS.txt MODE: make the small data set that the chain of PARAMS.txt trains on.
+# The data are spine phantoms, generated here; nothing is downloaded.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ $# -ne 2 ]; then
+    echo "usage: bash test_tipc/prepare.sh PARAMS.txt MODE" >&2
+    exit 2
+fi
+if [ ! -f "$1" ]; then
+    echo "error: $1 does not exist" >&2
+    exit 2
+fi
+case "$2" in
+    lite_train_lite_infer | lite_train_whole_infer) cases=6 ;;
+    whole_train_whole_infer) cases=60 ;;
+    whole_infer) cases=6 ;;
+    *) echo "error: mode '$2' has no data here; use lite_train_lite_infer, lite_train_whole_infer, whole_train_whole_infer or whole_infer" >&2; exit 2 ;;
+esac
+
+python tools/prepare_mri_spine_seg.py --phantom "$cases" --size 32 32 12 \
+    --dataset_root test_tipc/data/mini_spine_phantom --num_workers 1
