@@ -17,13 +17,13 @@ from medicalseg.inference import Inferer
 from medicalseg.io import Volume, write_volume
 from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
+from medicalseg.reports.overlay import PICTURES, representative_cases
 from medicalseg.utils import distributed
 from medicalseg.utils.logger import logger
 
 if TYPE_CHECKING:
     import paddle
 
-PICTURES = ("best", "median", "worst")
 SECONDS_BETWEEN_LINES = 10.0
 NO_ORIGINALS = (
     "scored on the network's resized grid, because the dataset keeps no labels on the original grid: "
@@ -162,7 +162,7 @@ def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, fold
     for old in (path for name in PICTURES for path in folder.glob(f"{name}_*.png")):
         old.unlink()
     names = dict(enumerate(summary.class_names))
-    for title, position in _chosen(summary.case_scores(), count).items():
+    for title, position in representative_cases(summary.case_scores(), count).items():
         index = cases[position]
         image, label, name = scorer.dataset[index]
         write_overlay(
@@ -177,16 +177,3 @@ def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, fold
             f"({summary.grid} grid); picture on the network grid",
             ignore_index=scorer.dataset.ignore_index,
         )
-
-
-def _chosen(scores: np.ndarray, count: int) -> dict[str, int]:
-    """Positions of the best, median and worst case, each case once, at most `count` of them."""
-    order = [int(position) for position in np.argsort(-scores, kind="stable") if not np.isnan(scores[position])]
-    if not order or count < 1:
-        return {}
-    wanted = zip(PICTURES[:count], (order[0], order[len(order) // 2], order[-1]), strict=False)
-    chosen: dict[str, int] = {}
-    for title, position in wanted:
-        if position not in chosen.values():
-            chosen[title] = position
-    return chosen

@@ -22,6 +22,11 @@ class Timings:
         yield
         self.seconds.setdefault(stage, []).append(time.perf_counter() - start)
 
+    def add(self, other: Timings) -> None:
+        """Take over the values of another case."""
+        for stage, seconds in other.seconds.items():
+            self.seconds.setdefault(stage, []).extend(seconds)
+
     def mean(self) -> dict[str, float]:
         """Mean seconds per stage, in the order of the stages."""
         order = [stage for stage in STAGES if stage in self.seconds]

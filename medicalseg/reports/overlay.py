@@ -16,6 +16,7 @@ from matplotlib.patheffects import withStroke
 from medicalseg.errors import DataError
 from medicalseg.utils.files import atomic_path
 
+PICTURES = ("best", "median", "worst")
 OPACITY = 0.5
 THICK_SLICES = 1.5
 PANEL_HEIGHT = 5.2
@@ -117,6 +118,24 @@ def choose_view(labels: np.ndarray, spacing: Sequence[float], axcodes: str = "RA
         up=up,
         left=left,
     )
+
+
+def representative_cases(scores: np.ndarray, count: int) -> dict[str, int]:
+    """Positions of the best, median and worst case by name; a case is taken once, one without score (NaN) never.
+
+    Args:
+        scores: one per case.
+        count: how many of the three, from the best on.
+    """
+    order = [int(position) for position in np.argsort(-scores, kind="stable") if not np.isnan(scores[position])]
+    if not order or count < 1:
+        return {}
+    wanted = zip(PICTURES[:count], (order[0], order[len(order) // 2], order[-1]), strict=False)
+    chosen: dict[str, int] = {}
+    for title, position in wanted:
+        if position not in chosen.values():
+            chosen[title] = position
+    return chosen
 
 
 def class_colour(index: int) -> tuple[float, float, float]:

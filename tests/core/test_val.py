@@ -16,7 +16,6 @@ paddle = pytest.importorskip("paddle")
 
 from evaluation_fakes import AFFINE, TASK, FakeDataset, Oracle, blocks  # noqa: E402
 
-from medicalseg.core import val  # noqa: E402
 from medicalseg.core.prefetch import prefetch  # noqa: E402
 from medicalseg.core.scoring import network_axcodes, network_spacing, uses_sigmoid  # noqa: E402
 from medicalseg.core.val import evaluate  # noqa: E402
@@ -228,10 +227,3 @@ def test_prefetch_keeps_the_order_and_raises_where_the_item_is_due() -> None:
     with pytest.raises(ZeroDivisionError):
         seen.extend(key for key, _ in iterator)
     assert list(prefetch(str, [], 2)) == []
-
-
-def test_choice_of_pictures() -> None:
-    scores = np.array([0.5, np.nan, 0.9, 0.1, 0.7])
-    assert val._chosen(scores, 3) == {"best": 2, "median": 0, "worst": 3}
-    assert val._chosen(scores, 1) == {"best": 2}
-    assert val._chosen(np.array([np.nan]), 3) == {}

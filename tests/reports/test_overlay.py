@@ -13,7 +13,7 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 
 from medicalseg.errors import DataError
 from medicalseg.reports import write_overlay
-from medicalseg.reports.overlay import choose_view, class_colour
+from medicalseg.reports.overlay import choose_view, class_colour, representative_cases
 
 AXCODES = [
     "".join(pair[sign] for pair, sign in zip(order, signs, strict=True))
@@ -88,3 +88,10 @@ def test_shapes_that_differ(tmp_path: Path) -> None:
 def test_neighbouring_classes_have_different_colours() -> None:
     colours = np.array([class_colour(index) for index in range(1, 40)])
     assert np.abs(np.diff(colours, axis=0)).sum(axis=1).min() > 0.4
+
+
+def test_choice_of_pictures() -> None:
+    scores = np.array([0.5, np.nan, 0.9, 0.1, 0.7])
+    assert representative_cases(scores, 3) == {"best": 2, "median": 0, "worst": 3}
+    assert representative_cases(scores, 1) == {"best": 2}
+    assert representative_cases(np.array([np.nan]), 3) == {}

@@ -1,0 +1,152 @@
+"""Which cases a command line means: their files, their labels, and where their label maps go."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medicalseg.errors import UserError, VolumeError
+from medicalseg.io import Volume, case_name, find_volumes, read_label, read_volume, suffix_of
+
+CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
+
+
+@dataclass(frozen=True)
+class InputCase:
+    """One image to segment.
+
+    Attributes:
+        name: for messages and reports.
+        files: one file or DICOM folder, or one per channel.
+        output: where its label map goes, relative to the output folder.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    output: Path
+
+    def read(self) -> Volume:
+        """The image; channels of several files are stacked.
+
+        Raises:
+            VolumeError: if a file cannot be read, or channels lie on different grids.
+        """
+        volumes = [read_volume(path, channels=True) for path in self.files]
+        if len(volumes) == 1:
+            return volumes[0]
+        for path, volume in zip(self.files, volumes, strict=True):
+            difference = volumes[0].grid_difference(volume)
+            if difference is not None:
+                raise VolumeError(f"{path}: lies on another grid than {self.files[0].name}: {difference}")
+        return volumes[0].with_array(np.stack([volume.array for volume in volumes]))
+
+
+def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> list[InputCase]:
+    """The cases that a path stands for.
+
+    Args:
+        image_path: a volume, a DICOM series folder, a folder (searched with its subfolders) or a .txt list.
+        in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case.
+
+    Returns:
+        Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, others get .nii.gz.
+
+    Raises:
+        UserError: if the path does not exist or holds no volume, or two cases would have the same output.
+    """
+    root = Path(image_path)
+    paths = find_volumes(root)
+    groups = _channel_groups(paths) if in_channels > 1 else [(case_name(path), (path,)) for path in paths]
+    duplicates = {name for name, count in Counter(name for name, _ in groups).items() if count > 1}
+    cases = [_case(name, files, root, name in duplicates) for name, files in groups]
+    clashing = [output for output, count in Counter(case.output for case in cases).items() if count > 1]
+    if clashing:
+        files = ", ".join(str(case.files[0]) for case in cases if case.output == clashing[0])
+        raise UserError(f"{files} would all be written to {clashing[0]}; give them different names or run them apart")
+    return cases
+
+
+def check_output_folder(save_dir: str | os.PathLike[str], cases: Sequence[InputCase], *inputs: str | Path) -> Path:
+    """Make sure that nothing is written beside or into the inputs.
+
+    Args:
+        save_dir: the output folder.
+        cases: what will be read.
+        inputs: further input paths: folders given on the command line.
+
+    Raises:
+        UserError: if `save_dir` is a file, a folder of inputs, or inside one.
+    """
+    target = Path(save_dir)
+    if target.exists() and not target.is_dir():
+        raise UserError(f"--save_dir {target} is a file; give a folder")
+    resolved = target.resolve()
+    beside = {file.resolve().parent for case in cases for file in case.files}
+    around = {Path(path).resolve() for path in inputs if Path(path).is_dir()}
+    around |= {file.resolve() for case in cases for file in case.files if file.is_dir()}
+    if resolved in beside or any(resolved == folder or folder in resolved.parents for folder in around):
+        raise UserError(
+            f"--save_dir {target} lies in the input folder; nothing is ever written there: give another one"
+        )
+    return target
+
+
+class Labels:
+    """Reference label maps by case name.
+
+    Args:
+        label_path: a volume (for a single case), a folder, or a .txt list.
+
+    Raises:
+        UserError: if it does not exist or holds no volume.
+    """
+
+    def __init__(self, label_path: str | os.PathLike[str]) -> None:
+        self._paths = find_volumes(label_path)
+        self._single = self._paths[0] if Path(label_path) == self._paths[0] else None
+        self._by_name: dict[str, Path] = {}
+        for path in self._paths:
+            self._by_name.setdefault(case_name(path), path)
+
+    def find(self, case: InputCase, alone: bool = False) -> Path | None:
+        """The file of a case's label: same name, without a channel number; for a case `alone` the one file given."""
+        if alone and self._single is not None:
+            return self._single
+        match = CHANNEL.match(case.name)
+        names = [case.name, *([match["case"]] if match else [])]
+        return next((self._by_name[name] for name in names if name in self._by_name), None)
+
+    def read(self, path: Path, image: Volume) -> Volume:
+        """The label on the image's grid.
+
+        Raises:
+            VolumeError: if its shape is not the image's.
+        """
+        label = read_label(path)
+        if label.shape != image.shape:
+            raise VolumeError(f"{path}: has the shape {label.shape}, the image {image.shape}; it cannot be scored")
+        return label
+
+
+def _channel_groups(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:
+    groups: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        match = CHANNEL.match(case_name(path))
+        groups.setdefault((path.parent, match["case"] if match else case_name(path)), []).append(path)
+    return [(name, tuple(sorted(files, key=case_name))) for (_, name), files in groups.items()]
+
+
+def _case(name: str, files: tuple[Path, ...], root: Path, duplicate: bool) -> InputCase:
+    suffix = ".nii" if suffix_of(files[0]) == ".nii" and not files[0].is_dir() else ".nii.gz"
+    folder = Path()
+    if root.is_dir() and files[0] != root:
+        folder = files[0].relative_to(root).parent
+    elif duplicate:
+        folder = Path(files[0].parent.name)
+    return InputCase(str(folder / name) if duplicate else name, files, folder / f"{name}{suffix}")
