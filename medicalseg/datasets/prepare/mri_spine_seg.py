@@ -1,0 +1,137 @@
+"""MRISpineSeg: sagittal T2 spine MR, 19 structures; or the built-in phantom in its place."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from medicalseg.datasets.decathlon_layout import volumes_in
+from medicalseg.datasets.phantom import LABELS, write_raw_phantom
+from medicalseg.datasets.prepare import engine
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, check_common, make_split
+from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
+from medicalseg.datasets.prepare.raw import description_copy, find_folders, raw_folder
+from medicalseg.errors import DataError, UserError
+from medicalseg.inference.preprocess import Preprocessing
+from medicalseg.io import case_name
+
+HELP = "prepare MRISpineSeg (20 classes), or the built-in spine phantom with --phantom"
+ROOT = "data/MRSpineSeg"
+PHASE = "MRI_spine_seg_phase0_class20_big_12"
+RAW = "MRI_spine_seg_raw"
+PHANTOM = "phantom"
+HOW_TO_GET = (
+    "MRISpineSeg is given out by its organisers against a signed agreement (www.spinesegmentation-challenge.com): "
+    "get it there and pass --archive FILE.zip or --raw_dir FOLDER; or use the built-in data with --phantom"
+)
+CLASS_GROUPS = {
+    "20 classes": tuple(range(20)),
+    "16 classes*": tuple(label for label in range(20) if label not in (9, 10, 18, 19)),
+}
+HIGHEST = 2650.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this preparation's flags."""
+    add_common(parser, ROOT)
+    add_archives(parser)
+    parser.add_argument(
+        "--size", type=int, nargs=3, default=[512, 512, 12], metavar=("X", "Y", "Z"), help="grid (default: 512 512 12)"
+    )
+    parser.add_argument(
+        "--phantom", type=int, nargs="?", const=20, metavar="N", help="generate N cases (default: 20) and use them"
+    )
+    parser.add_argument(
+        "--leaking_split",
+        action="store_true",
+        help="PaddleSeg3D's split, whose validation cases are training cases too; marked in every report",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare; the exit code is 2 if a case is broken."""
+    check_common(args)
+    if min(args.size) < 1:
+        raise UserError(f"--size {args.size}: give three positive numbers")
+    output = args.dataset_root / PHASE
+    origin = "real" if args.phantom is None else "phantom"
+    engine.check_origin(output, origin, args.force)
+    raw = _phantom(args) if args.phantom is not None else raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
+    cases = find_cases(raw)
+    job = Job(
+        recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(LABELS), ignore_index=255),
+        cases=cases,
+        split=make_split([case.name for case in cases], args),
+        labels=LABELS,
+        class_groups=CLASS_GROUPS,
+        description=_description(origin),
+        origin=origin,
+        copies=description_copy(args.dataset_root / RAW, args.raw_dir),
+    )
+    return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
+
+
+def preprocessing(size: tuple[int, int, int] | list[int]) -> Preprocessing:
+    """PaddleSeg3D's numbers: image / 2650, clipped to 0..1, then brought to `size`."""
+    step = {"type": "window", "low": 0.0, "high": HIGHEST}
+    return Preprocessing(intensity=(step,), size=(size[0], size[1], size[2]))
+
+
+def find_cases(raw: Path) -> list[CaseSource]:
+    """Pairs of `MR/CaseN` and `Mask/mask_caseN`, sorted by number.
+
+    Raises:
+        DataError: the folders are missing or hold no volume.
+    """
+    images = next((path for path in find_folders(raw, "MR") if _masks(path)), None)
+    labels = None if images is None else _masks(images)
+    if images is None or labels is None:
+        raise DataError(f"{raw}: no folders MR and Mask side by side in it. {HOW_TO_GET}")
+    by_name = {case_name(path).lower(): path for path in volumes_in(labels)}
+    found = []
+    for path in volumes_in(images):
+        name = case_name(path)
+        label_name = name.replace("Case", "mask_case")
+        fallback = labels / f"{label_name}{path.name[len(name) :]}"
+        found.append(CaseSource(name, (path,), by_name.get(label_name.lower(), fallback), label_name))
+    if not found:
+        raise DataError(f"{images}: holds no volumes. {HOW_TO_GET}")
+    return sorted(found, key=lambda case: [int(part) if part.isdigit() else part for part in _parts(case.name)])
+
+
+def _masks(images: Path) -> Path | None:
+    return next((path for path in images.parent.iterdir() if path.is_dir() and path.name.lower() == "mask"), None)
+
+
+def _parts(name: str) -> list[str]:
+    return re.split(r"(\d+)", name)
+
+
+def _phantom(args: argparse.Namespace) -> Path:
+    for name in ("raw_dir", "archive", "url"):
+        if getattr(args, name):
+            raise UserError(f"--phantom and --{name}: give one of them")
+    if args.phantom < 2:
+        raise UserError(f"--phantom {args.phantom}: at least 2 cases are needed, one to train and one to validate")
+    size = (args.size[0], args.size[1], args.size[2])
+    root = args.dataset_root / PHANTOM
+    return write_raw_phantom(root, args.phantom, seed=args.seed, size=size, num_workers=args.num_workers)
+
+
+def _description(origin: str) -> dict[str, object]:
+    if origin == "phantom":
+        return {
+            "name": "MRISpineSeg phantom",
+            "description": "Generated sagittal T2-like spine volumes with MRISpineSeg's 20 classes; no patient data",
+            "reference": "docs/explanation/phantom.md",
+            "licence": "Apache-2.0",
+            "modality": {"0": "MRI-T2"},
+        }
+    return {
+        "name": "MRISpineSeg",
+        "description": "Sagittal T2 spine MR: sacrum, vertebrae L5 to T9 and the discs between them",
+        "reference": "Pang et al., SpineParseNet, IEEE TMI 40(1):262-273 (2021); www.spinesegmentation-challenge.com",
+        "licence": "research only, by signed agreement with the organisers",
+        "modality": {"0": "MRI-T2"},
+    }

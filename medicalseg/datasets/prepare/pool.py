@@ -1,0 +1,137 @@
+"""Work on many cases in several processes; one broken case does not stop the others."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from medicalseg.errors import DataError, MedicalSegError, RunError
+from medicalseg.utils.logger import logger
+
+Item = TypeVar("Item")
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class DiskFullError(RunError):
+    """Nothing more can be written; going on with other cases is no use."""
+
+
+def run_all(
+    function: Callable[[Item], Any], items: Sequence[Item], num_workers: int = 0, title: str = "cases"
+) -> Iterator[tuple[Item, Any]]:
+    """Call `function` on every item and yield (item, result) as they finish.
+
+    An error raised for one item is yielded as its result, a `MedicalSegError`. Processes are spawned, so it works
+    beside threads (Paddle's); `function` must be importable.
+
+    Args:
+        function: a module-level function (or a partial of one).
+        items: what to work on.
+        num_workers: processes; 0 or 1 works in this process.
+        title: what the progress line calls the work.
+
+    Raises:
+        RunError: a worker process died.
+    """
+    progress = Progress(len(items), title)
+    workers = min(num_workers, len(items))
+    results = _in_processes(function, items, workers) if workers > 1 else _here(function, items)
+    try:
+        for item, result in results:
+            progress.step()
+            yield item, result
+    finally:
+        progress.close()
+
+
+def _here(function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
+    for item in items:
+        yield item, _guarded(function, item)
+
+
+def _guarded(function: Callable[[Item], Any], item: Item) -> Any:
+    try:
+        return function(item)
+    except MedicalSegError as error:
+        return error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DiskFullError(f"no space left on the disk: {error.filename or error}")
+        return DataError(f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - any reader's failure is that case's; the caller reports its name
+        return DataError(f"{type(error).__name__}: {error}")
+
+
+def _in_processes(function: Callable[[Item], Any], items: Sequence[Item], workers: int) -> Iterator[tuple[Item, Any]]:
+    context = multiprocessing.get_context("spawn")
+    waiting = list(reversed(items))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
+        running: dict[Future[Any], Item] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < 2 * workers:
+                    item = waiting.pop()
+                    running[pool.submit(_guarded, function, item)] = item
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    item = running.pop(future)
+                    yield item, future.result()
+        except BrokenProcessPool as error:
+            raise RunError(
+                f"a worker process died ({len(waiting) + len(running) + 1} cases were left; out of memory?); "
+                "run the same command again with a smaller --num_workers, finished cases are kept"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _quiet() -> None:
+    logging.getLogger("medicalseg").addHandler(logging.NullHandler())
+
+
+class Progress:
+    """One live line in a terminal, a plain log line now and then elsewhere.
+
+    Args:
+        total: number of steps, or bytes; 0 = unknown.
+        title: what is counted.
+        unit: "" or "B"; bytes are shown in MB.
+    """
+
+    def __init__(self, total: int, title: str, unit: str = "") -> None:
+        self.total, self.done, self._title, self._unit = total, 0, title, unit
+        self._live = sys.stderr.isatty()
+        self._start = self._last = time.monotonic()
+
+    def step(self, count: int = 1) -> None:
+        """Count and show."""
+        self.done += count
+        now = time.monotonic()
+        if self._live and (now - self._last > 0.1 or self.done == self.total):
+            sys.stderr.write(f"\r{self._text(now)}\x1b[K")
+            sys.stderr.flush()
+            self._last = now
+        elif not self._live and now - self._last > _SECONDS_BETWEEN_LINES:
+            logger.info(self._text(now))
+            self._last = now
+
+    def close(self) -> None:
+        """End the live line."""
+        if self._live and self.done:
+            sys.stderr.write("\n")
+
+    def _text(self, now: float) -> str:
+        scale, unit = (1e6, " MB") if self._unit == "B" else (1.0, "")
+        whole = f"/{self.total / scale:.{1 if unit else 0}f}" if self.total else ""
+        text = f"{self._title}: {self.done / scale:.{1 if unit else 0}f}{whole}{unit}"
+        spent = now - self._start
+        if self.total and 0 < self.done < self.total and spent > 1:
+            text += f", {spent / self.done * (self.total - self.done):.0f} s left"
+        return text
