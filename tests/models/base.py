@@ -1,0 +1,160 @@
+"""One test class for what every network must do; each network's test file inherits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import paddle
+import pytest
+from paddle import inference
+from paddle.static import InputSpec
+
+from medicalseg.cvlibs import manager
+from medicalseg.errors import ConfigError, UserError
+from medicalseg.models import SegmentationModel
+
+
+def image(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """float32 noise."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def trainable_elements(model: Any) -> int:
+    """Numbers that training changes."""
+    return sum(int(parameter.size) for parameter in model.parameters() if not parameter.stop_gradient)
+
+
+def run_exported(prefix: Path, x: np.ndarray) -> list[np.ndarray]:
+    """Outputs of Paddle Inference for the network saved as `prefix`, in either Paddle's format."""
+    graph = prefix.with_suffix(".json")
+    graph = graph if graph.exists() else prefix.with_suffix(".pdmodel")
+    config = inference.Config(str(graph), str(prefix.with_suffix(".pdiparams")))
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(1)
+    predictor = inference.create_predictor(config)
+    predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(x)
+    predictor.run()
+    return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
+
+
+class ModelTests:
+    """Set the attributes; `shape` is a small input that fits, `misfit` spatial sizes and the next ones that fit."""
+
+    name: str
+    arguments: ClassVar[dict[str, Any]]
+    shape: tuple[int, int, int, int, int]
+    heads = 1
+    unused: tuple[str, ...] = ()
+    misfits: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...]
+    wrong_arguments: tuple[tuple[dict[str, Any], str], ...] = ()
+    tolerance = 1e-4
+
+    @pytest.fixture(scope="class")
+    def model(self) -> SegmentationModel:
+        paddle.seed(7)
+        return self.build()
+
+    def build(self, **arguments: Any) -> SegmentationModel:
+        return manager.MODELS[self.name](**{**self.arguments, **arguments})
+
+    def test_contract(self, model: SegmentationModel) -> None:
+        assert isinstance(model, SegmentationModel)
+        assert model.data_format == "NCDHW"
+        assert model.num_classes == self.arguments["num_classes"]
+        assert model.in_channels == self.shape[1]
+
+    def test_forward_and_backward(self, model: SegmentationModel) -> None:
+        model.train()
+        outputs = model(paddle.to_tensor(image(self.shape)))
+        assert isinstance(outputs, list)
+        expected = [self.shape[0], model.num_classes, *self.shape[2:]]
+        assert [list(output.shape) for output in outputs] == [expected] * self.heads
+        sum((output.square().mean() for output in outputs), paddle.zeros([])).backward()
+        without = {
+            name
+            for name, parameter in model.named_parameters()
+            if not parameter.stop_gradient and parameter.grad is None
+        }
+        assert all(name.startswith(self.unused) for name in without) if self.unused else not without
+        grown = [p.grad for p in model.parameters() if p.grad is not None]
+        assert all(bool(paddle.isfinite(gradient).all().item()) for gradient in grown)
+        model.clear_gradients()
+
+    def test_main_head_only(self, model: SegmentationModel) -> None:
+        model.eval()
+        x = paddle.to_tensor(image(self.shape, 1))
+        with paddle.no_grad():
+            every, alone = model(x), model.inference_forward(x)
+            model.main_head_only = True
+            flagged = model(x)
+            model.main_head_only = False
+        assert len(alone) == len(flagged) == 1
+        assert bool((every[0] == alone[0]).all().item())
+        assert bool((every[0] == flagged[0]).all().item())
+
+    def test_save_and_load(self, model: SegmentationModel, tmp_path: Path) -> None:
+        model.eval()
+        path = str(tmp_path / "model.pdparams")
+        paddle.save(model.state_dict(), path)
+        other = self.build(pretrained=path)
+        for key, value in model.state_dict().items():
+            np.testing.assert_array_equal(other.state_dict()[key].numpy(), value.numpy(), err_msg=key)
+
+    @pytest.mark.parametrize("dynamic", [True, False])
+    def test_paddle_inference_gives_the_same(self, model: SegmentationModel, tmp_path: Path, dynamic: bool) -> None:
+        model.eval()
+        x = image(self.shape, 2)
+        with paddle.no_grad():
+            expected = [output.numpy() for output in model(paddle.to_tensor(x))]
+        shape = [None, self.shape[1], None, None, None] if dynamic else list(self.shape)
+        paddle.jit.save(model, str(tmp_path / "model"), input_spec=[InputSpec(shape, "float32", "x")])
+        model.forward = type(model).forward.__get__(model)
+        outputs = run_exported(tmp_path / "model", x)
+        assert len(outputs) == self.heads
+        for got, wanted in zip(outputs, expected, strict=True):
+            np.testing.assert_allclose(got, wanted, atol=self.tolerance)
+
+    def test_traced_training(self, model: SegmentationModel) -> None:
+        model.eval()
+        x = paddle.to_tensor(image(self.shape, 3))
+        expected = model(x)[0].numpy()
+        traced = paddle.jit.to_static(model, full_graph=True)
+        try:
+            output = traced(x)[0]
+            output.mean().backward()
+            np.testing.assert_allclose(output.numpy(), expected, atol=self.tolerance)
+            with pytest.raises(UserError, match="next size that fits"):
+                traced(paddle.zeros([1, self.shape[1], *self.misfits[0][0]]))
+        finally:
+            model.forward = type(model).forward.__get__(model)
+            model.clear_gradients()
+
+    def test_sizes_that_do_not_fit(self, model: SegmentationModel) -> None:
+        for size, fitting in self.misfits:
+            assert model.next_input_shape(size) == fitting
+            model.check_input_shape(fitting)
+            with pytest.raises(UserError, match=f"{self.name} .*next size that fits is {'x'.join(map(str, fitting))}"):
+                model(paddle.zeros([1, self.shape[1], *size]))
+
+    def test_smallest_size(self, model: SegmentationModel) -> None:
+        smallest = model.smallest_input
+        assert smallest is not None
+        assert model.next_input_shape((1, 1, 1)) == smallest
+        model.eval()
+        with paddle.no_grad():
+            assert list(model(paddle.zeros([1, self.shape[1], *smallest]))[0].shape[2:]) == list(smallest)
+
+    def test_wrong_channels_and_axes(self, model: SegmentationModel) -> None:
+        channels = self.shape[1]
+        with pytest.raises(UserError, match=f"in_channels {channels}, got {channels + 1} channels"):
+            model(paddle.zeros([1, channels + 1, *self.shape[2:]]))
+        with pytest.raises(UserError, match="4 axes"):
+            model(paddle.zeros(list(self.shape[1:])))
+
+    def test_wrong_arguments(self) -> None:
+        common = (({"num_classes": 0}, "num_classes"), ({"in_channels": 1.5}, "in_channels"))
+        for arguments, named in common + self.wrong_arguments:
+            with pytest.raises(ConfigError, match=named):
+                self.build(**arguments)

@@ -1,0 +1,70 @@
+"""Comparison with the numbers and key lists of PaddleSeg3D."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from medicalseg.cvlibs import manager
+from tests.models.base import trainable_elements
+
+
+def wave(count: int, phase: float, step: float) -> np.ndarray:
+    """sin(step k + phase), k = 0 .. count - 1."""
+    return np.sin(step * np.arange(count) + phase)
+
+
+def weight(index: int, key: str, shape: list[int], seed: float) -> np.ndarray:
+    """Value of entry `index` of the state dict, as `compat/golden_formula.py` defines it."""
+    w = wave(int(np.prod(shape)), 0.31 * index + seed, 0.7 + seed / 10)
+    if len(shape) > 1:
+        w = w * np.sqrt(2 / np.prod(shape[1:]))
+    elif key.endswith("_variance"):
+        w = 1 + 0.3 * w
+    elif key.endswith("._weight"):
+        w = 0.25 + 0.1 * w
+    elif key.endswith((".weight", ".scale")):
+        w = 1 + 0.1 * w
+    else:
+        w = 0.1 * w
+    return w.reshape(shape).astype(np.float32)
+
+
+def check_golden(path: Path, tolerance: float = 1e-5) -> Any:
+    """Build the network of a golden file, fill it by the formula and compare keys, shapes and outputs; returns it."""
+    golden = json.loads(path.read_text())
+    arguments = dict(golden["model"])
+    model = manager.MODELS[arguments.pop("type")](**arguments)
+    state = model.state_dict()
+    seed = golden["seed"]
+    assert [[key, list(value.shape)] for key, value in state.items()] == [entry[:2] for entry in golden["state_dict"]]
+    model.set_state_dict({key: weight(i, key, list(v.shape), seed) for i, (key, v) in enumerate(state.items())})
+    model.eval()
+    shape = golden["input_shape"]
+    x = wave(int(np.prod(shape)), 0.2 + seed, 0.013 + seed / 100).reshape(shape).astype(np.float32)
+    with paddle.no_grad():
+        outputs = model(paddle.to_tensor(x))
+    assert len(outputs) == len(golden["outputs"])
+    for output, expected in zip(outputs, golden["outputs"], strict=True):
+        _check_output(output.numpy().astype(np.float64), expected, tolerance)
+    return model
+
+
+def _check_output(output: np.ndarray, expected: dict[str, Any], tolerance: float) -> None:
+    assert list(output.shape) == expected["shape"]
+    np.testing.assert_allclose(output.reshape(-1)[expected["at"]], expected["values"], rtol=0, atol=tolerance)
+    np.testing.assert_allclose([output.mean(), output.std()], [expected["mean"], expected["std"]], atol=tolerance)
+
+
+def check_keys(model: Any, compat: Path, name: str) -> None:
+    """Keys, their order, shapes and the counts of `compat/state_dicts`."""
+    keys = json.loads((compat / "state_dicts" / f"{name}.json").read_text())
+    assert [(key, list(value.shape)) for key, value in model.state_dict().items()] == list(keys.items())
+    counts = json.loads((compat / "state_dicts" / "summary.json").read_text())[name]
+    assert len(model.state_dict()) == counts["keys"]
+    assert sum(int(parameter.size) for parameter in model.parameters()) == counts["parameters"]
+    assert trainable_elements(model) == counts["trainable"]
