@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import struct
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,11 +24,12 @@ import SimpleITK as sitk  # noqa: N813
 from medicalseg.errors import MissingDependencyError, VolumeError
 from medicalseg.io.geometry import SHEAR_TOLERANCE, format_numbers, shear_of, swap_lps_ras
 from medicalseg.io.payload import to_native
-from medicalseg.io.stored import Stored, apply_scaling
+from medicalseg.io.stored import Stored, apply_scaling, one_line
 
 SUFFIXES = (".dcm", ".ima", ".dicom")
 
 _GAP_TOLERANCE = 0.05
+_BEST_RATIO = 50_000
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _RUN_LENGTH = "1.2.840.10008.1.2.5"
 
@@ -93,15 +97,21 @@ def read(path: Path, series: str | None = None) -> Stored:
         MissingDependencyError: pydicom is not installed.
     """
     with _quiet():
-        if path.is_dir():
-            return _read_slices(_choose_series(_headers(path), series))
         try:
-            header = _read_header(path)
-            if header is None:
-                raise VolumeError("is not DICOM: it does not begin as DICOM files do")
-            return _read_slices({path: header})
+            return _read_slices(_choose_series(_headers(path), series) if path.is_dir() else _alone(path))
+        except (MissingDependencyError, OSError, MemoryError):
+            raise
         except VolumeError as error:
             raise VolumeError(str(error).removeprefix(path.name).lstrip(": ")) from error
+        except Exception as error:
+            raise VolumeError(f"is damaged DICOM: {one_line(error)}") from error
+
+
+def _alone(path: Path) -> dict[Path, Dataset]:
+    header = _read_header(path)
+    if header is None:
+        raise VolumeError("is not DICOM: it does not begin as DICOM files do")
+    return {path: header}
 
 
 def _read_slices(headers: dict[Path, Dataset]) -> Stored:
@@ -133,6 +143,20 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what C libraries write to file descriptor 2: OpenJPEG prints several lines about every damaged image."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
 def _read_header(path: Path, voxels: bool = False) -> Dataset | None:
     try:
         import pydicom
@@ -148,15 +172,10 @@ def _read_header(path: Path, voxels: bool = False) -> Dataset | None:
     except pydicom.errors.InvalidDicomError:
         return None
     except Exception as error:
-        raise VolumeError(f"{path.name} is damaged DICOM: {_one_line(error)}") from error
+        raise VolumeError(f"{path.name} is damaged DICOM: {one_line(error)}") from error
     if "SOPClassUID" not in header and "Rows" not in header:
         return None
     return header
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text[:200] or type(error).__name__
 
 
 def _headers(folder: Path) -> dict[Path, Dataset]:
@@ -198,7 +217,7 @@ def _series_list(groups: dict[str, dict[Path, Dataset]]) -> str:
     for uid, group in sorted(groups.items()):
         header = next(iter(group.values()))
         title = f"{header.get('Modality', '')} {header.get('SeriesDescription', '')}".strip()
-        lines.append(f"{uid} ({_one_line(ValueError(title))}, {len(group)} file{'s' * (len(group) > 1)})")
+        lines.append(f"{uid} ({one_line(ValueError(title))}, {len(group)} file{'s' * (len(group) > 1)})")
     return "; ".join(lines[:8]) + (f"; and {len(lines) - 8} more" if len(lines) > 8 else "")
 
 
@@ -365,7 +384,7 @@ def _plane(item: Slice) -> np.ndarray:
         raise VolumeError(f"{item.path.name} has no voxels")
     syntax = getattr(header.file_meta, "TransferSyntaxUID", None) if hasattr(header, "file_meta") else None
     compressed = syntax is not None and syntax.is_compressed and str(syntax) != _RUN_LENGTH
-    plane = _unpack_by_gdcm(item) if compressed else _unpack(item, header)
+    plane = _unpack_by_gdcm(item, header) if compressed else _unpack(item, header)
     columns, rows = _size(item)
     if plane.shape != (columns, rows):
         raise VolumeError(f"{item.path.name} holds {format_numbers(plane.shape)} voxels, not {columns} x {rows}")
@@ -377,7 +396,7 @@ def _unpack(item: Slice, header: Dataset) -> np.ndarray:
         stored = to_native(np.array(header.pixel_array)).T
         slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
     except Exception as error:
-        raise VolumeError(f"{item.path.name} has damaged voxels: {_one_line(error)}") from error
+        raise VolumeError(f"{item.path.name} has damaged voxels: {one_line(error)}") from error
     if stored.ndim != 2 or stored.dtype.kind not in "iuf":
         raise VolumeError(
             f"{item.path.name} holds {stored.ndim}D {stored.dtype} voxels; one plane of numbers is needed"
@@ -385,12 +404,30 @@ def _unpack(item: Slice, header: Dataset) -> np.ndarray:
     return apply_scaling(stored, slope, intercept)
 
 
-def _unpack_by_gdcm(item: Slice) -> np.ndarray:
+def _check_jpeg2000(item: Slice, voxels: bytes) -> None:
+    """Refuse a damaged JPEG 2000 image size, for which OpenJPEG would take gigabytes and minutes."""
+    start = voxels.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(voxels) < start + 40:
+        return
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", voxels, start + 8)
+    size = (right - left, bottom - top)
+    tiles = (size[0] // max(tile_width, 1) + 1) * (size[1] // max(tile_height, 1) + 1)
+    if size != _size(item) or tiles > 65535:
+        columns, rows = _size(item)
+        raise VolumeError(f"{item.path.name} is damaged: its JPEG 2000 image is not {columns} x {rows}")
+
+
+def _unpack_by_gdcm(item: Slice, header: Dataset) -> np.ndarray:
+    columns, rows = _size(item)
+    if columns * rows > _BEST_RATIO * item.path.stat().st_size:
+        raise VolumeError(f"{item.path.name} is too small for the {columns} x {rows} voxels that its header promises")
+    _check_jpeg2000(item, header.PixelData)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(str(item.path))
     try:
-        array = sitk.GetArrayFromImage(reader.Execute())
+        with _silent_stderr():
+            array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise VolumeError(f"{item.path.name} has compressed voxels that cannot be unpacked") from error
     return array.reshape(array.shape[-2:]).T

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import struct
+import tokenize
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from medicalseg.errors import VolumeError
 from medicalseg.io import dicom, freesurfer, metaimage, nifti, nrrd, numpy_file
 from medicalseg.io.geometry import check_affine
-from medicalseg.io.stored import Stored, smallest_integer, to_label
+from medicalseg.io.stored import Stored, one_line, smallest_integer, to_label
 from medicalseg.io.volume import Volume
 from medicalseg.utils.logger import logger
 
@@ -29,16 +30,9 @@ _WRITERS: dict[str, Callable[[Volume, Path], None]] = {
     suffix: module.write for module in (nifti, nrrd, metaimage, freesurfer, numpy_file) for suffix in module.SUFFIXES
 }
 _DAMAGED = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    ArithmeticError,
-    SyntaxError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
+    ValueError, LookupError, TypeError, ArithmeticError, SyntaxError, tokenize.TokenError, EOFError, RuntimeError,
+    struct.error, zlib.error,
+)  # fmt: skip
 
 SUFFIXES: tuple[str, ...] = tuple(sorted(_READERS, key=len, reverse=True))
 """Names that can be read, longest first; case does not matter."""
@@ -163,15 +157,11 @@ def _guarded(path: Path, read: Callable[[], Stored]) -> Stored:
     try:
         return read()
     except OSError as error:
-        raise VolumeError(f"cannot be read: {error.strerror or _one_line(error)}") from error
+        raise VolumeError(f"cannot be read: {error.strerror or one_line(error)}") from error
     except MemoryError as error:
         raise VolumeError("needs more memory than there is, or its header is damaged") from error
     except _DAMAGED as error:
-        raise VolumeError(f"is damaged, or is not {suffix_of(path) or 'DICOM'}: {_one_line(error)}") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        raise VolumeError(f"is damaged, or is not {suffix_of(path) or 'DICOM'}: {one_line(error)}") from error
 
 
 def _finite(array: np.ndarray, nonfinite: NonFinite | float) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -281,7 +271,7 @@ def _from_list(path: Path) -> list[Path]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise VolumeError(f"{path}: is not a list of paths: {_one_line(error)}") from error
+        raise VolumeError(f"{path}: is not a list of paths: {one_line(error)}") from error
     found: list[Path] = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()

@@ -45,7 +45,8 @@ def read(path: Path) -> Stored:
     if int(header["goodRASFlag"]) <= 0:
         header["delta"], header["Mdc"], header["Pxyz_c"] = 1.0, _LIA, 0.0
         notes.append("the header says that its orientation is not valid; 1 mm LIA is assumed")
-    affine = np.asarray(header.get_affine(), dtype=float)
+    with np.errstate(all="ignore"):
+        affine = np.asarray(header.get_affine(), dtype=float)
     payload = Payload(path, skip=_HEADER, compression=_compression(path))
     array, _ = read_array(payload, np.dtype(_DTYPES[int(header["type"])]), shape)
     return Stored(channels_first(array), affine, tuple(notes))

@@ -34,7 +34,8 @@ def compose_affine(direction: np.ndarray, spacing: np.ndarray, origin: np.ndarra
 
 def spacing_of(affine: np.ndarray) -> np.ndarray:
     """Return the voxel size (3,) in mm: the lengths of the affine's columns."""
-    return np.sqrt((np.asarray(affine, dtype=float)[:3, :3] ** 2).sum(axis=0))
+    with np.errstate(over="ignore"):
+        return np.sqrt((np.asarray(affine, dtype=float)[:3, :3] ** 2).sum(axis=0))
 
 
 def shear_of(affine: np.ndarray) -> float:

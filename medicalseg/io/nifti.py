@@ -158,6 +158,8 @@ def _affine(header: nib.Nifti1Header, shape: tuple[int, ...], notes: list[str]) 
     scale = _MILLIMETRES.get(int(header["xyzt_units"]) & 7)
     if scale is None:
         notes.append(f"the unit code {int(header['xyzt_units']) & 7} is unknown; millimetres are assumed")
+    if not np.isfinite(affine).all():
+        raise VolumeError("the header's sform or qform holds NaN or infinite numbers")
     affine = np.diag([*[scale or 1.0] * 3, 1.0]) @ affine
     if sform is not None and qform is not None:
         check_affine(affine, sheared=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medicalseg.errors import VolumeError
-from medicalseg.io.stored import Stored
+from medicalseg.io.stored import Stored, one_line
 from medicalseg.io.volume import Volume
 from medicalseg.utils.files import atomic_path
 
@@ -59,13 +59,13 @@ def _read_npy(path: Path) -> np.ndarray:
 
 def _read_member(path: Path, member: str) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as archive:
             if member not in archive.files:
                 names = ", ".join(archive.files) or "nothing"
                 raise VolumeError(f"has no array {member!r}, only {names}; save it as .npy or under that name")
             return np.asarray(archive[member])
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise VolumeError(f"is damaged: {error}") from error
+        raise VolumeError(f"is damaged: {one_line(error)}") from error
 
 
 def write(volume: Volume, path: Path) -> None:

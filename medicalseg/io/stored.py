@@ -29,6 +29,11 @@ class Stored:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line of at most 200 characters; its type when it has none."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def channels_first(array: np.ndarray) -> np.ndarray:
     """Turn (X, Y, Z, ...) into (X, Y, Z), or into (C, X, Y, Z) when one of the further axes is longer than 1.
 
