@@ -53,7 +53,7 @@ class ComponentManager:
         return len(self.components_dict)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.components_dict
+        return isinstance(name, str) and name in self.components_dict
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.components_dict)

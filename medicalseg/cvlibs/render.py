@@ -8,6 +8,14 @@ from typing import Any
 import yaml
 
 from medicalseg.cvlibs.tree import Node, to_plain
+from medicalseg.cvlibs.yaml_reader import use_yaml_1_2_numbers
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that our reader would take for numbers."""
+
+
+use_yaml_1_2_numbers(_Dumper)
 
 
 def render(root: Node, *, sources: bool = False) -> str:
@@ -59,5 +67,5 @@ def _inline(node: Node) -> str:
 
 
 def _scalar(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=float("inf"), allow_unicode=True)
     return text.removesuffix("\n").removesuffix("...").strip()

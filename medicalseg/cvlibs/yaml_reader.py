@@ -25,6 +25,16 @@ _FLOAT = re.compile(
 _INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]+|0|[1-9][0-9_]*)$")
 
 
+def use_yaml_1_2_numbers(kind: Any) -> None:
+    """Make a PyYAML loader or dumper class tell numbers from texts as YAML 1.2 does."""
+    kind.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("float", "int")]
+        for first, resolvers in kind.yaml_implicit_resolvers.items()
+    }
+    kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+    kind.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the numbers of YAML 1.2."""
 
@@ -34,12 +44,7 @@ class _Loader(yaml.SafeLoader):
         return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("float", "int")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+use_yaml_1_2_numbers(_Loader)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
@@ -64,18 +69,23 @@ def read_yaml(path: str | Path) -> Node:
 
 def parse(text: str, name: str) -> Node:
     """Parse YAML text into a tree; `name` stands for the file in messages and sources."""
-    loader = _Loader(text)
     try:
-        root = loader.get_single_node()
-        if root is None:
-            return Node({}, Source(name, 1))
-        return _Builder(loader, name).build(root)
+        return _parse(text, name)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{name}{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: nested too deeply") from error
+
+
+def _parse(text: str, name: str) -> Node:
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        return Node({}, Source(name, 1)) if root is None else _Builder(loader, name).build(root)
     finally:
         loader.dispose()
 
