@@ -1,0 +1,121 @@
+"""`medicalseg val`, `tools/val.py`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medicalseg.cli.train import truth
+from medicalseg.errors import UserError
+
+if TYPE_CHECKING:
+    from medicalseg.cvlibs import Config
+
+HELP = "Evaluate a checkpoint: Dice, IoU, precision and recall per class and case, pictures, label maps."
+SPLITS = ("val", "test", "train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """All flags of PaddleSeg3D's val.py, and ours."""
+    add = parser.add_argument
+    add("--config", required=True, help="YAML file the network was trained with")
+    add("--model_path", required=True, help="weights: a .pdparams file or the folder that holds it")
+    add("--save_dir", default="./output/val", help="folder for the report (default: ./output/val)")
+    add("--split", choices=SPLITS, default="val", help="which dataset of the file (default: val)")
+    add("--eval_space", choices=("original", "network"),
+        help="grid on which masks are compared: each case's own (default), or the prepared one")  # fmt: skip
+    add("--num_workers", type=int, default=0, help="threads that read ahead (default: 0)")
+    add("--print_detail", type=truth, default=True, help="log progress and the table (default: True)")
+    add("--use_vdl", type=truth, default=False, help="write VisualDL records to --save_dir (default: False)")
+    add("--auc_roc", type=truth, default=None, help="also compute the area under the ROC curve (default: False)")
+    add("--sw_num", type=int, metavar="N", help="sliding window, N windows at a time")
+    add("--is_save_data", type=truth, default=True, help="write every prediction as NIfTI (default: True)")
+    add(
+        "--has_dataset_json",
+        type=truth,
+        default=True,
+        help="of PaddleSeg3D, without effect: geometry is taken where there is one",
+    )
+    add("--overlays", type=int, default=3, choices=range(4), help="pictures: best, median, worst case (default: 3)")
+    add_device_arguments(parser)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """What evaluation and prediction from a checkpoint share."""
+    add = parser.add_argument
+    add("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value of the file")
+    add("--device", help="cpu, gpu, gpu:N or xpu (default: a GPU if there is one)")
+    add("--cpu_accel", choices=("auto", "off"), help="oneDNN convolutions on the CPU (default: auto)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build network and dataset, evaluate, write."""
+    from medicalseg import ops
+
+    ops.configure_process()
+    from medicalseg.core.trained import load_trained, open_config, sliding_from
+    from medicalseg.core.val import evaluate
+    from medicalseg.utils import distributed
+    from medicalseg.utils.environment import choose_device
+
+    config = open_config(args.config, args.model_path, args.opts)
+    distributed.init("auto", choose_device(args.device))
+    dataset = _dataset(config, args.split)
+    _check_save_dir(args.save_dir, dataset)
+    model = load_trained(config, args.model_path, args.cpu_accel)
+    _warn_of_other_preprocessing(config, args.model_path, dataset)
+    test = config.test_config
+    evaluate(
+        model,
+        dataset,
+        losses=config.loss if config.dic.get("loss") else None,
+        num_workers=args.num_workers,
+        eval_space=args.eval_space or test.get("eval_space") or "original",
+        save_dir=args.save_dir,
+        overlays=args.overlays,
+        save_predictions=None if args.is_save_data else 0,
+        sliding=sliding_from(test, dataset.task, model, args.sw_num),
+        auc_roc=bool(test.get("auc_roc", False)) if args.auc_roc is None else args.auc_roc,
+        print_detail=args.print_detail,
+    )
+    if distributed.is_main():
+        _say_where(args.save_dir, args.use_vdl)
+    return 0
+
+
+def _dataset(config: Config, split: str) -> Any:
+    key = f"{split}_dataset"
+    config.require(key)
+    config.require_data(key)
+    dataset = getattr(config, key)
+    if split == "train" and config.dic.get("val_dataset"):
+        dataset.transforms = config.val_dataset.transforms
+    return dataset
+
+
+def _check_save_dir(save_dir: str, dataset: Any) -> None:
+    root = getattr(dataset, "dataset_root", None)
+    target = Path(save_dir).resolve()
+    if root is not None and (target == Path(root).resolve() or Path(root).resolve() in target.parents):
+        raise UserError(f"--save_dir {save_dir} lies in the dataset's folder {root}; give another one")
+
+
+def _warn_of_other_preprocessing(config: Config, model_path: str, dataset: Any) -> None:
+    from medicalseg.core.task import task_for
+    from medicalseg.utils.logger import logger
+
+    if task_for(config, model_path).preprocessing != dataset.task.preprocessing:
+        logger.warning(
+            "The network was trained with another preprocessing than this dataset has; expect worse figures. "
+            "`medicalseg config` shows the dataset's, meta.json beside the weights the network's."
+        )
+
+
+def _say_where(save_dir: str, use_vdl: bool) -> None:
+    from medicalseg.reports import write_visual_log
+    from medicalseg.utils.logger import logger
+
+    if use_vdl:
+        write_visual_log(save_dir)
+    logger.info("Report: %s", ", ".join(sorted(path.name for path in Path(save_dir).iterdir())) + f" in {save_dir}")

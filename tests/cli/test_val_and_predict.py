@@ -1,0 +1,183 @@
+"""`val` and `predict` from the command line, on small volumes and a network whose output is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+paddle = pytest.importorskip("paddle")
+
+from medicalseg.cli import run_verb  # noqa: E402
+from medicalseg.cvlibs import manager  # noqa: E402
+from medicalseg.io import Volume, read_label, write_volume  # noqa: E402
+from medicalseg.utils.checkpoint import save_state  # noqa: E402
+
+AFFINE = np.diag([1.0, 1.5, 3.0, 1.0])
+CONFIG = """
+model: {{type: IntensityNetwork, num_classes: 3{pretrained}}}
+val_dataset: {{type: DecathlonDataset, dataset_root: {root}, fold: 0, normalize: none, cache: none,
+  preprocess: {{orientation: LPS, divisor: [4, 4, 4]}}, result_dir: {root}/../splits}}
+class_groups: {{"3 classes": [0, 1, 2], "2 classes*": [0, 1]}}
+loss:
+  types: [{{type: MixedLoss, losses: [{{type: CrossEntropyLoss}}, {{type: DiceLoss}}], coef: [1, 1]}}]
+  coef: [1]
+"""
+
+
+class IntensityNetwork(paddle.nn.Layer):
+    """The class is the intensity, shifted by a weight."""
+
+    def __init__(self, num_classes: int = 3, pretrained: str | None = None) -> None:
+        super().__init__()
+        if pretrained:
+            raise OSError("pretrained weights must not be fetched")
+        self.num_classes = num_classes
+        self.shift = self.create_parameter([1], default_initializer=paddle.nn.initializer.Constant(5.0))
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        classes = paddle.arange(self.num_classes, dtype="float32").reshape([1, -1, 1, 1, 1])
+        return [-9 * (x + self.shift - classes) ** 2]
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    manager.MODELS.add_component(IntensityNetwork)
+    yield
+    manager.MODELS.components_dict.pop("IntensityNetwork")
+
+
+def labels(shift: int) -> np.ndarray:
+    array = np.zeros((9, 10, 6), np.uint8)
+    array[1:5, 2 + shift : 6 + shift, 1:4] = 1
+    array[5:8, 2:5, 2:5] = 2
+    return array
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two validation cases, one of them wrong by a voxel; a configuration and weights."""
+    root = tmp_path / "data"
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir(parents=True)
+    cases = [f"case_{index}" for index in range(3)]
+    for index, name in enumerate(cases):
+        write_volume(Volume(labels(index).astype(np.float32), AFFINE), root / "imagesTr" / f"{name}.nii.gz")
+        write_volume(Volume(labels(0), AFFINE), root / "labelsTr" / f"{name}.nii.gz")
+    description = {
+        **{"name": "toy", "modality": {"0": "MR"}, "labels": {"0": "background", "1": "S", "2": "L5"}},
+        **{"numTraining": 3, "file_ending": ".nii.gz"},
+        "training": [{"image": f"./imagesTr/{n}.nii.gz", "label": f"./labelsTr/{n}.nii.gz"} for n in cases],
+    }
+    (root / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    splits = [{"train": cases[2:], "val": cases[:2]}]
+    (root / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
+    (tmp_path / "c.yml").write_text(CONFIG.format(root=root, pretrained=""), encoding="utf-8")
+    save_state(tmp_path / "best_model" / "model.pdparams", {"shift": np.zeros(1, np.float32)})
+    return tmp_path
+
+
+@pytest.fixture
+def run(data: Path) -> Callable[..., int]:
+    def call(verb: str, *more: str, config: str = "c.yml") -> int:
+        weights = data / "best_model" / "model.pdparams"
+        common = ["--config", str(data / config), "--model_path", str(weights), "--save_dir", str(data / verb)]
+        return run_verb(verb, [*common, *more])
+
+    return call
+
+
+def test_val_then_predict_give_the_same_figures(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("val", "--num_workers", "2", "--auc_roc", "True", "--use_vdl", "True") == 0
+    shown = capsys.readouterr().out
+    assert "[EVAL] #Images: 2, Dice: 0." in shown
+    assert "Loss: " in shown
+    assert "scored on the original grid" in shown
+    assert "Dice (2 classes*)" in shown
+    names = {path.name for path in (data / "val").iterdir()}
+    assert {"metrics.json", "metrics.csv", "overlays", "predictions"} <= names
+    assert any(name.startswith("vdlrecords") for name in names)
+    (data / "list.txt").write_text("data/imagesTr/case_0.nii.gz\ndata/imagesTr/case_1.nii.gz\n", encoding="utf-8")
+    paths = ["--image_path", str(data / "list.txt"), "--label_path", str(data / "data" / "labelsTr")]
+    assert run("predict", *paths) == 0
+    table = capsys.readouterr().out
+    evaluated, predicted = (
+        json.loads((data / verb / "metrics.json").read_text(encoding="utf-8")) for verb in ("val", "predict")
+    )
+    assert predicted["foreground_mean"] == evaluated["foreground_mean"]
+    assert predicted["groups"] == evaluated["groups"]
+    assert [row["dice"] for row in predicted["classes"]] == [row["dice"] for row in evaluated["classes"]]
+    assert "foreground mean Dice" in table
+    for name in ("case_0", "case_1"):
+        written = read_label(data / "predict" / f"{name}.nii.gz")
+        np.testing.assert_array_equal(written.array, labels(int(name[-1])))
+        np.testing.assert_array_equal(read_label(data / "val" / "predictions" / f"{name}.nii.gz").array, written.array)
+
+
+def test_network_grid_and_windows(run: Callable[..., int], data: Path) -> None:
+    window = ["--opts", "test_config={sliding: {window: [4, 5, 6]}}", "--sw_num", "2"]
+    assert run("val", "--eval_space", "network", "--is_save_data", "False", "--overlays", "0", *window) == 0
+    content = json.loads((data / "val" / "metrics.json").read_text(encoding="utf-8"))
+    assert content["grid"] == "network"
+    assert sorted(path.name for path in (data / "val").iterdir()) == ["metrics.csv", "metrics.json"]
+
+
+def test_pretrained_weights_are_not_fetched_again(run: Callable[..., int], data: Path) -> None:
+    text = CONFIG.format(root=data / "data", pretrained=", pretrained: 'https://example.invalid/model.pdparams'")
+    (data / "p.yml").write_text(text, encoding="utf-8")
+    assert run("val", "--overlays", "0", config="p.yml") == 0
+
+
+def test_task_comes_from_the_checkpoint(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = {"task": {"num_classes": 3, "labels": {"1": "ONE"}, "preprocessing": {"orientation": "RAS"}}}
+    (data / "best_model" / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    image, label = (str(data / "data" / folder / "case_1.nii.gz") for folder in ("imagesTr", "labelsTr"))
+    assert run("predict", "--image_path", image, "--label_path", label, "--overlays", "0") == 0
+    assert "ONE" in capsys.readouterr().out
+    assert run("val", "--overlays", "0") == 0
+    assert "trained with another preprocessing" in capsys.readouterr().out
+
+
+def test_a_broken_image_gives_exit_code_2_and_the_rest_is_written(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "data" / "imagesTr" / "case_1.nii.gz").write_bytes(b"broken")
+    assert run("predict", "--image_path", str(data / "data" / "imagesTr")) == 2
+    assert "1 of 3 cases failed: case_1" in capsys.readouterr().out
+    assert sorted(path.name for path in (data / "predict").iterdir()) == ["case_0.nii.gz", "case_2.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "message"),
+    [
+        ("val", ["--model_path", "absent.pdparams"], "no weights at absent.pdparams"),
+        ("val", ["--split", "test"], "test_dataset"),
+        ("val", ["--save_dir", "{data}/data/new"], "lies in the dataset's folder"),
+        ("val", ["--sw_num", "2"], "test_config.sliding.window"),
+        ("val", ["--opts", "test_config={sliding: {window: [4, 4, 4], odd: 1}}"], "odd"),
+        ("predict", ["--image_path", "absent"], "absent"),
+        ("predict", ["--image_path", "{data}/data/imagesTr", "--save_dir", "{data}/data/imagesTr"], "input folder"),
+        ("predict", ["--image_path", "{data}/data/imagesTr", "--label_path", "absent"], "absent"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str], verb: str, more: list[str], message: str
+) -> None:
+    assert run(verb, *(part.replace("{data}", str(data)) for part in more)) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["val", "predict"])
+def test_wrong_flags(run: Callable[..., int], verb: str) -> None:
+    assert run(verb, "--overlays", "7") == 2
+    assert run(verb, "--no_such_flag") == 2

@@ -1,0 +1,140 @@
+"""Prediction of files with a network whose output is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+paddle = pytest.importorskip("paddle")
+
+from evaluation_fakes import AFFINE, TASK, Oracle, blocks  # noqa: E402
+
+from medicalseg.core.predict import predict_cases, write_report  # noqa: E402
+from medicalseg.errors import UserError, VolumeError  # noqa: E402
+from medicalseg.inference import EagerNetwork, Preprocessing, SlidingWindow, segment  # noqa: E402
+from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs  # noqa: E402
+from medicalseg.io import Volume, read_label, write_volume  # noqa: E402
+from medicalseg.metrics import confusion_counts, dice  # noqa: E402
+
+SAME_GRID = replace(TASK, preprocessing=Preprocessing(orientation="LPS"))
+
+
+def write(path: Path, labels: np.ndarray, kind: type = np.float32) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(Volume(labels.astype(kind), AFFINE), path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Three cases in two folders; the last one is broken."""
+    write(tmp_path / "images" / "case.1.2.nii.gz", blocks(1))
+    write(tmp_path / "images" / "sub" / "b.nrrd", blocks(2))
+    (tmp_path / "images" / "c.nii.gz").write_bytes(b"not a volume")
+    return tmp_path / "images"
+
+
+def test_label_maps_on_the_original_grid_and_failures_by_name(images: Path, tmp_path: Path) -> None:
+    cases = find_inputs(images)
+    assert [str(case.output) for case in cases] == ["c.nii.gz", "case.1.2.nii.gz", "sub/b.nii.gz"] or len(cases) == 3
+    report = predict_cases(cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out")
+    assert list(report.failed) == ["c"]
+    assert "c.nii.gz" in report.failed["c"]
+    for name, shift in (("case.1.2.nii.gz", 1), ("sub/b.nii.gz", 2)):
+        written = read_label(tmp_path / "out" / name)
+        np.testing.assert_array_equal(written.array, blocks(shift))
+        np.testing.assert_allclose(written.affine, AFFINE, atol=1e-5)
+    assert list(report.timings.mean()) == ["read", "pre", "run", "post", "write"]
+    assert sorted(path.name for path in images.rglob("*.nii.gz")) == ["c.nii.gz", "case.1.2.nii.gz"]
+
+
+def test_scores_against_references(images: Path, tmp_path: Path) -> None:
+    write(tmp_path / "labels" / "case.1.2.nii.gz", blocks(), np.uint8)
+    cases, labels = find_inputs(images), Labels(tmp_path / "labels")
+    report = predict_cases(cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out", labels=labels)
+    summary = write_report(report, cases, SAME_GRID, tmp_path / "out", labels=labels, overlays=3)
+    assert summary is not None
+    expected = dice(confusion_counts(blocks(1), blocks(), 4))
+    np.testing.assert_allclose(summary.class_dice, expected)
+    assert summary.grid == "original"
+    assert any("b" in note and "no label" in note for note in summary.notes)
+    assert any("1 cases failed" in note for note in summary.notes)
+    content = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert content["groups"]["3 classes*"]["k"] == 3
+    assert [path.name for path in (tmp_path / "out" / "overlays").iterdir()] == ["best_case.1.2.png"]
+
+
+def test_a_label_of_another_shape_fails_that_case(tmp_path: Path) -> None:
+    image = write(tmp_path / "in" / "a.nii.gz", blocks())
+    label = write(tmp_path / "label.nii.gz", blocks()[1:], np.uint8)
+    cases, labels = find_inputs(image), Labels(label)
+    report = predict_cases(cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out", labels=labels)
+    assert "cannot be scored" in report.failed["a"]
+
+
+def test_one_image_and_one_label_need_no_common_name(tmp_path: Path) -> None:
+    image = write(tmp_path / "t2.nii", blocks())
+    label = write(tmp_path / "t2_seg.nii.gz", blocks(), np.uint8)
+    cases, labels = find_inputs(image), Labels(label)
+    report = predict_cases(cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out", labels=labels)
+    assert report.written == {"t2": tmp_path / "out" / "t2.nii"}
+    assert list(report.results) == ["t2"]
+
+
+def test_segment_checks_channels_and_takes_windows() -> None:
+    volume = Volume(blocks(1).astype(np.float32), AFFINE)
+    whole = segment(volume, SAME_GRID, EagerNetwork(Oracle()))
+    windows = segment(volume, SAME_GRID, EagerNetwork(Oracle()), SlidingWindow(4))
+    assert whole.is_label
+    np.testing.assert_array_equal(whole.array, blocks(1))
+    np.testing.assert_array_equal(windows.array, whole.array)
+    with pytest.raises(VolumeError, match="2 channel"):
+        segment(Volume(np.zeros((2, 4, 4, 4)), AFFINE), SAME_GRID, EagerNetwork(Oracle()))
+
+
+def test_channels_of_a_case_are_stacked(tmp_path: Path) -> None:
+    for case, channel in (("a", 1), ("a", 0), ("b", 0), ("b", 1)):
+        write(tmp_path / "in" / f"{case}_{channel:04d}.nii.gz", blocks() + 10 * channel)
+    cases = find_inputs(tmp_path / "in", in_channels=2)
+    assert [(case.name, str(case.output)) for case in cases] == [("a", "a.nii.gz"), ("b", "b.nii.gz")]
+    volume = cases[0].read()
+    assert volume.channels == 2
+    assert volume.array[1].min() == 10
+    write(tmp_path / "in" / "a_0001.nii.gz", blocks()[1:])
+    with pytest.raises(VolumeError, match="another grid"):
+        cases[0].read()
+
+
+def test_same_names_in_a_list_are_kept_apart(tmp_path: Path) -> None:
+    paths = [write(tmp_path / patient / "t2.nii.gz", blocks()) for patient in ("p1", "p2")]
+    (tmp_path / "list.txt").write_text("\n".join(str(path) for path in paths), encoding="utf-8")
+    cases = find_inputs(tmp_path / "list.txt")
+    assert [case.name for case in cases] == ["p1/t2", "p2/t2"]
+    assert [str(case.output) for case in cases] == ["p1/t2.nii.gz", "p2/t2.nii.gz"]
+    write(tmp_path / "p1" / "t2.nrrd", blocks())
+    with pytest.raises(UserError, match="would all be written to"):
+        find_inputs(tmp_path / "p1")
+
+
+def test_nothing_is_written_into_the_input_folder(tmp_path: Path) -> None:
+    image = write(tmp_path / "in" / "deep" / "a.nii.gz", blocks())
+    cases = find_inputs(tmp_path / "in")
+    for folder in (tmp_path / "in", tmp_path / "in" / "deep", tmp_path / "in" / "new"):
+        with pytest.raises(UserError, match="input folder"):
+            check_output_folder(folder, cases, tmp_path / "in")
+    with pytest.raises(UserError, match="input folder"):
+        check_output_folder(image.parent, find_inputs(image), image)
+    with pytest.raises(UserError, match="is a file"):
+        check_output_folder(image, cases, tmp_path / "in")
+    assert check_output_folder(tmp_path / "out", cases, tmp_path / "in") == tmp_path / "out"
+
+
+@pytest.mark.parametrize("name", ["absent", "empty"])
+def test_inputs_that_hold_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError):
+        find_inputs(tmp_path / name)
