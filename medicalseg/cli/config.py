@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning_rate", type=float, help="replace the learning rate")
     parser.add_argument("--iters", type=int, help="replace the number of iterations")
     parser.add_argument("--batch_size", type=int, help="replace the batch size")
-    parser.add_argument("--opts", nargs="+", metavar="KEY=VALUE", help="replace any value: model.num_classes=3")
+    parser.add_argument(
+        "--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value: model.num_classes=3"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
