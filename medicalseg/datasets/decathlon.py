@@ -164,7 +164,8 @@ class DecathlonDataset(CaseDataset):
         return arrays
 
     def _read_image(self, case: Case) -> Volume:
-        volumes = [read_volume(path, channels=True) for path in case.images]
+        nonfinite = self._stored.nonfinite
+        volumes = [read_volume(path, channels=True, nonfinite=nonfinite) for path in case.images]
         for path, volume in zip(case.images, volumes, strict=True):
             difference = volumes[0].grid_difference(volume)
             if difference is not None:
@@ -183,7 +184,7 @@ class DecathlonDataset(CaseDataset):
             return len(self.channels)
         if len(case.images) > 1 or self.layout.channels:
             return max(len(case.images), len(self.layout.channels))
-        return read_volume(case.images[0], channels=True).channels
+        return read_volume(case.images[0], channels=True, nonfinite="keep").channels
 
 
 class _SplitRule:

@@ -149,7 +149,8 @@ def group_channels(files: Iterable[Path], nnunet: bool) -> dict[str, tuple[Path,
     for path in sorted(files):
         name = case_name(path)
         match = CHANNEL.match(name) if nnunet else None
-        groups.setdefault(match["case"] if match else name, []).append(path)
+        key = match["case"] if match else name
+        groups.setdefault(path.name if key in groups and not match else key, []).append(path)
     return {name: tuple(paths) for name, paths in sorted(groups.items())}
 
 
@@ -199,7 +200,7 @@ def _listed_case(layout: Layout, entry: Any, part: str, images_dir: str | None, 
         beside = layout.root / FOLDERS["test"][1] / image.name
         label = beside if beside.is_file() else None
     name = case_name(image)
-    images = (image,)
+    images: tuple[Path, ...] = (image,)
     if not image.is_file():
         ending = image.name[len(name) :]
         channels = sorted(image.parent.glob(f"{_escaped(name)}_[0-9][0-9][0-9][0-9]{ending}"))

@@ -26,20 +26,40 @@ def read_list(path: Path, root: Path, *, label_required: bool) -> list[Case]:
         DataError: if the file is missing, empty, a line cannot be understood, a file is missing or a case is listed
             twice; names file and line.
     """
+    cases, problems = scan_list(path, root, label_required=label_required)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{more}")
+    if not cases:
+        raise DataError(f"{path}: lists no case")
+    return cases
+
+
+def scan_list(path: Path, root: Path, *, label_required: bool) -> tuple[list[Case], list[str]]:
+    """The cases of a list file that are in order, and one line for each that is not.
+
+    Raises:
+        DataError: if the file cannot be read at all.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     cases: dict[str, Case] = {}
+    problems = []
     for number, line in enumerate(lines, start=1):
-        if line.strip():
-            case = _case(line.strip(), root, f"{path}:{number}", label_required)
-            if case.name in cases:
-                raise DataError(f"{path}:{number}: case {case.name} is listed twice")
-            cases[case.name] = case
-    if not cases:
-        raise DataError(f"{path}: lists no case")
-    return list(cases.values())
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            case = _case(line.strip(), root, where, label_required)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        if case.name in cases:
+            problems.append(f"{where}: case {case.name} is listed twice")
+        cases[case.name] = case
+    return list(cases.values()), problems
 
 
 def _case(line: str, root: Path, where: str, label_required: bool) -> Case:

@@ -13,7 +13,7 @@ from medicalseg.cvlibs import manager
 from medicalseg.datasets.base import CaseDataset, check_mode
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.labels import names_by_id
-from medicalseg.datasets.list_files import read_list
+from medicalseg.datasets.list_files import read_list, scan_list
 from medicalseg.datasets.splits import LEAKING_NOTE
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
@@ -141,7 +141,7 @@ class MedicalDataset(CaseDataset):
         path = self.dataset_root / f"{mode}_list.txt"
         if not path.is_file():
             return set()
-        return {case.images[0] for case in read_list(path, self.dataset_root, label_required=False)}
+        return {case.images[0] for case in scan_list(path, self.dataset_root, label_required=False)[0]}
 
 
 def _fitting(groups: Any, count: int) -> dict[str, tuple[int, ...]]:
@@ -184,5 +184,8 @@ def _integers(label: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _channels(case: Case) -> int:
-    array = _load_array(case.images[0], mmap=True)
+    try:
+        array = _load_array(case.images[0], mmap=True)
+    except DataError as error:
+        raise DataError(f"case {case.name}: {error}") from error
     return int(array.shape[0]) if array.ndim == 4 else 1

@@ -207,17 +207,19 @@ def orientation_change(affine: Any, orientation: str | None) -> np.ndarray:
 def orient(array: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Apply an orientation transform to the last three axes (a view)."""
     first = array.ndim - 3
-    flips = tuple(slice(None, None, int(flip)) for flip in change[:, 1])
     order = [int(axis) for axis in np.argsort(change[:, 0])]
-    return array[(..., *flips)].transpose(*range(first), *(first + axis for axis in order))
+    return array[_flips(change)].transpose(*range(first), *(first + axis for axis in order))
 
 
 def orient_back(array: np.ndarray, change: np.ndarray) -> np.ndarray:
     """Undo `orient` (a view)."""
     first = array.ndim - 3
     array = array.transpose(*range(first), *(first + int(axis) for axis in change[:, 0]))
-    flips = tuple(slice(None, None, int(flip)) for flip in change[:, 1])
-    return array[(..., *flips)]
+    return array[_flips(change)]
+
+
+def _flips(change: np.ndarray) -> Any:
+    return (Ellipsis, *(slice(None, None, int(flip)) for flip in change[:, 1]))
 
 
 def labels_to_original(labels: np.ndarray, record: GridRecord) -> np.ndarray:

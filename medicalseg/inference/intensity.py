@@ -13,7 +13,7 @@ from medicalseg.errors import ConfigError
 
 
 def window(
-    image: np.ndarray, low: float, high: float, out_low: float, out_high: float, nan: float | None
+    image: np.ndarray, low: float, high: float, out_low: float = 0.0, out_high: float = 1.0, nan: float | None = None
 ) -> np.ndarray:
     """Map `low`..`high` linearly to `out_low`..`out_high` and clip; NaN becomes the input value `nan` first."""
     if nan is not None:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -142,6 +142,11 @@ class Preprocessing:
         """
         array = labels_to_original(np.asarray(labels), record)
         return Volume(array, np.array(record.affine), meta={"labels": True})
+
+    @property
+    def nonfinite(self) -> Literal["keep", "refuse"]:
+        """What `read_volume` should do about NaN: kept where a window step replaces it."""
+        return "keep" if any(step.get("nan") is not None for step in self.intensity) else "refuse"
 
     def without_normalization(self) -> Preprocessing:
         """The same without the last step: what a dataset stores, since augmentation comes before that step."""

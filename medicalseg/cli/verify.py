@@ -1,0 +1,63 @@
+"""`medicalseg verify`: check a dataset and say what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+HELP = (
+    "Check a dataset: pairs, shapes, geometry, label ids, duplicates, intensities, split. "
+    "Exit code 2 if there are errors, 0 if there are none or only warnings."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "dataset",
+        nargs="?",
+        type=Path,
+        help="an MSD or nnU-Net folder, a prepared folder (list files), or one with images and labels side by side",
+    )
+    parser.add_argument("--images", type=Path, help="folder of images, instead of DATASET")
+    parser.add_argument("--labels", type=Path, help="folder of their labels (default: the same folder)")
+    parser.add_argument("--label_suffix", help="what a label's name has after its image's name (default: usual words)")
+    parser.add_argument("--dataset_json", help="the description to use, if the folder has several")
+    parser.add_argument("--labels_dir", help="label folder in DATASET, if not as described")
+    parser.add_argument("--num_classes", type=int, help="allow the ids 0 to NUM_CLASSES - 1 (default: as described)")
+    parser.add_argument("--ignore_index", type=int, help="id that is no class (default: as described, else 255)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything found to this file")
+    parser.add_argument(
+        "--num_workers", type=int, default=min(4, os.cpu_count() or 1), help="processes (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify and print."""
+    from medicalseg.datasets.verify.run import verify_dataset
+    from medicalseg.datasets.verify.source import open_source
+    from medicalseg.errors import UserError
+    from medicalseg.utils.files import write_json
+
+    if args.dataset is not None and args.images is not None:
+        raise UserError("give either DATASET or --images, not both")
+    if args.labels is not None and args.images is None:
+        raise UserError("--labels needs --images")
+    if args.num_classes is not None and args.num_classes < 1:
+        raise UserError(f"--num_classes: expected a positive number, got {args.num_classes}")
+    source = open_source(
+        args.dataset,
+        args.images,
+        args.labels,
+        dataset_json=args.dataset_json,
+        labels_dir=args.labels_dir,
+        label_suffix=args.label_suffix,
+    )
+    report = verify_dataset(
+        source, num_classes=args.num_classes, ignore_index=args.ignore_index, num_workers=args.num_workers
+    )
+    print(report.render())
+    if args.json is not None:
+        write_json(args.json, report.to_dict())
+    return report.exit_code

@@ -1,0 +1,203 @@
+"""Everything that can be said about one case by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medicalseg.datasets.case import Case
+from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
+from medicalseg.io import Volume, read_volume
+from medicalseg.utils.logger import logger
+
+SPACING_TOLERANCE = 1e-3
+DIRECTION_TOLERANCE = 1e-3
+ORIGIN_TOLERANCE = 0.05
+LABEL_TOLERANCE = 1e-4
+SAMPLES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What labels may hold.
+
+    Attributes:
+        ids: allowed ids; empty = any.
+        ignore_index: id that is no class.
+    """
+
+    ids: frozenset[int] = frozenset()
+    ignore_index: int | None = 255
+
+
+@dataclass
+class Facts:
+    """What one case holds; small enough to travel between processes.
+
+    Attributes:
+        case: case name.
+        images: per file: shape, spacing, axis codes, number type, intensity statistics, content hash.
+        label_hash: content hash of the label; "" if there is none or it holds background only.
+        voxels: voxels per label id.
+        findings: what is wrong.
+    """
+
+    case: str
+    images: list[dict[str, Any]] = field(default_factory=list)
+    label_hash: str = ""
+    voxels: dict[int, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, kind: str, message: str, severity: str = ERROR) -> None:
+        """Note a finding."""
+        self.findings.append(Finding(severity, kind, self.case, one_line(message)))
+
+
+def inspect_case(rules: Rules, case: Case) -> Facts:
+    """Read a case and check it; never raises for a bad file."""
+    facts = Facts(case.name)
+    images = [_read(path, facts, channels=True) for path in case.images]
+    for path, image in zip(case.images, images, strict=True):
+        if image is not None:
+            facts.images.append(_describe_image(path, image, facts))
+    first = images[0]
+    for path, image in zip(case.images[1:], images[1:], strict=True):
+        if first is not None and image is not None:
+            _compare(facts, first, image, f"channel {path.name}")
+    if case.label is None:
+        return facts
+    label = _read(case.label, facts, channels=False)
+    if label is not None:
+        if first is not None:
+            _compare(facts, first, label, f"label {case.label.name}")
+        _check_label(case.label, label, rules, facts)
+    return facts
+
+
+def _read(path: Path, facts: Facts, *, channels: bool) -> Volume | None:
+    with _collected_warnings() as warnings:
+        try:
+            volume = read_volume(path, channels=channels, nonfinite="keep")
+        except Exception as error:  # noqa: BLE001 - whatever a reader says about a bad file is a finding
+            facts.add("unreadable", _named(path, error))
+            return None
+    for warning in warnings if path.suffix != ".npy" else ():
+        facts.add("header", _named(path, warning), WARNING)
+    return volume
+
+
+def _named(path: Path, message: object) -> str:
+    text = one_line(message).replace(str(path), path.name)
+    return text if path.name in text else f"{path.name}: {text}"
+
+
+def _describe_image(path: Path, image: Volume, facts: Facts) -> dict[str, Any]:
+    array = image.array
+    description: dict[str, Any] = {
+        "file": path.name,
+        "shape": list(image.shape),
+        "channels": image.channels,
+        "dtype": str(array.dtype),
+        "spacing": [round(value, 6) for value in image.spacing],
+        "axcodes": image.axcodes,
+        "hash": array_hash(array),
+    }
+    finite = np.isfinite(array)
+    if not finite.all():
+        facts.add("nan_inf", f"{path.name}: {array.size - int(np.count_nonzero(finite))} voxels are NaN or Inf")
+        array = array[finite]
+    if array.size == 0:
+        return description
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        facts.add("constant_image", f"{path.name}: every voxel is {low:g}")
+    sample = array.ravel(order="K")[:: max(1, array.size // SAMPLES)].astype(np.float64)
+    p1, median, p99 = np.percentile(sample, [1, 50, 99])
+    numbers = {"min": low, "max": high, "mean": sample.mean(), "std": sample.std()}
+    numbers |= {"p1": p1, "median": median, "p99": p99}
+    return description | {name: float(value) for name, value in numbers.items()}
+
+
+def array_hash(array: np.ndarray) -> str:
+    """Hash of shape and values, whatever number type and memory order they are stored in."""
+    digest = hashlib.sha256(str(array.shape).encode())
+    digest.update(np.ascontiguousarray(array.T, dtype=np.float32).data)
+    return digest.hexdigest()
+
+
+def _compare(facts: Facts, image: Volume, other: Volume, name: str) -> None:
+    """Note the first of: shape, axis order or flip, spacing, direction, origin."""
+    if image.shape != other.shape:
+        facts.add("shape_mismatch", f"{name} has the shape {other.shape}, the image {image.shape}")
+        return
+    if image.axcodes != other.axcodes:
+        facts.add("flip_mismatch", f"{name} is stored as {other.axcodes}, the image as {image.axcodes}")
+        return
+    if not np.allclose(image.spacing, other.spacing, rtol=SPACING_TOLERANCE):
+        facts.add("spacing_mismatch", f"{name} has the spacing {_mm(other.spacing)}, the image {_mm(image.spacing)}")
+        return
+    if not np.allclose(image.direction, other.direction, atol=DIRECTION_TOLERANCE):
+        turn = float(np.abs(image.direction - other.direction).max())
+        facts.add("direction_mismatch", f"{name} has axes turned against the image's (cosines differ by {turn:.3g})")
+        return
+    distance = float(np.linalg.norm(np.subtract(image.origin, other.origin)))
+    if distance > ORIGIN_TOLERANCE * min(image.spacing):
+        facts.add("origin_mismatch", f"{name} lies {distance:.3g} mm away: {_mm(other.origin)} and {_mm(image.origin)}")
+
+
+def _check_label(path: Path, label: Volume, rules: Rules, facts: Facts) -> None:
+    values, counts = np.unique(label.array, return_counts=True)
+    whole = np.rint(values)
+    fractional = ~(np.abs(values - whole) <= LABEL_TOLERANCE)
+    if fractional.any():
+        facts.add("label_fractional", f"{path.name}: values that are no ids: {_few(values[fractional])}")
+        return
+    for value, count in zip(whole.astype(np.int64), counts, strict=True):
+        facts.voxels[int(value)] = facts.voxels.get(int(value), 0) + int(count)
+    negative = [value for value in facts.voxels if value < 0]
+    if negative:
+        facts.add("label_negative", f"{path.name}: negative ids: {_few(negative)}")
+    unknown = [value for value in facts.voxels if value >= 0 and rules.ids and value not in rules.ids]
+    unknown = [value for value in unknown if value != rules.ignore_index]
+    if unknown:
+        count = sum(facts.voxels[value] for value in unknown)
+        facts.add("label_out_of_range", f"{path.name}: ids {_few(unknown)} ({count} voxels) are no class")
+    if not any(value not in (0, rules.ignore_index) for value in facts.voxels):
+        facts.add("empty_label", f"{path.name}: background only", WARNING)
+    else:
+        facts.label_hash = array_hash(label.array)
+
+
+@contextlib.contextmanager
+def _collected_warnings() -> Iterator[list[str]]:
+    """Readers' log warnings as a list, kept off the terminal."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handlers, propagate = logger.handlers[:], logger.propagate
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield lines
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+
+
+def _few(values: Any) -> str:
+    shown = ", ".join(f"{value:g}" for value in values[:5])
+    return shown + (", …" if len(values) > 5 else "")
+
+
+def _mm(values: Any) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ") mm"
+
+
+def allowed_ids(labels: Mapping[int, str], num_classes: int | None) -> frozenset[int]:
+    """Ids that are classes: 0 to `num_classes` - 1 if given, else the declared ones."""
+    return frozenset(range(num_classes)) if num_classes else frozenset(labels)

@@ -1,0 +1,163 @@
+"""`medicalseg verify` finds every kind of fault, and nothing in sound data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from medicalseg.cli.main import main
+from medicalseg.datasets.verify.across import robust_scores
+from medicalseg.datasets.verify.inspection import array_hash
+from medicalseg.datasets.verify.run import verify_dataset
+from medicalseg.datasets.verify.source import open_source
+from medicalseg.errors import DataError
+from medicalseg.io import Volume, write_volume
+from tests.datasets.conftest import AFFINE, make_pair, write_list
+
+
+def found(folder, **options):
+    report = verify_dataset(open_source(folder), **options)
+    return {(finding.kind, finding.case): finding.severity for finding in report.findings}
+
+
+def test_every_bad_pair_is_reported_with_its_kind(shared_data):
+    findings = found(shared_data / "torture/invalid/pairs", num_classes=3)
+    manifest = json.loads((shared_data / "torture/manifest.json").read_text())
+    names = [name.removeprefix("pairs/") for name in manifest["invalid"] if name.startswith("pairs/")]
+    assert len(names) == 9
+    for name in names:
+        kind, case = (name, f"{name}_label") if name == "no_image" else (name, name)
+        assert findings[kind, case] == "error"
+    assert sum(severity == "error" for severity in findings.values()) == 9
+
+
+def test_every_invalid_file_is_reported(shared_data):
+    folder = shared_data / "torture/invalid"
+    findings = found(folder)
+    for path in folder.glob("*.nii*"):
+        assert findings["unreadable", path.name.removesuffix(".gz").removesuffix(".nii")] == "error"
+
+
+def test_real_data_pass(shared_data, capsys, tmp_path):
+    arguments = ["verify", str(shared_data / "spine/spider_t2space"), "--num_workers", "0"]
+    assert main([*arguments, "--dataset_json", "dataset_levels.json", "--json", str(tmp_path / "v.json")]) == 0
+    output = capsys.readouterr().out
+    assert "T11/T12" in output
+    assert "class 1 (S) occurs in no label" in output
+    content = json.loads((tmp_path / "v.json").read_text())
+    assert content["errors"] == 0
+    assert content["classes"][10] == {"id": 10, "name": "T9", "voxels": 1265, "cases": 1}
+    assert len(content["cases"]) == 30
+
+
+def test_sound_dataset(decathlon, capsys):
+    assert main(["verify", str(decathlon), "--num_workers", "2"]) == 0
+    output = capsys.readouterr().out
+    assert "6 cases" in output
+    assert "0 errors, 0 warnings" in output
+
+
+def test_faults_of_a_decathlon_folder(decathlon):
+    images, labels = decathlon / "imagesTr", decathlon / "labelsTr"
+    image, label = make_pair(0)
+    (labels / "case_0.nii.gz").unlink()
+    (images / "case_1.nii.gz").unlink()
+    write_volume(Volume(np.where(label == 2, 7, label).astype(np.uint8), AFFINE), labels / "case_2.nii.gz")
+    write_volume(Volume(np.full_like(image, 3), AFFINE), images / "case_3.nii.gz")
+    write_volume(Volume(np.zeros_like(label), AFFINE), labels / "case_4.nii.gz")
+    nan = image.copy()
+    nan[0] = np.nan
+    write_volume(Volume(nan, AFFINE), images / "case_5.nii.gz")
+    write_volume(Volume(image, AFFINE), images / "extra.nii.gz")
+    write_volume(Volume(label, AFFINE), labels / "extra2.nii.gz")
+    (decathlon / "splits_final.json").write_text('[{"train": ["case_2", "case_9"], "val": ["case_2"]}]')
+    findings = found(decathlon)
+    errors = {key for key, severity in findings.items() if severity == "error"}
+    assert errors == {
+        ("no_label", "case_0"),
+        ("no_image", "case_1"),
+        ("label_out_of_range", "case_2"),
+        ("constant_image", "case_3"),
+        ("nan_inf", "case_5"),
+        ("no_image", "extra2"),
+        ("split", ""),
+        ("leaking_split", ""),
+    }
+    warnings = set(findings) - errors
+    assert warnings >= {("empty_label", "case_4"), ("not_listed", "extra")}
+
+
+def test_turned_label(decathlon):
+    _, label = make_pair(0)
+    turned = AFFINE.copy()
+    turned[:2, :2] = [[0.995, -0.15], [0.1, 1.492]]
+    write_volume(Volume(label, turned), decathlon / "labelsTr/case_0.nii.gz")
+    assert found(decathlon) == {("direction_mismatch", "case_0"): "error"}
+
+
+def test_duplicates_across_the_split(decathlon):
+    shutil.copy(decathlon / "imagesTr/case_0.nii.gz", decathlon / "imagesTr/case_1.nii.gz")
+    assert ("duplicate_image", "case_1") in found(decathlon)
+    (decathlon / "splits_final.json").write_text('[{"train": ["case_0"], "val": ["case_1"]}]')
+    assert found(decathlon)["leaking_split", "case_1"] == "error"
+
+
+def test_prepared_folder(prepared, capsys):
+    assert main(["verify", str(prepared), "--num_workers", "0"]) == 0
+    write_list(prepared, "val", range(3, 6))
+    (prepared / "images/Case0.npy").unlink()
+    assert main(["verify", str(prepared), "--num_workers", "0"]) == 2
+    output = capsys.readouterr().out
+    assert "1 of 3 val cases train too, first Case3" in output
+    assert "Case0.npy does not exist" in output
+
+
+def test_declared_leak_is_a_warning(prepared):
+    write_list(prepared, "val", range(3, 6))
+    content = json.loads((prepared / "dataset.json").read_text())
+    content["split"]["leaking"] = True
+    (prepared / "dataset.json").write_text(json.dumps(content))
+    assert found(prepared)["leaking_split", ""] == "warning"
+
+
+def test_raw_folders_with_other_names(tmp_path, capsys):
+    for number in range(3):
+        image, label = make_pair(number)
+        write_volume(Volume(image, AFFINE), tmp_path / "MR" / f"Case{number}.nii.gz")
+        write_volume(Volume(label, AFFINE), tmp_path / "Mask" / f"mask_case{number}.nii.gz")
+    folders = ["--images", str(tmp_path / "MR"), "--labels", str(tmp_path / "Mask")]
+    assert main(["verify", *folders, "--num_workers", "0"]) == 0
+    write_volume(Volume(make_pair(9)[1], AFFINE), tmp_path / "Mask/case9_x.nii.gz")
+    assert main(["verify", *folders, "--num_workers", "0", "--label_suffix", "_x"]) == 2
+    assert "case9_x.nii.gz is a label without an image" in capsys.readouterr().out
+
+
+def test_intensity_outlier(tmp_path):
+    for number in range(10):
+        image, label = make_pair(number)
+        write_volume(Volume(image * (30 if number == 7 else 1), AFFINE), tmp_path / f"c{number}.nii.gz")
+        write_volume(Volume(label, AFFINE), tmp_path / f"c{number}_seg.nii.gz")
+    assert found(tmp_path) == {("intensity_outlier", "c7"): "warning"}
+
+
+def test_wrong_calls(tmp_path, capsys):
+    with pytest.raises(DataError, match="neither"):
+        open_source(tmp_path)
+    assert main(["verify", str(tmp_path / "no")]) == 2
+    assert main(["verify"]) == 2
+    assert main(["verify", str(tmp_path), "--labels", str(tmp_path)]) == 2
+    assert main(["verify", str(tmp_path), "--num_classes", "0"]) == 2
+    assert capsys.readouterr().err.count("error: ") == 4
+
+
+def test_robust_scores_and_hash():
+    values = np.array([1.0, 2, 3, 4, 100])
+    np.testing.assert_allclose(robust_scores(values), 0.6745 * (values - 3) / 1)
+    assert robust_scores(np.array([1.0, 1, 1, 5]))[3] > 2
+    assert not robust_scores(np.ones(4)).any()
+    array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    assert array_hash(array) == array_hash(np.asfortranarray(array.astype(float)))
+    assert array_hash(array) != array_hash(array.reshape(3, 2, 4))
