@@ -11,6 +11,7 @@ import logging
 import os
 import struct
 import sys
+import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ _GAP_TOLERANCE = 0.05
 _BEST_RATIO = 50_000
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _RUN_LENGTH = "1.2.840.10008.1.2.5"
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_PIXEL_KEYWORDS = (
+    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "PixelData",
+)  # fmt: skip
 
 Dataset = Any
 
@@ -394,14 +400,17 @@ def _plane(item: Slice) -> np.ndarray:
 def _unpack(item: Slice, header: Dataset) -> np.ndarray:
     try:
         stored = to_native(np.array(header.pixel_array)).T
-        slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
     except Exception as error:
         raise VolumeError(f"{item.path.name} has damaged voxels: {one_line(error)}") from error
     if stored.ndim != 2 or stored.dtype.kind not in "iuf":
         raise VolumeError(
             f"{item.path.name} holds {stored.ndim}D {stored.dtype} voxels; one plane of numbers is needed"
         )
-    return apply_scaling(stored, slope, intercept)
+    return _rescaled(stored, header)
+
+
+def _rescaled(stored: np.ndarray, header: Dataset) -> np.ndarray:
+    return apply_scaling(stored, float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0))
 
 
 def _check_jpeg2000(item: Slice, voxels: bytes) -> None:
@@ -418,16 +427,39 @@ def _check_jpeg2000(item: Slice, voxels: bytes) -> None:
 
 
 def _unpack_by_gdcm(item: Slice, header: Dataset) -> np.ndarray:
+    """Unpack voxels through a fresh file with nothing but them: GDCM trips over odd elements elsewhere in a header."""
     columns, rows = _size(item)
-    if columns * rows > _BEST_RATIO * item.path.stat().st_size:
+    if columns * rows > _BEST_RATIO * len(header.PixelData):
         raise VolumeError(f"{item.path.name} is too small for the {columns} x {rows} voxels that its header promises")
     _check_jpeg2000(item, header.PixelData)
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(item.path))
-    try:
-        with _silent_stderr():
-            array = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
-        raise VolumeError(f"{item.path.name} has compressed voxels that cannot be unpacked") from error
-    return array.reshape(array.shape[-2:]).T
+    with tempfile.TemporaryDirectory(prefix="medicalseg-") as folder:
+        path = Path(folder) / "voxels.dcm"
+        _write_voxels_only(path, header)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(str(path))
+        try:
+            with _silent_stderr():
+                array = sitk.GetArrayFromImage(reader.Execute())
+        except RuntimeError as error:
+            raise VolumeError(f"{item.path.name} has compressed voxels that cannot be unpacked") from error
+    if array.ndim > 2 and max(array.shape[:-2]) > 1:
+        raise VolumeError(f"{item.path.name} holds more than one plane of voxels")
+    return _rescaled(array.reshape(array.shape[-2:]).T, header)
+
+
+def _write_voxels_only(path: Path, header: Dataset) -> None:
+    import pydicom
+
+    bare = pydicom.Dataset()
+    for keyword in _PIXEL_KEYWORDS:
+        if keyword in header:
+            setattr(bare, keyword, header[keyword].value)
+    bare.SOPClassUID, bare.SOPInstanceUID = _SECONDARY_CAPTURE, "1.2.3"
+    bare["PixelData"].is_undefined_length = True
+    bare.file_meta = pydicom.dataset.FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = header.file_meta.TransferSyntaxUID
+    bare.file_meta.MediaStorageSOPClassUID, bare.file_meta.MediaStorageSOPInstanceUID = _SECONDARY_CAPTURE, "1.2.3"
+    bare.preamble = b"\0" * 128
+    bare.is_little_endian, bare.is_implicit_VR = True, False
+    pydicom.dcmwrite(path, bare)
