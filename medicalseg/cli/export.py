@@ -26,14 +26,12 @@ def run(args: argparse.Namespace) -> int:
     ops.configure_process()
     from medicalseg.core.export import export
     from medicalseg.core.task import task_for
-    from medicalseg.cvlibs import Config
-    from medicalseg.utils.checkpoint import load_model_weights
+    from medicalseg.core.trained import load_trained, open_config
     from medicalseg.utils.logger import logger
 
-    config = Config(args.config, opts=args.opts)
+    config = open_config(args.config, args.model_path, args.opts)
     task = task_for(config, args.model_path)
-    model = config.model
-    load_model_weights(model, args.model_path)
+    model = load_trained(config, args.model_path)
     settings = config.export_config or {}
     target = export(
         model,

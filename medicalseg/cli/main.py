@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -37,6 +38,7 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
     """Run one verb with its arguments and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    warnings.filterwarnings("ignore", message="No ccache found")
     try:
         module = importlib.import_module(f"medicalseg.cli.{verb}")
         parsed = _parser(module, prog).parse_args(arguments)

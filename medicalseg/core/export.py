@@ -88,7 +88,10 @@ def export(
         content = _describe(files, task, shape, output_op)
         content["inference_helper"] = dict(inference_helper) if inference_helper else None
         content["transforms"] = [dict(item) for item in transforms] if transforms else [{}]
-        write_text(folder / "deploy.yaml", yaml.safe_dump({"Deploy": content}, sort_keys=False, allow_unicode=True))
+        write_text(
+            folder / "deploy.yaml",
+            yaml.safe_dump({"Deploy": content}, sort_keys=False, allow_unicode=True, default_flow_style=None),
+        )
         check(model, folder / "deploy.yaml", check_shape(model, task, shape))
         for file in (*files, folder / "deploy.yaml"):
             os.replace(file, save_dir / file.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from medicalseg.errors import DataError, MedicalSegError
-from medicalseg.inference import Inferer, Network, TaskSpec, Timings, segment
+from medicalseg.inference import Inferer, Network, TaskSpec, Timings, segment_batch
 from medicalseg.inference.inputs import InputCase, Labels
 from medicalseg.io import Volume, read_label, write_volume
 from medicalseg.metrics import CaseResult, Summary, confusion_counts, summarize
@@ -62,8 +62,9 @@ def predict_cases(
     *,
     labels: Labels | None = None,
     sliding: Inferer | None = None,
+    batch_size: int = 1,
 ) -> Predictions:
-    """Segment cases one after the other; a case that fails is logged with its name and the rest goes on.
+    """Segment cases; one that fails is logged with its name and the rest goes on.
 
     Args:
         cases: from `medicalseg.inference.inputs.find_inputs`.
@@ -72,20 +73,20 @@ def predict_cases(
         save_dir: gets each case's label map under `case.output`.
         labels: references to score against.
         sliding: how a volume goes through the network; None = in one piece.
+        batch_size: cases that go through the network together where their network grids are equal.
     """
-    report = Predictions()
-    for number, case in enumerate(cases, 1):
-        start = time.perf_counter()
-        try:
-            path = _predict_case(case, task, network, Path(save_dir), labels, sliding, report, len(cases) == 1)
-        except FAILURES as error:
-            reason = str(error) if isinstance(error, MedicalSegError) else f"{type(error).__name__}: {error}"
-            report.failed[case.name] = reason
-            logger.error("[%d/%d] %s failed: %s", number, len(cases), case.name, reason)
-        else:
-            seconds = time.perf_counter() - start
-            logger.info("[%d/%d] %s -> %s (%.1f s)", number, len(cases), case.name, path, seconds)
-    return report
+    run = _Run(task, network, Path(save_dir), labels, sliding, alone=len(cases) == 1)
+    done = 0
+    for start in range(0, len(cases), batch_size):
+        batch = list(cases[start : start + batch_size])
+        for case, path, seconds in run.predict(batch):
+            done += 1
+            where = f"[{done}/{len(cases)}] {case.name}"
+            if path is None:
+                logger.error("%s failed: %s", where, run.report.failed[case.name])
+            else:
+                logger.info("%s -> %s (%.1f s)", where, path, seconds)
+    return run.report
 
 
 def write_report(
@@ -117,49 +118,74 @@ def write_report(
     return summary
 
 
-def _predict_case(
-    case: InputCase,
-    task: TaskSpec,
-    network: Network,
-    save_dir: Path,
-    labels: Labels | None,
-    sliding: Inferer | None,
-    report: Predictions,
-    alone: bool,
-) -> Path:
-    timings = Timings()
-    with timings.measure("read"):
-        image = case.read()
-    result = segment(image, task, network, sliding, timings)
-    target = save_dir / case.output
-    with timings.measure("write"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_volume(result, target)
-    report.timings.add(timings)
-    report.written[case.name] = target
-    if labels is not None:
-        _score(case, task, labels, image, result, report, alone)
-    return target
+class _Run:
+    """One prediction run: how a batch of cases becomes label maps and figures."""
 
+    def __init__(
+        self,
+        task: TaskSpec,
+        network: Network,
+        save_dir: Path,
+        labels: Labels | None,
+        sliding: Inferer | None,
+        alone: bool,
+    ) -> None:
+        self.task, self.network, self.save_dir = task, network, save_dir
+        self.labels, self.sliding, self.alone = labels, sliding, alone
+        self.report = Predictions()
 
-def _score(
-    case: InputCase, task: TaskSpec, labels: Labels, image: Volume, result: Volume, report: Predictions, alone: bool
-) -> None:
-    path = labels.find(case, alone)
-    if path is None:
-        report.unlabelled.append(case.name)
-        return
-    reference = labels.read(path, image)
-    difference = image.grid_difference(reference)
-    if difference is not None:
-        logger.warning(
-            "%s: its header puts it elsewhere than the image (%s); compared voxel by voxel", path, difference
-        )
-    try:
-        counts = confusion_counts(result.array, reference.array, task.num_classes, task.ignore_index)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    report.results[case.name] = CaseResult(case.name, counts, float(np.prod(reference.spacing)))
+    def predict(self, batch: Sequence[InputCase]) -> list[tuple[InputCase, Path | None, float]]:
+        """Path (None = failed) and seconds of every case; a batch that fails is taken apart to find the case."""
+        clock = time.perf_counter()
+        try:
+            paths = self._together(batch)
+        except FAILURES as error:
+            if len(batch) > 1:
+                return [item for case in batch for item in self.predict([case])]
+            reason = str(error) if isinstance(error, MedicalSegError) else f"{type(error).__name__}: {error}"
+            self.report.failed[batch[0].name] = reason
+            return [(batch[0], None, 0.0)]
+        seconds = (time.perf_counter() - clock) / len(batch)
+        return [(case, path, seconds) for case, path in zip(batch, paths, strict=True)]
+
+    def _together(self, batch: Sequence[InputCase]) -> list[Path]:
+        timings = Timings()
+        images = []
+        for case in batch:
+            with timings.measure("read"):
+                images.append(case.read())
+        results = segment_batch(images, self.task, self.network, self.sliding, timings)
+        scored: dict[str, CaseResult] = {}
+        paths = []
+        for case, image, result in zip(batch, images, results, strict=True):
+            paths.append(self.save_dir / case.output)
+            with timings.measure("write"):
+                paths[-1].parent.mkdir(parents=True, exist_ok=True)
+                write_volume(result, paths[-1])
+            if self.labels is not None:
+                scored.update(self._score(case, self.labels, image, result))
+        self.report.timings.add(timings)
+        self.report.results.update(scored)
+        self.report.written.update({case.name: path for case, path in zip(batch, paths, strict=True)})
+        if self.labels is not None:
+            self.report.unlabelled += [case.name for case in batch if case.name not in scored]
+        return paths
+
+    def _score(self, case: InputCase, labels: Labels, image: Volume, result: Volume) -> dict[str, CaseResult]:
+        path = labels.find(case, self.alone)
+        if path is None:
+            return {}
+        reference = labels.read(path, image)
+        difference = image.grid_difference(reference)
+        if difference is not None:
+            logger.warning(
+                "%s: its header puts it elsewhere than the image (%s); compared voxel by voxel", path, difference
+            )
+        try:
+            counts = confusion_counts(result.array, reference.array, self.task.num_classes, self.task.ignore_index)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        return {case.name: CaseResult(case.name, counts, float(np.prod(reference.spacing)))}
 
 
 def _write_overlay(

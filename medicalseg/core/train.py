@@ -26,7 +26,7 @@ from medicalseg.core.profiling import ProfilerOptions, StepProfiler
 from medicalseg.core.sampler import IterationSampler
 from medicalseg.core.step import Precision, Stepper, StepResult
 from medicalseg.core.trainer_state import TrainerState
-from medicalseg.errors import ConfigError, RunError, UserError
+from medicalseg.errors import ConfigError, MedicalSegError, RunError, UserError
 from medicalseg.metrics import Summary
 from medicalseg.utils import distributed, environment
 from medicalseg.utils import logger as log
@@ -109,8 +109,12 @@ def train(config: Any, options: TrainOptions, evaluate: Evaluate | None = None) 
     with _stop_on_sigterm():
         try:
             return Trainer(config, options, evaluate).run()
+        except MedicalSegError as error:
+            log.to_file(f"stopped: {error}")
+            raise
         except (OSError, RuntimeError, SystemError, MemoryError) as error:
             known = as_run_error(error)
+            log.to_file(f"stopped: {known or error}")
             if known is None:
                 raise
             raise known from error

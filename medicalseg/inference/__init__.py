@@ -1,7 +1,7 @@
 """From a volume to labels: preprocessing, the network, sliding windows, and the way back to the original grid."""
 
 from medicalseg.inference.network import EagerNetwork, Network, argmax_classes
-from medicalseg.inference.pipeline import segment
+from medicalseg.inference.pipeline import segment, segment_batch
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.sliding_window import Inferer, SlidingWindow, WholeVolume
 from medicalseg.inference.task import TaskSpec
@@ -19,4 +19,5 @@ __all__ = [
     "WholeVolume",
     "argmax_classes",
     "segment",
+    "segment_batch",
 ]

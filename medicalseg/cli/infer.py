@@ -1,0 +1,152 @@
+"""`medicalseg infer`, `deploy/python/infer.py`: segment images with an exported model, without any training code."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from medicalseg.cli.arguments import truth
+from medicalseg.errors import UserError
+
+if TYPE_CHECKING:
+    from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
+    from medicalseg.inference.timings import Timings
+
+HELP = "Segment images with an exported model through Paddle Inference."
+IGNORED = {
+    "with_argmax": "the export says what its output is, and labels are always written",
+    "is_nhwd": "the layout comes from deploy.yaml",
+    "use_warmup": "with --benchmark the first case is run once more before the clock starts",
+    "print_detail": "",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """PaddleSeg3D's flags with their names, and what else a deployment needs."""
+    add = parser.add_argument
+    add("--config", required=True, help="deploy.yaml that tools/export.py wrote, or its folder")
+    add("--image_path", required=True, help="a volume, a DICOM folder, a folder of volumes, or a .txt list")
+    add("--label_path", help="references to score against: a volume, a folder or a .txt list; same names as the images")
+    add("--save_dir", default="./output/infer", help="folder for the label maps (default: ./output/infer)")
+    add("--batch_size", type=int, default=1, help="cases of the same network grid that run together (default: 1)")
+    add("--overlays", type=int, default=0, choices=range(4), help="with --label_path, pictures of 1 to 3 cases")
+    _add_device_arguments(parser.add_argument_group("device"))
+    _add_window_arguments(parser.add_argument_group("large volumes"))
+    _add_benchmark_arguments(parser.add_argument_group("benchmark"))
+    kept = parser.add_argument_group("kept for PaddleSeg3D's command lines, without effect")
+    kept.add_argument("--with_argmax", action="store_true", help="labels are always written")
+    for name in ("is_nhwd", "use_warmup", "print_detail"):
+        kept.add_argument(f"--{name}", type=truth, default=True, metavar="BOOL", help=argparse.SUPPRESS)
+
+
+def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--device", default="auto", help="cpu, gpu, gpu:N or auto: a GPU if Paddle is built for one (default)")
+    add("--cpu_threads", type=int, help="threads on the CPU (default: the cores of this process)")
+    add("--enable_mkldnn", type=truth, default=True, metavar="BOOL", help="oneDNN on the CPU (default: True)")
+    add("--use_trt", type=truth, default=False, metavar="BOOL", help="TensorRT on the GPU (default: False)")
+    add("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="with --use_trt (default: fp32)")
+    add("--enable_auto_tune", type=truth, default=False, metavar="BOOL",
+        help="with --use_trt: take TensorRT's shape range from the images")  # fmt: skip
+    add("--auto_tuned_shape_file", default="", help=argparse.SUPPRESS)
+
+
+def _add_window_arguments(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--use_swl", type=truth, default=False, metavar="BOOL", help="sliding window (default: False)")
+    add("--img_shape", type=int, nargs="+", help="window of --use_swl, one or three sizes; usual input of --use_trt")
+    add("--sw_num", type=int, default=1, help="windows that run together (default: 1)")
+
+
+def _add_benchmark_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--benchmark", type=truth, nargs="?", const=True, default=False, metavar="BOOL",
+        help="print a table of latencies: read, pre, run, post, write")  # fmt: skip
+    group.add_argument("--model_name", default="", help="title of that table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment everything; 2 if a case failed."""
+    from medicalseg.core.predict import predict_cases, write_report
+    from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
+    from medicalseg.inference.sliding_window import SlidingWindow
+    from medicalseg.inference.static_network import StaticNetwork
+    from medicalseg.utils.logger import logger
+
+    if args.batch_size < 1:
+        raise UserError(f"--batch_size must be at least 1, got {args.batch_size}")
+    if args.with_argmax:
+        logger.info("--with_argmax has no effect: %s", IGNORED["with_argmax"])
+    network = StaticNetwork(args.config, _options(args))
+    cases = find_inputs(args.image_path, network.task.in_channels)
+    check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
+    labels = Labels(args.label_path) if args.label_path else None
+    sliding = SlidingWindow(_window(args, network), batch=args.sw_num) if args.use_swl else None
+    if args.benchmark:
+        _warm_up(network)
+    report = predict_cases(
+        cases, network.task, network, args.save_dir, labels=labels, sliding=sliding, batch_size=args.batch_size
+    )
+    write_report(report, cases, network.task, args.save_dir, labels=labels, overlays=args.overlays)
+    if args.benchmark and report.timings.seconds:
+        print(latency_table(report.timings, args.model_name or str(network.path), network.options))
+    if report.failed:
+        logger.error("%d of %d cases failed: %s", len(report.failed), len(cases), ", ".join(report.failed))
+        return 2
+    logger.info("%d label maps in %s", len(report.written), args.save_dir)
+    return 0
+
+
+def latency_table(timings: Timings, title: str, options: RuntimeOptions) -> str:
+    """Milliseconds per stage over the cases: mean, median, 90th percentile."""
+    import numpy as np
+
+    runtime = f"device {options.device}, {options.cpu_threads or 'default'} threads, oneDNN {options.enable_mkldnn}"
+    lines = [f"{title} ({runtime})", f"{'stage':8}{'cases':>7}{'mean ms':>11}{'median ms':>11}{'p90 ms':>11}"]
+    for stage in timings.mean():
+        values = 1000 * np.array(timings.seconds[stage])
+        figures = (values.mean(), np.median(values), np.percentile(values, 90))
+        lines.append(f"{stage:8}{len(values):>7}" + "".join(f"{figure:>11.1f}" for figure in figures))
+    lines.append(f"{'total':8}{'':7}{1000 * sum(timings.mean().values()):>11.1f}")
+    return "\n".join(lines)
+
+
+def _options(args: argparse.Namespace) -> RuntimeOptions:
+    from medicalseg.inference.static_network import RuntimeOptions
+
+    device = args.device
+    if device == "auto":
+        import paddle
+
+        device = "gpu" if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() else "cpu"
+    shape = (1, 1, *_triple(args.img_shape)) if args.use_trt and args.img_shape else None
+    return RuntimeOptions(
+        device=device,
+        cpu_threads=args.cpu_threads,
+        enable_mkldnn=args.enable_mkldnn,
+        use_trt=args.use_trt,
+        precision=args.precision,
+        trt_shapes=(shape, shape, shape) if shape else None,
+    )
+
+
+def _triple(sizes: Sequence[int]) -> tuple[int, ...]:
+    if len(sizes) not in (1, 3) or min(sizes) < 1:
+        raise UserError(f"--img_shape needs one or three positive sizes, got {list(sizes)}")
+    return tuple(sizes) * (3 // len(sizes))
+
+
+def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
+    if args.img_shape:
+        return list(_triple(args.img_shape))
+    if network.task.preprocessing.size is None:
+        raise UserError("--use_swl: this model has no fixed input size; give the window with --img_shape X Y Z")
+    return list(network.task.preprocessing.size)
+
+
+def _warm_up(network: StaticNetwork) -> None:
+    import numpy as np
+
+    size = network.task.preprocessing.size
+    if size is not None:
+        network.labels(np.zeros((1, network.task.in_channels, *size), np.float32))
