@@ -13,6 +13,7 @@ from medicalseg.cvlibs.checks import check_all, check_classes
 from medicalseg.cvlibs.components import accepts, build, call, find
 from medicalseg.cvlibs.inheritance import load
 from medicalseg.cvlibs.overrides import with_environment, with_flags, with_opts
+from medicalseg.cvlibs.plugins import load_plugins
 from medicalseg.cvlibs.schema import EMA_DECAY
 from medicalseg.cvlibs.tree import (
     KeyPathError,
@@ -66,6 +67,7 @@ class Config:
         tree = with_environment(load(self._path))
         tree = with_flags(tree, learning_rate=learning_rate, iters=iters, batch_size=batch_size, note=notes.append)
         self._tree = with_opts(tree, opts, notes.append)
+        notes += self._located(lambda: load_plugins(self._tree))
         notes += validate(self)
         self._notes = tuple(notes)
         for note in notes:
@@ -262,13 +264,21 @@ class Config:
     def _dataset(self, key: str) -> Any:
         if self.dic.get(key) is None:
             return None
-        return self._once(key, lambda: build(effective.dataset(self.dic, key)[0], (key,)))
+        return self._once(key, partial(self._build_dataset, key))
+
+    def _build_dataset(self, key: str) -> Any:
+        dataset = build(effective.dataset(self.dic, key)[0], (key,))
+        found, expected = getattr(dataset, "num_classes", None), check_classes(self.dic)
+        if found is not None and expected is not None and found != expected:
+            raise KeyPathError((key,), f"the data has {found} classes, the rest of the configuration {expected}")
+        return dataset
 
     def _build_model(self) -> Any:
         self._needed("model")
         block, _ = effective.model(self.dic)
         component = find(block, ("model",), manager.MODELS)
-        if block.get("num_classes") is None and accepts(component, "num_classes"):
+        has_data = any(self.dic.get(key) is not None for key in effective.DATASET_KEYS)
+        if has_data and block.get("num_classes") is None and accepts(component, "num_classes"):
             block["num_classes"] = self._classes_of_built_dataset()
         return build(block, ("model",))
 

@@ -146,6 +146,14 @@ def _class_groups(value: Any, path: KeyPath) -> None:
             raise KeyPathError(where, "names a class id twice")
 
 
+def plugin_names(value: Any, path: KeyPath) -> None:
+    """A list of module names and `.py` files."""
+    if not isinstance(value, list):
+        raise KeyPathError(path, f"must be a list of module names or .py files, got {kind_of(value)}: {value!r}")
+    for position, item in enumerate(value):
+        text(item, (*path, position))
+
+
 CHECKS: dict[str, Check] = {
     "data_root": text,
     "batch_size": positive_whole,
@@ -166,4 +174,5 @@ CHECKS: dict[str, Check] = {
     "test_config": mapping_of(*TEST_KEYS),
     "export": mapping_of(*EXPORT_KEYS),
     "to_static_training": truth,
+    "plugins": plugin_names,
 }
