@@ -9,6 +9,7 @@ from medicalseg.cvlibs import effective, manager
 from medicalseg.cvlibs.components import accepts, call, check, check_arguments, find
 from medicalseg.cvlibs.schema import check_top_level, kind_of
 from medicalseg.cvlibs.tree import KeyPath, KeyPathError
+from medicalseg.errors import ConfigError
 
 
 def check_all(plain: Mapping[str, Any]) -> list[str]:
@@ -24,6 +25,7 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
         if plain.get(key) is not None:
             block, found = effective.dataset(plain, key)
             check(block, (key,), manager.DATASETS)
+            _check_preprocess(block, (key, "preprocess"))
             notes += found
     if plain.get("model") is not None:
         block, found = effective.model(plain)
@@ -39,6 +41,18 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
     if plain.get("export") is not None:
         _check_export(plain["export"])
     return notes
+
+
+def _check_preprocess(block: Mapping[str, Any], path: KeyPath) -> None:
+    value = block.get("preprocess")
+    if not isinstance(value, Mapping):
+        return
+    from medicalseg.inference.preprocess import Preprocessing
+
+    try:
+        Preprocessing.from_dict(value)
+    except ConfigError as error:
+        raise KeyPathError(path, str(error)) from error
 
 
 def check_classes(plain: Mapping[str, Any]) -> int | None:

@@ -87,6 +87,24 @@ def test_model_gets_its_classes_from_the_built_dataset_at_last(write, run):
     assert config.model.num_classes == config.num_classes == 7
 
 
+def test_a_model_without_any_data_keeps_its_default(write):
+    assert Config(write({"model": {"type": "ToyNet"}})).model.num_classes == 2
+
+
+def test_a_dataset_that_turns_out_to_have_other_classes(write, run):
+    for key in ("train_dataset", "val_dataset"):
+        del run[key]["num_classes"]
+    run["model"]["num_classes"] = 3
+    config = Config(write(run))
+    with pytest.raises(ConfigError, match="train_dataset: the data has 7 classes, the rest of the configuration 3"):
+        _ = config.train_dataset
+
+
+def test_preprocessing_is_checked_without_building(root):
+    with pytest.raises(ConfigError, match=r"train_dataset\.preprocess: .*sise"):
+        Config(root / "configs/hippocampus/unet3d.yml", opts=["train_dataset.preprocess={sise: [1, 2, 3]}"])
+
+
 def test_one_loss_for_several_heads_is_built_for_each(write, run):
     run["loss"]["coef"] = [0.5, 0.25, 0.25]
     run["train_dataset"]["ignore_index"] = 200
