@@ -178,9 +178,13 @@ def _write_lists(job: Job, entries: dict[str, dict[str, Any]]) -> None:
         if names and not lines:
             logger.warning("%s_list.txt is empty: every case of it is broken", part)
         write_text(output / f"{part}_list.txt", "".join(f"{line}\n" for line in lines))
-    if job.test and not job.split.test:
+    if job.split.test:
+        return
+    if job.test:
         lines = [_line(output, source) for source in job.test if source.name in entries]
         write_text(output / "test_list.txt", "".join(f"{line}\n" for line in lines))
+    else:
+        (output / "test_list.txt").unlink(missing_ok=True)
 
 
 def _line(output: Path, source: CaseSource) -> str:

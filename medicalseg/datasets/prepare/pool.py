@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -93,6 +94,8 @@ def _in_processes(function: Callable[[Item], Any], items: Sequence[Item], worker
 
 
 def _quiet() -> None:
+    """In a worker: Ctrl-C is the parent's business, and warnings are handed back instead of printed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("medicalseg").addHandler(logging.NullHandler())
 
 
