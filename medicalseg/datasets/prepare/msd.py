@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     cases = _sources(find_cases(layout, "training", args.images_dir, args.labels_dir))
     if not cases:
         raise DataError(f"{layout.root}: lists no training case and imagesTr holds none")
-    output = args.dataset_root / f"{raw.resolve().name}_phase0"
+    output = args.dataset_root / f"{Path(os.path.abspath(raw)).name}_phase0"
     recipe = Recipe(output, preprocessing(layout, args), raw, layout.num_classes, layout.ignore_index)
     job = Job(
         recipe=recipe,
@@ -145,6 +146,6 @@ def _description(layout: Layout) -> dict[str, Any]:
     content = layout.content
     keys = ("name", "description", "reference", "licence")
     text = {key: str(content.get(key, "")) for key in keys}
-    text["name"] = text["name"] or layout.root.resolve().name
+    text["name"] = text["name"] or Path(os.path.abspath(layout.root)).name
     text["licence"] = text["licence"] or str(content.get("license", ""))
     return {**text, "modality": {str(index): name for index, name in enumerate(layout.channels)}}
