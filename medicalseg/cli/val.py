@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medicalseg.cli.train import truth
+from medicalseg.cli.arguments import truth
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:

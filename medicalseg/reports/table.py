@@ -23,7 +23,8 @@ def render_table(summary: Summary, detail: bool = True) -> str:
     lines += [f"!! NOTE: {note}" for note in summary.notes]
     if detail:
         lines += _class_table(summary)
-    lines += _means(summary)
+    means = _means(summary)
+    lines += ["-" * max(len(line) for line in means), *means] if detail else means
     return "\n".join(lines)
 
 
@@ -69,7 +70,7 @@ def _means(summary: Summary) -> list[str]:
     if summary.auc_roc is not None:
         rows.append(("AUC-ROC", f"{_figure(summary.auc_roc)}   one against the rest, on the network grid"))
     width = max(len(name) for name, _ in rows)
-    lines = [f"{name.ljust(width)}  {value}" for name, value in rows]
+    lines = [f"{name.ljust(width)}  {value}".rstrip() for name, value in rows]
     return lines + _footnotes(summary.group_means, summary.class_names)
 
 
