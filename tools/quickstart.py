@@ -18,12 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "quickstart" / "vnet.yml"
 DATA = Path("data/quickstart_spine")
+PREPARED = DATA / "MRI_spine_seg_phase0_class20_big_12"
+RAW_IMAGES = Path("phantom/MRI_spine_seg_raw/MRI_train/train/MR")
+VAL_LIST = DATA / "val_images.txt"
 OUTPUT = Path("output/quickstart")
 
 
 def steps(cases: int, iters: int | None) -> list[tuple[str, list[str]]]:
     """Title and arguments of every step."""
-    raw = DATA / "MRI_spine_seg_raw/MRI_train/train"
     config, weights = relative(CONFIG), str(OUTPUT / "best_model")
     override = ["--iters", str(iters)] if iters else []
     return [
@@ -47,8 +49,8 @@ def steps(cases: int, iters: int | None) -> list[tuple[str, list[str]]]:
         ),
         (
             "run the exported model on the held-out scans, from NIfTI to NIfTI",
-            ["infer.py", "--config", str(OUTPUT / "export/deploy.yaml"), "--image_path", str(DATA / "val_images.txt")]
-            + ["--label_path", str(raw / "Mask"), "--save_dir", str(OUTPUT / "infer")],
+            ["infer.py", "--config", str(OUTPUT / "export/deploy.yaml"), "--image_path", str(VAL_LIST)]
+            + ["--label_path", str(PREPARED / "originals"), "--save_dir", str(OUTPUT / "infer"), "--benchmark"],
         ),
     ]
 
@@ -79,10 +81,9 @@ def run(title: str, arguments: list[str], number: int, total: int) -> None:
 
 def list_validation_images() -> None:
     """Write the raw volumes of the validation cases to a list file, so that only they are segmented and scored."""
-    split = json.loads((DATA / "split.json").read_text(encoding="utf-8"))
-    raw = Path("MRI_spine_seg_raw/MRI_train/train/MR")
-    lines = [str(raw / f"{case}.nii.gz") for case in split["val"]]
-    (DATA / "val_images.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    split = json.loads((PREPARED / "split.json").read_text(encoding="utf-8"))
+    lines = [str(RAW_IMAGES / f"{case}.nii.gz") for case in split["val"]]
+    VAL_LIST.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def summary(started: float) -> None:

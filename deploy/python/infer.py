@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from medicalseg.cli import run_verb  # noqa: E402
+from medicalseg.cli import run_verb
 
 if __name__ == "__main__":
     sys.exit(run_verb("infer"))
