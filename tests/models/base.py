@@ -39,6 +39,15 @@ def run_exported(prefix: Path, x: np.ndarray) -> list[np.ndarray]:
     return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
 
 
+class _Wrapper(paddle.nn.Layer):
+    def __init__(self, model: SegmentationModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.model(x)[0]
+
+
 class ModelTests:
     """Set the attributes; `shape` is a small input that fits, `misfit` spatial sizes and the next ones that fit."""
 
@@ -130,6 +139,14 @@ class ModelTests:
         finally:
             model.forward = type(model).forward.__get__(model)
             model.clear_gradients()
+
+    def test_traced_inside_another_layer(self, model: SegmentationModel) -> None:
+        model.eval()
+        x = paddle.to_tensor(image(self.shape, 4))
+        with paddle.no_grad():
+            expected = model(x)[0].numpy()
+            traced = paddle.jit.to_static(_Wrapper(model), full_graph=True)
+            np.testing.assert_allclose(traced(x).numpy(), expected, atol=self.tolerance)
 
     def test_sizes_that_do_not_fit(self, model: SegmentationModel) -> None:
         for size, fitting in self.misfits:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -49,9 +48,10 @@ def as_triples(value: Any, stages: int, name: str) -> tuple[Triple, ...]:
     return tuple(triple for triple in triples if triple is not None)
 
 
-@dataclass(frozen=True)
 class SizeRule:
     """The sizes that come back unchanged from a chain of unpadded down-samplings and their transposes.
+
+    No dataclass, as Paddle 3's graph tracer cannot call methods of one.
 
     A stage with kernel k and stride s turns n voxels into (n - k) / s + 1, which must leave no remainder. Going up from
     a deepest size of b = 1, 2, ... voxels, the sizes that fit one axis are `smallest + m * step`, m = 0, 1, ...
@@ -68,8 +68,9 @@ class SizeRule:
         (8, 8, 5)
     """
 
-    kernels: tuple[Triple, ...]
-    strides: tuple[Triple, ...]
+    def __init__(self, kernels: Sequence[Triple], strides: Sequence[Triple]) -> None:
+        self.kernels = tuple(kernels)
+        self.strides = tuple(strides)
 
     @property
     def step(self) -> Triple:
