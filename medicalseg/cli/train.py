@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--device", help="cpu, gpu, gpu:N or xpu (default: a GPU if there is one)")
     add("--backend", default="auto", choices=["auto", "gloo", "nccl", "bkcl"], help="how ranks talk (default: auto)")
+    add("--nproc_per_node", type=int, default=1, metavar="N",
+        help="start N ranks on this machine by paddle.distributed.launch (default: 1)")  # fmt: skip
     add("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="arithmetic (default: fp32)")
     add("--amp_level", default="O1", choices=["O1", "O2"], help="level of mixed precision on a GPU (default: O1)")
     add("--sync_bn", action="store_true", help="batch-norm statistics over all ranks; GPU only")
@@ -79,6 +82,8 @@ def _add_old_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the flags, read the configuration, train."""
     _refuse_old(args)
+    if args.nproc_per_node > 1 and os.environ.get("PADDLE_TRAINERS_NUM", "1") == "1":
+        _launch(args.nproc_per_node, args.save_dir)
     warnings.filterwarnings("ignore", category=UserWarning, module="paddle")
     from medicalseg import ops
 
@@ -98,6 +103,15 @@ def run(args: argparse.Namespace) -> int:
     config.require_data("train_dataset", *(["val_dataset"] if args.do_eval else []))
     train(config, options)
     return 0
+
+
+def _launch(ranks: int, save_dir: str) -> None:
+    """Become `paddle.distributed.launch` of this very command."""
+    flags = ["--nproc_per_node", str(ranks), "--log_dir", os.path.join(save_dir, "log")]
+    command = [sys.executable, "-m", "paddle.distributed.launch", *flags, *sys.argv]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PADDLE_", "FLAGS_selected_"))}
+    sys.stdout.flush()
+    os.execve(sys.executable, command, kept)
 
 
 def _refuse_old(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from medicalseg.core.failures import StoppedError
 from medicalseg.errors import CheckpointError, RunError, UserError
 from medicalseg.utils.checkpoint import MODEL_FILE, OPTIMIZER_FILE
 from medicalseg.utils.logger import logger
@@ -72,6 +73,9 @@ class CheckpointStore:
             yield temporary
             _flush(temporary)
             self._publish(temporary, self.folder / name)
+        except StoppedError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise RunError(self._failure(name, error.strerror or str(error))) from error

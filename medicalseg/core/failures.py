@@ -11,6 +11,10 @@ _CONNECTION = ("gloo", "Connection", "nccl", "NCCL", "TCPStore", "tcp_utils", "t
 _MEMORY = ("ResourceExhausted", "Out of memory", "out of memory", "Cannot allocate")
 
 
+class StoppedError(RunError):
+    """The run was asked to stop by a signal."""
+
+
 def as_run_error(error: BaseException) -> RunError | None:
     """The RunError for a failure whose cause is known, else None."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -118,7 +118,7 @@ class Journal:
         self._add("Evaluate/Dice", score)
         if area is not None:
             self._add("Evaluate/auc_roc", area)
-        self.publish(draw=True)
+        self.publish()
 
     def _add(self, tag: str, value: float) -> None:
         if self._writer is not None:

@@ -18,7 +18,8 @@ import paddle
 from medicalseg import ops
 from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, CheckpointStore
-from medicalseg.core.failures import as_run_error
+from medicalseg.core.evaluation_options import evaluation_arguments
+from medicalseg.core.failures import StoppedError, as_run_error
 from medicalseg.core.journal import Journal
 from medicalseg.core.loader import BatchLoader, collate_samples, sample_name
 from medicalseg.core.manifest import dataset_entry, write_manifest
@@ -155,6 +156,7 @@ class Trainer:
         self.train_dataset.seed = options.seed
         seed_everything(options.seed)
         self.model = self._model()
+        self._evaluation = evaluation_arguments(config, self.model, options) if options.do_eval else {}
         self.optimizer = config.optimizer
         if self._casts and options.amp_level == "O2":
             self.model, self.optimizer = paddle.amp.decorate(
@@ -318,13 +320,10 @@ class Trainer:
         distributed.barrier()
 
     def _scores(self) -> Summary:
-        from medicalseg.core.evaluation_options import evaluation_arguments
-
-        arguments = evaluation_arguments(self.config, self.model, self.options)
         logger.info("Start evaluating at iteration %d...", self.state.iteration)
         self.model.eval()
         try:
-            return self._evaluate(self.model, self.val_dataset, **arguments)
+            return self._evaluate(self.model, self.val_dataset, **self._evaluation)
         finally:
             self.model.train()
 
@@ -402,10 +401,10 @@ def seed_everything(seed: int) -> None:
 
 @contextlib.contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into a RunError, so that workers are ended and the log says why."""
+    """Turn SIGTERM into an error, so that workers are ended and the log says why."""
 
     def stop(number: int, frame: Any) -> None:
-        raise RunError("stopped by SIGTERM; checkpoints written so far are kept (--resume auto continues)")
+        raise StoppedError("stopped by SIGTERM; checkpoints written so far are kept (--resume auto continues)")
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -66,7 +66,10 @@ def check_precision(precision: str, amp_level: str, device: str, cpu_accel: str 
     import paddle
 
     if precision not in PRECISIONS or amp_level not in AMP_LEVELS:
-        raise UserError(f"--precision is one of {', '.join(PRECISIONS)}, --amp_level one of {', '.join(AMP_LEVELS)}")
+        raise UserError(
+            f"--precision {precision} --amp_level {amp_level}: precision is one of {', '.join(PRECISIONS)}, "
+            f"amp_level one of {', '.join(AMP_LEVELS)}"
+        )
     if precision == "fp32":
         return
     if device == "cpu":

@@ -49,3 +49,10 @@ def _log_to_file(path: Path) -> None:
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(FORMAT)
     logger.addHandler(handler)
+
+
+def to_file(message: str) -> None:
+    """Write an error to the log file only; the command line prints it itself."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.emit(logging.LogRecord(logger.name, logging.ERROR, __file__, 0, message, None, None))
