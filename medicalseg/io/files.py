@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import struct
@@ -207,8 +206,6 @@ def write_volume(volume: Volume, path: str | os.PathLike[str], *, labels: bool |
         writer(volume, path)
     except VolumeError as error:
         raise VolumeError(f"{path}: {error}") from error
-    if suffix_of(path) == ".npy" and logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s: a NumPy file does not keep the geometry", path)
     return path
 
 

@@ -159,7 +159,7 @@ class _Chunks(list[bytes]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compressor = zlib.compressobj(5)
+        self._compressor = zlib.compressobj(1)
 
     def write(self, plain: bytes) -> None:
         self.append(self._compressor.compress(plain))

@@ -180,7 +180,7 @@ def write_array(stream: BinaryIO, array: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def gzip_writer(handle: BinaryIO, level: int = 5) -> Iterator[BinaryIO]:
+def gzip_writer(handle: BinaryIO, level: int = 1) -> Iterator[BinaryIO]:
     """Compress into `handle`; the same content gives the same bytes (no name, no time)."""
     with gzip.GzipFile(filename="", mode="wb", fileobj=handle, compresslevel=level, mtime=0) as stream:
         yield cast(BinaryIO, stream)

@@ -132,6 +132,15 @@ def test_one_hot_linear_is_the_argmax_of_linear_indicators():
     assert (back.array == label.array).mean() > 0.97
 
 
+def test_one_hot_linear_does_not_depend_on_the_ids():
+    label = make_volume((12, 10, 8), np.int32)
+    label = label.with_array(label.array // 50, labels=True)
+    ids = np.array([-3, 2, 70_000, 1_000_000])
+    plain = resample(label, spacing=(0.7, 0.9, 1.3), order=1)
+    other = resample(label.with_array(ids[label.array]), spacing=(0.7, 0.9, 1.3), order=1)
+    np.testing.assert_array_equal(ids[plain.array], other.array)
+
+
 def test_outside_is_background_for_labels():
     label = Volume(np.ones((4, 4, 4), np.uint8), np.eye(4), meta={"labels": True})
     for order in (0, 1):
