@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import struct
-import sys
-import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,21 +19,14 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from medicalseg.errors import MissingDependencyError, VolumeError
+from medicalseg.io.dicom_pixels import unpack
 from medicalseg.io.geometry import SHEAR_TOLERANCE, format_numbers, shear_of, swap_lps_ras
-from medicalseg.io.payload import to_native
-from medicalseg.io.stored import Stored, apply_scaling, one_line
+from medicalseg.io.stored import Stored, one_line
 
 SUFFIXES = (".dcm", ".ima", ".dicom")
 
 _GAP_TOLERANCE = 0.05
-_BEST_RATIO = 50_000
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
-_RUN_LENGTH = "1.2.840.10008.1.2.5"
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-_PIXEL_KEYWORDS = (
-    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "PixelData",
-)  # fmt: skip
 
 Dataset = Any
 
@@ -147,20 +136,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drop what C libraries write to file descriptor 2: OpenJPEG prints several lines about every damaged image."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _read_header(path: Path, voxels: bool = False) -> Dataset | None:
@@ -388,78 +363,4 @@ def _plane(item: Slice) -> np.ndarray:
     header = _read_header(item.path, voxels=True)
     if header is None or "PixelData" not in header:
         raise VolumeError(f"{item.path.name} has no voxels")
-    syntax = getattr(header.file_meta, "TransferSyntaxUID", None) if hasattr(header, "file_meta") else None
-    compressed = syntax is not None and syntax.is_compressed and str(syntax) != _RUN_LENGTH
-    plane = _unpack_by_gdcm(item, header) if compressed else _unpack(item, header)
-    columns, rows = _size(item)
-    if plane.shape != (columns, rows):
-        raise VolumeError(f"{item.path.name} holds {format_numbers(plane.shape)} voxels, not {columns} x {rows}")
-    return plane
-
-
-def _unpack(item: Slice, header: Dataset) -> np.ndarray:
-    try:
-        stored = to_native(np.array(header.pixel_array)).T
-    except Exception as error:
-        raise VolumeError(f"{item.path.name} has damaged voxels: {one_line(error)}") from error
-    if stored.ndim != 2 or stored.dtype.kind not in "iuf":
-        raise VolumeError(
-            f"{item.path.name} holds {stored.ndim}D {stored.dtype} voxels; one plane of numbers is needed"
-        )
-    return _rescaled(stored, header)
-
-
-def _rescaled(stored: np.ndarray, header: Dataset) -> np.ndarray:
-    return apply_scaling(stored, float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0))
-
-
-def _check_jpeg2000(item: Slice, voxels: bytes) -> None:
-    """Refuse a damaged JPEG 2000 image size, for which OpenJPEG would take gigabytes and minutes."""
-    start = voxels.find(b"\xff\x4f\xff\x51")
-    if start < 0 or len(voxels) < start + 40:
-        return
-    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", voxels, start + 8)
-    size = (right - left, bottom - top)
-    tiles = (size[0] // max(tile_width, 1) + 1) * (size[1] // max(tile_height, 1) + 1)
-    if size != _size(item) or tiles > 65535:
-        columns, rows = _size(item)
-        raise VolumeError(f"{item.path.name} is damaged: its JPEG 2000 image is not {columns} x {rows}")
-
-
-def _unpack_by_gdcm(item: Slice, header: Dataset) -> np.ndarray:
-    """Unpack voxels through a fresh file with nothing but them: GDCM trips over odd elements elsewhere in a header."""
-    columns, rows = _size(item)
-    if columns * rows > _BEST_RATIO * len(header.PixelData):
-        raise VolumeError(f"{item.path.name} is too small for the {columns} x {rows} voxels that its header promises")
-    _check_jpeg2000(item, header.PixelData)
-    with tempfile.TemporaryDirectory(prefix="medicalseg-") as folder:
-        path = Path(folder) / "voxels.dcm"
-        _write_voxels_only(path, header)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
-        try:
-            with _silent_stderr():
-                array = sitk.GetArrayFromImage(reader.Execute())
-        except RuntimeError as error:
-            raise VolumeError(f"{item.path.name} has compressed voxels that cannot be unpacked") from error
-    if array.ndim > 2 and max(array.shape[:-2]) > 1:
-        raise VolumeError(f"{item.path.name} holds more than one plane of voxels")
-    return _rescaled(array.reshape(array.shape[-2:]).T, header)
-
-
-def _write_voxels_only(path: Path, header: Dataset) -> None:
-    import pydicom
-
-    bare = pydicom.Dataset()
-    for keyword in _PIXEL_KEYWORDS:
-        if keyword in header:
-            setattr(bare, keyword, header[keyword].value)
-    bare.SOPClassUID, bare.SOPInstanceUID = _SECONDARY_CAPTURE, "1.2.3"
-    bare["PixelData"].is_undefined_length = True
-    bare.file_meta = pydicom.dataset.FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = header.file_meta.TransferSyntaxUID
-    bare.file_meta.MediaStorageSOPClassUID, bare.file_meta.MediaStorageSOPInstanceUID = _SECONDARY_CAPTURE, "1.2.3"
-    bare.preamble = b"\0" * 128
-    bare.is_little_endian, bare.is_implicit_VR = True, False
-    pydicom.dcmwrite(path, bare)
+    return unpack(header, item.path.name)

@@ -247,7 +247,7 @@ def _blend_labels(array: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...],
 def _boxes(array: np.ndarray) -> Iterator[tuple[int, tuple[slice, ...]]]:
     """Yield each class id, in rising order, with the box that holds it and one voxel around it."""
     low = int(array.min())
-    if int(array.max()) - low < 2**16:
+    if abs(low) < 2**30 and int(array.max()) - low < 2**16:
         found = ndimage.find_objects(array.astype(np.int32) + (1 - low))
         ids, boxes = np.array([low + rank for rank, box in enumerate(found) if box]), [box for box in found if box]
     else:
