@@ -92,7 +92,7 @@ def summary(started: float) -> None:
     infer = json.loads((OUTPUT / "infer/metrics.json").read_text(encoding="utf-8"))
     print(f"\nDone in {(time.time() - started) / 60:.1f} minutes. Mean Dice on held-out cases, original grid:\n")
     print(f"  {'':24}{'trained network':>17}{'deployed model':>17}")
-    rows = {"foreground mean": ("foreground_mean",), **{f"{name}": ("groups", name) for name in val["groups"]}}
+    rows = {"foreground mean": ("foreground_mean", "dice"), **{n: ("groups", n, "dice") for n in val["groups"]}}
     for name, keys in rows.items():
         figures = [follow(report, keys) for report in (val, infer)]
         print(f"  {name:24}" + "".join(f"{figure:>17.4f}" for figure in figures))

@@ -7,9 +7,10 @@ with the network it came from.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,7 @@ def export(
         raise UserError(f"--output_op is one of {', '.join(OUTPUT_OPS)}, not '{output_op}'")
     save_dir = Path(save_dir)
     save_dir.mkdir(parents=True, exist_ok=True)
-    model.eval()
-    if hasattr(model, "main_head_only"):
-        model.main_head_only = True
-    with tempfile.TemporaryDirectory(dir=save_dir, prefix=".tmp-export-") as name:
+    with _main_head(model), tempfile.TemporaryDirectory(dir=save_dir, prefix=".tmp-export-") as name:
         folder = Path(name)
         files = _write_model(_Deployed(model, output_op), shape, folder)
         content = _describe(files, task, shape, output_op)
@@ -96,6 +94,22 @@ def export(
         for file in (*files, folder / "deploy.yaml"):
             os.replace(file, save_dir / file.name)
     return save_dir / "deploy.yaml"
+
+
+@contextlib.contextmanager
+def _main_head(model: nn.Layer) -> Iterator[None]:
+    """Evaluation mode with the main head alone, put back afterwards."""
+    training, alone = model.training, getattr(model, "main_head_only", None)
+    model.eval()
+    if alone is not None:
+        model.main_head_only = True
+    try:
+        yield
+    finally:
+        if alone is not None:
+            model.main_head_only = alone
+        if training:
+            model.train()
 
 
 def _describe(files: Sequence[Path], task: TaskSpec, shape: Sequence[int | None], output_op: str) -> dict[str, Any]:
