@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         sliding=sliding_from(test, dataset.task, model, args.sw_num),
         auc_roc=bool(test.get("auc_roc", False)) if args.auc_roc is None else args.auc_roc,
         print_detail=args.print_detail,
+        notes=_trained_on(config, args.split, dataset),
     )
     if distributed.is_main():
         _say_where(args.save_dir, args.use_vdl)
@@ -86,7 +87,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _dataset(config: Config, split: str) -> Any:
     key = f"{split}_dataset"
-    config.require(key)
     config.require_data(key)
     dataset = getattr(config, key)
     if split == "train" and config.dic.get("val_dataset"):
@@ -99,6 +99,20 @@ def _check_save_dir(save_dir: str, dataset: Any) -> None:
     target = Path(save_dir).resolve()
     if root is not None and (target == Path(root).resolve() or Path(root).resolve() in target.parents):
         raise UserError(f"--save_dir {save_dir} lies in the dataset's folder {root}; give another one")
+
+
+def _trained_on(config: Config, split: str, dataset: Any) -> list[str]:
+    """A note if cases of the dataset are among the training cases, unless the dataset says so itself."""
+    if split == "train":
+        return ["these are the cases that the network was trained on"]
+    if dataset.notes or not config.dic.get("train_dataset"):
+        return []
+    try:
+        trained = {case.files for case in config.train_dataset.cases}
+    except UserError:
+        return []
+    shared = sum(case.files in trained for case in dataset.cases)
+    return [f"{shared} of {len(dataset.cases)} cases are training cases of this config"] if shared else []
 
 
 def _warn_of_other_preprocessing(config: Config, model_path: str, dataset: Any) -> None:

@@ -44,6 +44,7 @@ def evaluate(
     sliding: Inferer | None = None,
     auc_roc: bool = False,
     print_detail: bool = True,
+    notes: Sequence[str] = (),
 ) -> Summary:
     """Evaluate a network on the labelled cases of a dataset.
 
@@ -64,12 +65,13 @@ def evaluate(
         sliding: how a volume goes through the network; None = in one piece.
         auc_roc: also compute the area under the ROC curve.
         print_detail: log progress and the table.
+        notes: what a reader must know before believing the figures, beside the task's own notes.
 
     Raises:
         DataError: if no case can be scored, or one is wrong; names it.
         ConfigError: if `eval_space` is unknown.
     """
-    cases, notes = _labelled_cases(dataset)
+    cases, left_out = _labelled_cases(dataset)
     space, more = _space(dataset, eval_space, cases[0])
     auc = HistogramAuc(dataset.num_classes, dataset.ignore_index) if auc_roc else None
     scorer = Scorer(model, dataset, losses, sliding, space, auc)
@@ -80,7 +82,11 @@ def evaluate(
     mine = _score_share(scorer, distributed.shard(cases), num_workers, folder, kept, print_detail)
     results = dict(pair for share in distributed.gather_objects(mine) for pair in share)
     summary = summarize(
-        [results[index] for index in cases], dataset.task, space, auc_roc=_auc_value(auc), notes=(*notes, *more)
+        [results[index] for index in cases],
+        dataset.task,
+        space,
+        auc_roc=_auc_value(auc),
+        notes=(*notes, *left_out, *more),
     )
     _log(summary, print_detail)
     if folder is not None and distributed.is_main():

@@ -177,6 +177,22 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert len(error.splitlines()) == 1
 
 
+def test_training_cases_among_the_evaluated_ones_are_told(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (data / "c.yml").read_text(encoding="utf-8")
+    start = text.index("val_dataset")
+    block = text[start : text.index("class_groups")].replace("val_dataset", "train_dataset")
+    (data / "t.yml").write_text(text + block, encoding="utf-8")
+    assert run("val", "--overlays", "0", config="t.yml") == 0
+    assert "!! NOTE" not in capsys.readouterr().out
+    (data / "l.yml").write_text(text + block.replace("{type", "{mode: val, type"), encoding="utf-8")
+    assert run("val", "--overlays", "0", config="l.yml") == 0
+    assert "!! NOTE: 2 of 2 cases are training cases of this config" in capsys.readouterr().out
+    assert run("val", "--overlays", "0", "--split", "train", config="t.yml") == 0
+    assert "!! NOTE: these are the cases that the network was trained on" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("verb", ["val", "predict"])
 def test_wrong_flags(run: Callable[..., int], verb: str) -> None:
     assert run(verb, "--overlays", "7") == 2
