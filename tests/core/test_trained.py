@@ -1,0 +1,70 @@
+"""The task of a checkpoint and the window of large volumes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from medicalseg.core.task import task_for
+from medicalseg.core.trained import sliding_from
+from medicalseg.errors import CheckpointError, ConfigError, UserError
+from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec
+
+TASK = TaskSpec(2, preprocessing=Preprocessing(size=(64, 64, 12)))
+
+
+def config(**datasets: object) -> SimpleNamespace:
+    return SimpleNamespace(
+        dic={key: {"type": "D"} if value else None for key, value in datasets.items()}, path="c.yml", **datasets
+    )
+
+
+def test_task_from_meta_json_before_the_dataset(tmp_path: Path) -> None:
+    dataset = SimpleNamespace(task=TaskSpec(5))
+    assert task_for(config(val_dataset=dataset), tmp_path) == TaskSpec(5)
+    (tmp_path / "meta.json").write_text(json.dumps({"task": TASK.to_dict()}), encoding="utf-8")
+    assert task_for(config(val_dataset=dataset), tmp_path) == TASK
+    assert task_for(config(), tmp_path / "model.pdparams") == TASK
+
+
+def test_task_that_nobody_tells(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"meta.json .* c.yml names no dataset"):
+        task_for(config(val_dataset=None), tmp_path)
+    with pytest.raises(UserError, match="val_dataset: SimpleNamespace has no `task`"):
+        task_for(config(val_dataset=SimpleNamespace()), tmp_path)
+    (tmp_path / "meta.json").write_text(json.dumps({"task": {"num_classes": 0}}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="num_classes"):
+        task_for(config(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("test_config", "sw_num", "window", "overlap", "batch"),
+    [
+        ({"sliding": {"window": [32, 32, 8], "overlap": 0.25}}, None, (32, 32, 8), 0.25, 1),
+        ({"sliding": {"type": "SlidingWindow", "window": 32}}, 4, (32, 32, 32), 0.5, 4),
+        ({"is_slide": True, "crop_size": [40, 40, 10], "stride": [20, 30, 10]}, None, (40, 40, 10), 0.5, 1),
+        ({"sw_num": 3}, None, (64, 64, 12), 0.5, 3),
+    ],
+)
+def test_window(test_config: dict, sw_num: int | None, window: tuple, overlap: float, batch: int) -> None:
+    sliding = sliding_from(test_config, TASK, sw_num=sw_num)
+    assert isinstance(sliding, SlidingWindow)
+    assert (sliding.window, sliding.overlap, sliding.batch) == (window, overlap, batch)
+
+
+def test_window_of_the_network_and_none() -> None:
+    sliding = sliding_from({}, TASK, SimpleNamespace(img_shape=(96, 96, 96)), sw_num=1)
+    assert isinstance(sliding, SlidingWindow)
+    assert sliding.window == (96, 96, 96)
+    assert sliding_from({}, TASK) is None
+    assert sliding_from({"auc_roc": True}, TASK) is None
+
+
+def test_window_that_is_not_known_or_wrong() -> None:
+    with pytest.raises(ConfigError, match=r"test_config.sliding.window"):
+        sliding_from({}, TaskSpec(2), sw_num=2)
+    with pytest.raises(ConfigError, match=r"allowed: window, overlap"):
+        sliding_from({"sliding": {"window": 8, "step": 2}}, TASK)
