@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,8 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
         in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case.
 
     Returns:
-        Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, others get .nii.gz.
+        Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, others get .nii.gz;
+        files of one folder that differ in their suffix only get it in front: a.mha.nii.gz.
 
     Raises:
         UserError: if the path does not exist or holds no volume, or two cases would have the same output.
@@ -64,7 +65,7 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
     paths = find_volumes(root)
     groups = _channel_groups(paths) if in_channels > 1 else [(case_name(path), (path,)) for path in paths]
     duplicates = {name for name, count in Counter(name for name, _ in groups).items() if count > 1}
-    cases = [_case(name, files, root, name in duplicates) for name, files in groups]
+    cases = _told_apart([_case(name, files, root, name in duplicates) for name, files in groups])
     clashing = [output for output, count in Counter(case.output for case in cases).items() if count > 1]
     if clashing:
         files = ", ".join(str(case.files[0]) for case in cases if case.output == clashing[0])
@@ -132,6 +133,21 @@ class Labels:
         if label.shape != image.shape:
             raise VolumeError(f"{path}: has the shape {label.shape}, the image {image.shape}; it cannot be scored")
         return label
+
+
+def _told_apart(cases: Sequence[InputCase]) -> list[InputCase]:
+    """Cases of one folder that differ in their suffix only keep it in their names: a.mha gives a.mha.nii.gz."""
+    counts = Counter((case.name, case.output.parent) for case in cases)
+    return [
+        replace(
+            case,
+            name=str(Path(case.name).with_name(case.files[0].name)),
+            output=case.output.with_name(f"{case.files[0].name}.nii.gz"),
+        )
+        if counts[case.name, case.output.parent] > 1
+        else case
+        for case in cases
+    ]
 
 
 def _channel_groups(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:

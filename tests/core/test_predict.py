@@ -116,8 +116,16 @@ def test_same_names_in_a_list_are_kept_apart(tmp_path: Path) -> None:
     assert [case.name for case in cases] == ["p1/t2", "p2/t2"]
     assert [str(case.output) for case in cases] == ["p1/t2.nii.gz", "p2/t2.nii.gz"]
     write(tmp_path / "p1" / "t2.nrrd", blocks())
+    cases = find_inputs(tmp_path / "p1")
+    assert [case.name for case in cases] == ["t2.nii.gz", "t2.nrrd"]
+    assert [str(case.output) for case in cases] == ["t2.nii.gz.nii.gz", "t2.nrrd.nii.gz"]
+
+
+def test_names_that_cannot_be_told_apart(tmp_path: Path) -> None:
+    paths = [write(tmp_path / group / "p1" / "t2.nii.gz", blocks()) for group in "ab"]
+    (tmp_path / "list.txt").write_text("\n".join(str(path) for path in paths), encoding="utf-8")
     with pytest.raises(UserError, match="would all be written to"):
-        find_inputs(tmp_path / "p1")
+        find_inputs(tmp_path / "list.txt")
 
 
 def test_nothing_is_written_into_the_input_folder(tmp_path: Path) -> None:
