@@ -8,22 +8,13 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from medicalseg.cli.arguments import truth
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
     from medicalseg.core.train import TrainOptions
 
 HELP = "Train a network."
-
-
-def truth(text: str) -> bool:
-    """True or False as text, in any of the usual spellings."""
-    value = text.strip().lower()
-    if value in ("true", "yes", "on", "1"):
-        return True
-    if value in ("false", "no", "off", "0", ""):
-        return False
-    raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -156,7 +156,7 @@ class Trainer:
         self.train_dataset.seed = options.seed
         seed_everything(options.seed)
         self.model = self._model()
-        self._evaluation = evaluation_arguments(config, self.model, options) if options.do_eval else {}
+        self._evaluation = self._evaluation_arguments()
         self.optimizer = config.optimizer
         if self._casts and options.amp_level == "O2":
             self.model, self.optimizer = paddle.amp.decorate(
@@ -171,6 +171,11 @@ class Trainer:
             ema=self.ema,
         )
         self.state = TrainerState(seed=options.seed, global_batch=config.batch_size * distributed.world_size())
+
+    def _evaluation_arguments(self) -> dict[str, Any]:
+        if self.val_dataset is None:
+            return {}
+        return evaluation_arguments(self.config, self.val_dataset, self.model, self.options)
 
     def _model(self) -> paddle.nn.Layer:
         model = self.config.model

@@ -269,7 +269,7 @@ def test_static_graph_training(config_file, tmp_path):
 def test_adam_with_warm_up_resumes_exactly(config_file, tmp_path):
     opts = [
         "optimizer={type: AdamW, weight_decay: 0.01, grad_clip_cfg: {name: ClipGradByGlobalNorm, clip_norm: 0.5}}",
-        "lr_scheduler={type: PolynomialDecay, learning_rate: 0.01, power: 0.9, warmup_iters: 3, warmup_start_lr: 0.001}",
+        "lr_scheduler={type: PolynomialDecay, learning_rate: 0.01, warmup_iters: 3, warmup_start_lr: 0.001}",
     ]
     train(Config(config_file, iters=5, opts=opts), options(tmp_path / "a"))
     train(Config(config_file, iters=5, opts=opts), options(tmp_path / "b", resume=str(tmp_path / "a/iter_2")))

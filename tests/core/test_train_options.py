@@ -12,7 +12,8 @@ from medicalseg.cli import train as cli
 from medicalseg.core.evaluation_options import evaluation_arguments
 from medicalseg.core.profiling import ProfilerOptions, StepProfiler
 from medicalseg.core.train import TrainOptions
-from medicalseg.errors import UserError
+from medicalseg.errors import ConfigError, UserError
+from medicalseg.inference import TaskSpec
 
 UPSTREAM = """config iters batch_size learning_rate save_interval resume_model save_dir keep_checkpoint_max num_workers
 do_eval log_iters use_vdl seed data_format profiler_options nnunet precision sw_num is_save_data has_dataset_json"""
@@ -81,9 +82,10 @@ def test_profiler_range(monkeypatch):
 
 def test_sliding_window_needs_a_size():
     config = SimpleNamespace(test_config={}, loss=None)
+    dataset = SimpleNamespace(task=TaskSpec(num_classes=2))
     options = TrainOptions(sw_num=2, save_predictions=True)
-    with pytest.raises(UserError, match="no fixed window size"):
-        evaluation_arguments(config, SimpleNamespace(), options)
-    arguments = evaluation_arguments(config, SimpleNamespace(img_shape=(4, 4, 4)), options)
+    with pytest.raises(ConfigError, match="size is not known"):
+        evaluation_arguments(config, dataset, SimpleNamespace(), options)
+    arguments = evaluation_arguments(config, dataset, SimpleNamespace(img_shape=(4, 4, 4)), options)
     assert arguments["sliding"].batch == 2
     assert arguments["save_predictions"] == 5
