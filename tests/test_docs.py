@@ -15,18 +15,8 @@ import pytest
 from medicalseg.cli.main import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted(
-    path
-    for pattern in (
-        "*.md",
-        "docs/**/*.md",
-        "configs/**/*.md",
-        "examples/**/*.md",
-        "test_tipc/**/*.md",
-        "deploy/**/*.md",
-    )
-    for path in ROOT.glob(pattern)
-)
+PATTERNS = ("*.md", *(f"{folder}/**/*.md" for folder in ("docs", "configs", "examples", "test_tipc", "deploy")))
+PAGES = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 SCRIPTS = {f"tools/{verb}.py": verb for verb in VERBS} | {"deploy/python/infer.py": "infer"}
 FOLDERS = ("benchmarks", "configs", "deploy", "docs", "examples", "medicalseg", "test_tipc", "tests", "tools", ".ci")
 OTHER_FLAGS = {
@@ -179,10 +169,10 @@ def test_named_files_and_flags_exist(page):
     known |= set(re.findall(r'"(--[\w-]+)"', (ROOT / "tools/quickstart.py").read_text(encoding="utf-8")))
     for code in re.findall(r"`([^`\n]+)`", prose(page.read_text(encoding="utf-8"))):
         for flag in re.findall(r"(?:^|\s)(--[a-z][\w-]*)", code):
-            assert flag in known or page.name == "compatibility.md", f"`{code}`: no flag {flag}"
-        if code.startswith(tuple(f"{folder}/" for folder in FOLDERS)) and re.fullmatch(r"[\w./-]+", code):
-            if not any(part.isupper() for part in re.split(r"[/._]", code)):
-                assert (ROOT / code).exists(), f"`{code}` does not exist"
+            assert flag in known, f"`{code}`: no flag {flag}"
+        named = code.startswith(tuple(f"{folder}/" for folder in FOLDERS)) and re.fullmatch(r"[\w./-]+", code)
+        if named and not any(part.isupper() for part in re.split(r"[/._]", code)):
+            assert (ROOT / code).exists(), f"`{code}` does not exist"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -199,11 +189,10 @@ def test_python_compiles(page):
 
 
 def test_every_page_is_in_the_index():
-    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
-    linked = {(ROOT / "docs" / target.partition("#")[0]).resolve() for target in re.findall(r"\]\(([^)\s]+)\)", index)}
-    missing = [
-        page_id(page) for page in (ROOT / "docs").rglob("*.md") if page.name != "README.md" and page not in linked
-    ]
+    docs = ROOT / "docs"
+    targets = re.findall(r"\]\(([^)\s]+)\)", (docs / "README.md").read_text(encoding="utf-8"))
+    linked = {(docs / target.partition("#")[0]).resolve() for target in targets}
+    missing = [page_id(page) for page in docs.rglob("*.md") if page.name != "README.md" and page not in linked]
     assert not missing
 
 
