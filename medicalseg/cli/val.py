@@ -11,6 +11,7 @@ from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
     from medicalseg.cvlibs import Config
+    from medicalseg.metrics import Summary
 
 HELP = "Evaluate a checkpoint: Dice, IoU, precision and recall per class and case, pictures, label maps."
 SPLITS = ("val", "test", "train")
@@ -38,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of PaddleSeg3D, without effect: geometry is taken where there is one",
     )
     add("--overlays", type=int, default=3, choices=range(4), help="pictures: best, median, worst case (default: 3)")
+    add("--atlas", action="store_true",
+        help="also score a majority-label atlas of the training cases, the figure a network has to beat")  # fmt: skip
     add_device_arguments(parser)
 
 
@@ -66,12 +69,13 @@ def run(args: argparse.Namespace) -> int:
     model = load_trained(config, args.model_path, args.cpu_accel)
     _warn_of_other_preprocessing(config, args.model_path, dataset)
     test = config.test_config
-    evaluate(
+    space = args.eval_space or test.get("eval_space") or "original"
+    summary = evaluate(
         model,
         dataset,
         losses=config.loss if config.dic.get("loss") else None,
         num_workers=args.num_workers,
-        eval_space=args.eval_space or test.get("eval_space") or "original",
+        eval_space=space,
         save_dir=args.save_dir,
         overlays=args.overlays,
         save_predictions=None if args.is_save_data else 0,
@@ -80,9 +84,27 @@ def run(args: argparse.Namespace) -> int:
         print_detail=args.print_detail,
         notes=_trained_on(config, args.split, dataset),
     )
+    if args.atlas:
+        _score_atlas(config, dataset, space, args.save_dir, summary)
     if distributed.is_main():
         _say_where(args.save_dir, args.use_vdl)
     return 0
+
+
+def _score_atlas(config: Config, dataset: Any, space: str, save_dir: str, network: Summary) -> None:
+    from medicalseg.core.atlas import MajorityAtlas
+    from medicalseg.core.val import evaluate
+    from medicalseg.utils.logger import logger
+
+    model = MajorityAtlas(_dataset(config, "train"))
+    atlas = evaluate(
+        model, dataset, eval_space=space, save_dir=Path(save_dir) / "atlas", overlays=0, print_detail=False
+    )
+    logger.info("%-26s%10s%10s", "Mean Dice", "network", "atlas")
+    rows = {"foreground": (network.foreground_mean, atlas.foreground_mean)}
+    rows |= {name: (value, atlas.groups[name]) for name, value in network.groups.items()}
+    for name, values in rows.items():
+        logger.info("%-26s%10.4f%10.4f", name, *values)
 
 
 def _dataset(config: Config, split: str) -> Any:
