@@ -9,7 +9,7 @@ import numpy as np
 from paddle.io import Dataset
 
 from medicalseg.datasets.case import Case, content_hash
-from medicalseg.errors import ConfigError, DataError
+from medicalseg.errors import ConfigError, DataError, UserError
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, read_label
@@ -103,8 +103,8 @@ class CaseDataset(Dataset):  # type: ignore[misc]
                 return self._sample(case)
         except Exception as error:
             files = ", ".join(str(path) for path in case.files)
-            text = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-            raise DataError(f"case {case.name}: {text} ({files})") from error
+            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            raise DataError(" ".join(f"case {case.name}: {text} ({files})".split())) from error
 
     def _checked(self, number: int) -> int:
         if not -len(self) <= number < len(self):

@@ -155,10 +155,12 @@ def group_channels(files: Iterable[Path], nnunet: bool) -> dict[str, tuple[Path,
 
 
 def volumes_in(folder: Path, ending: str | None = None) -> list[Path]:
-    """Volume files of a folder, sorted; hidden files are not data."""
+    """Volume files of a folder, sorted; hidden files are not data, a header with its voxel file is one volume."""
     if not folder.is_dir():
         return []
-    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    headers = {case_name(path) for path in files if ".hdr" in path.suffixes}
+    files = [path for path in files if ".img" not in path.suffixes or case_name(path) not in headers]
     return sorted(path for path in files if (path.name.endswith(ending) if ending else is_volume(path)))
 
 

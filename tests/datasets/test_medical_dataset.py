@@ -152,7 +152,7 @@ def test_wrong_label_names_case_and_file(prepared, label, message):
 
 def test_any_failure_names_the_case(prepared):
     def fail(im, label=None):
-        raise RuntimeError("broken op")
+        raise RuntimeError("broken\nop")
 
     with pytest.raises(DataError, match=r"case Case4: RuntimeError: broken op \(.*Case4\.npy"):
         MedicalDataset(str(prepared), transforms=[fail], mode="val")[0]

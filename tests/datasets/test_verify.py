@@ -143,6 +143,16 @@ def test_intensity_outlier(tmp_path):
     assert found(tmp_path) == {("intensity_outlier", "c7"): "warning"}
 
 
+def test_header_and_voxel_file_are_one_volume(tmp_path):
+    for number in range(3):
+        image, label = make_pair(number)
+        write_volume(Volume(image, AFFINE), tmp_path / "i" / f"c{number}.hdr")
+        write_volume(Volume(label, AFFINE), tmp_path / "l" / f"c{number}.mhd")
+    source = open_source(None, tmp_path / "i", tmp_path / "l")
+    assert [case.name for case in source.cases] == ["c0", "c1", "c2"]
+    assert verify_dataset(source).findings == []
+
+
 def test_wrong_calls(tmp_path, capsys):
     with pytest.raises(DataError, match="neither"):
         open_source(tmp_path)
