@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import collections
+import functools
+import http.server
 import os
 import pickle
 import shutil
+import threading
+from typing import ClassVar
 
 import numpy as np
 import paddle
@@ -235,3 +239,29 @@ def test_optimizer_state_survives_another_layer_order(tmp_path):
 def test_optimizer_state_of_another_network():
     with pytest.raises(CheckpointError, match="conv_9"):
         checkpoint.rename_optimizer_state({"conv_9_moment": np.ones(1)}, {"a": "conv_1"}, {"a": "conv_7"})
+
+
+def test_pretrained_from_an_address_is_fetched_once(tmp_path, monkeypatch, caplog):
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        requests: ClassVar[list[str]] = []
+
+        def do_GET(self):  # noqa: N802
+            self.requests.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *args):
+            pass
+
+    monkeypatch.setenv("SEG_HOME", str(tmp_path / "home"))
+    checkpoint.save_state(tmp_path / "site/vnet/model.pdparams", Network().state_dict())
+    handler = functools.partial(Handler, directory=str(tmp_path / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/vnet/model.pdparams"
+        with caplog.at_level("INFO", "medicalseg"):
+            checkpoint.load_pretrained(Network(), url)
+            checkpoint.load_pretrained(Network(), url)
+        server.shutdown()
+    assert len(Handler.requests) == 1
+    assert caplog.text.count("There are 8/8 variables loaded into Network.") == 2
+    assert len(list((tmp_path / "home/pretrained_model").rglob("model.pdparams"))) == 1
