@@ -245,7 +245,7 @@ def test_pretrained_from_an_address_is_fetched_once(tmp_path, monkeypatch, caplo
     class Handler(http.server.SimpleHTTPRequestHandler):
         requests: ClassVar[list[str]] = []
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             self.requests.append(self.path)
             super().do_GET()
 
