@@ -200,3 +200,11 @@ def test_both_readmes_have_the_same_commands():
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
     assert list(commands(english)) == list(commands(chinese))
     assert english.count("\n## ") == chinese.count("\n## ")
+
+
+@pytest.mark.parametrize("verb", ["train", "val", "export", "infer"])
+def test_compatibility_page_names_every_flag(verb):
+    page = (ROOT / "docs/compatibility.md").read_text(encoding="utf-8")
+    rows = "".join(line for line in page.splitlines() if line.startswith(f"| {verb} |"))
+    missing = flags_of(parser_of(verb)) - set(re.findall(r"--?[\w-]+", rows)) - {"--help", "-h", "--debug"}
+    assert not missing
