@@ -64,6 +64,16 @@ class Geometry:
             return self.padding
         return tuple(p - e for p, e in zip(self.padding, self.output_padding, strict=True))
 
+    @property
+    def sound_in_bf16(self) -> bool:
+        """Whether oneDNN's bfloat16 kernels can be trusted.
+
+        Their weight gradient is wrong or NaN where an axis has fewer voxels than the kernel (seen in 3.2.1 and 3.6.2).
+        """
+        inner = self.source if self.transposed else self.output
+        extents = ((k - 1) * d + 1 for k, d in zip(self.weight[2:], self.dilation, strict=True))
+        return all(size >= extent for size, extent in zip(inner[2:], extents, strict=True))
+
     def weight_layout(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Logical dimensions ([G,] O, I, *kernel) and the strides, in elements, at which Paddle stores them."""
         kernel = self.weight[2:]

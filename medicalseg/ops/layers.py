@@ -8,6 +8,7 @@ layer everywhere else, so `paddle.jit.to_static`, export and GPUs are not affect
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import paddle
@@ -85,7 +86,11 @@ class _Accelerated:
         if not paddle.in_dynamic_mode() or not self._fits(x):
             return None
         geometry = self._geometry(tuple(x.shape))
-        return None if min(geometry.output) < 1 else convolution(geometry)
+        if min(geometry.output) < 1:
+            return None
+        if geometry.bf16 and not geometry.sound_in_bf16:
+            geometry = replace(geometry, bf16=False)
+        return convolution(geometry)
 
     def _fits(self, x: paddle.Tensor) -> bool:
         layer: Any = self
@@ -170,7 +175,8 @@ def accelerate(model: nn.Layer, mode: str | None = None, bf16: bool = False) -> 
         model: any network; layers of subclasses are left alone.
         mode: "auto" switches where it helps (a CPU build or device with oneDNN), "off" switches back. None takes the
             environment variable `MEDICALSEG_CPU_ACCEL`, or "auto".
-        bf16: multiply in bfloat16; weights, sums and statistics stay float32.
+        bf16: multiply in bfloat16; weights, sums and statistics stay float32, and so do layers whose input is smaller
+            than their kernel.
 
     Returns:
         The same model.

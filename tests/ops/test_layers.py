@@ -24,6 +24,8 @@ CASES = {
     ),
     "spine kernel": (lambda: nn.Conv3D(4, 8, (2, 2, 4), stride=(2, 2, 1)), (1, 4, 8, 8, 7)),
     "five": (lambda: nn.Conv3D(1, 16, 5, padding=2), (1, 1, 12, 8, 8)),
+    "smaller than its kernel": (lambda: nn.Conv3D(32, 32, 5, padding=2), (2, 32, 4, 3, 2)),
+    "two voxels wide": (lambda: nn.Conv3D(32, 32, 3, padding=1), (2, 32, 2, 2, 2)),
     "transposed": (lambda: nn.Conv3DTranspose(8, 4, 2, stride=2), (2, 8, 5, 4, 3)),
     "transposed spine": (lambda: nn.Conv3DTranspose(8, 4, (2, 2, 4), stride=(2, 2, 1)), (2, 8, 5, 4, 3)),
     "transposed output padding": (
