@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 HELP = "Segment images with an exported model through Paddle Inference."
 IGNORED = {
-    "with_argmax": "the export says what its output is, and labels are always written",
     "is_nhwd": "the layout comes from deploy.yaml",
-    "use_warmup": "with --benchmark the first case is run once more before the clock starts",
-    "print_detail": "",
+    "use_warmup": "with --benchmark the model is run once before the clock starts",
+    "print_detail": "the table is always printed",
+    "enable_auto_tune": "TensorRT's shapes come from deploy.yaml or --img_shape",
 }
 
 
@@ -36,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_benchmark_arguments(parser.add_argument_group("benchmark"))
     kept = parser.add_argument_group("kept for PaddleSeg3D's command lines, without effect")
     kept.add_argument("--with_argmax", action="store_true", help="labels are always written")
-    for name in ("is_nhwd", "use_warmup", "print_detail"):
-        kept.add_argument(f"--{name}", type=truth, default=True, metavar="BOOL", help=argparse.SUPPRESS)
+    for name, reason in IGNORED.items():
+        kept.add_argument(f"--{name}", type=truth, metavar="BOOL", help=reason)
+    kept.add_argument("--auto_tuned_shape_file", metavar="FILE", help="as --enable_auto_tune")
 
 
 def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
@@ -47,9 +48,6 @@ def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
     add("--enable_mkldnn", type=truth, default=True, metavar="BOOL", help="oneDNN on the CPU (default: True)")
     add("--use_trt", type=truth, default=False, metavar="BOOL", help="TensorRT on the GPU (default: False)")
     add("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="with --use_trt (default: fp32)")
-    add("--enable_auto_tune", type=truth, default=False, metavar="BOOL",
-        help="with --use_trt: take TensorRT's shape range from the images")  # fmt: skip
-    add("--auto_tuned_shape_file", default="", help=argparse.SUPPRESS)
 
 
 def _add_window_arguments(group: argparse._ArgumentGroup) -> None:
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if args.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, got {args.batch_size}")
     if args.with_argmax:
-        logger.info("--with_argmax has no effect: %s", IGNORED["with_argmax"])
+        logger.info("--with_argmax has no effect: labels are written in any case")
     network = StaticNetwork(args.config, _options(args))
     cases = find_inputs(args.image_path, network.task.in_channels)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))

@@ -98,6 +98,7 @@ def _report(error: Exception, debug: bool) -> int:
 def _missing_paddle(error: Exception) -> MedicalSegError | None:
     if isinstance(error, ModuleNotFoundError) and error.name == "paddle":
         return MissingDependencyError(
-            "PaddlePaddle is not installed: pip install 'medicalseg[cpu]', or 'medicalseg[gpu]' for a CUDA machine"
+            "PaddlePaddle is not installed: run `pip install -e '.[cpu]'` in the checkout (extra cpu), "
+            "or `pip install -e '.[gpu]'` for a CUDA machine (extra gpu)"
         )
     return None

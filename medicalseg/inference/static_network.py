@@ -154,7 +154,7 @@ class StaticNetwork:
         import paddle
 
         if not paddle.is_compiled_with_cuda():
-            raise UserError("--device gpu: this Paddle is built for CPUs; install medicalseg[gpu] or use --device cpu")
+            raise UserError("--device gpu: this Paddle is built for CPUs; install the extra gpu or use --device cpu")
         number = int(self.options.device.partition(":")[2] or 0)
         config.enable_use_gpu(self.options.gpu_memory_mb, number)
         if self.options.use_trt:

@@ -43,7 +43,7 @@ def _check_accelerator(kind: str, device: str, number: int) -> None:
     import paddle
 
     if not (paddle.is_compiled_with_cuda() if kind == "gpu" else paddle.is_compiled_with_xpu()):
-        hint = "; install the GPU build with: pip install 'medicalseg[gpu]'" if kind == "gpu" else ""
+        hint = "; install the GPU build with: pip install -e '.[gpu]'" if kind == "gpu" else ""
         raise UserError(f"--device {device}: this PaddlePaddle is built without {kind.upper()} support{hint}")
     if _count(kind) <= number:
         raise UserError(f"--device {device}: PaddlePaddle sees {_count(kind)} {kind.upper()} devices on this machine")
