@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 import time
 import zipfile
 from collections import OrderedDict
@@ -56,6 +57,8 @@ class NoCache:
 class MemoryCache:
     """Keeps arrays in this process, the least recently used leaving first; a copy in another process starts empty.
 
+    Threads may share it.
+
     Args:
         limit: bytes.
     """
@@ -63,22 +66,27 @@ class MemoryCache:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._entries: OrderedDict[str, Arrays] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"limit": self.limit, "_entries": OrderedDict()}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.limit,)
 
     def get(self, key: str) -> Arrays | None:
         """Copies of the arrays kept under `key`, or None."""
-        if key not in self._entries:
-            return None
-        self._entries.move_to_end(key)
-        return {name: array.copy() for name, array in self._entries[key].items()}
+        with self._lock:
+            kept = self._entries.get(key)
+            if kept is None:
+                return None
+            self._entries.move_to_end(key)
+        return {name: array.copy() for name, array in kept.items()}
 
     def put(self, key: str, arrays: Arrays) -> None:
         """Keep `arrays`."""
-        self._entries[key] = {name: array.copy() for name, array in arrays.items()}
-        while self._entries and sum(map(_size, self._entries.values())) > self.limit:
-            self._entries.popitem(last=False)
+        kept = {name: array.copy() for name, array in arrays.items()}
+        with self._lock:
+            self._entries[key] = kept
+            while self._entries and sum(map(_size, self._entries.values())) > self.limit:
+                self._entries.popitem(last=False)
 
 
 class DiskCache:

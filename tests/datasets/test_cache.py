@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from medicalseg.datasets import cache as module
 from medicalseg.datasets.cache import DiskCache, MemoryCache, cache_key, default_folder, make_cache
 from medicalseg.errors import ConfigError
 
@@ -39,6 +42,28 @@ def test_entries_are_copies():
     cache.get("a")["image"][:] = 7
     assert cache.get("a")["image"][0] == 1
     assert pickle.loads(pickle.dumps(cache)).get("a") is None
+
+
+def test_threads_share_memory(monkeypatch):
+    def slowly(entry):
+        time.sleep(1e-4)
+        return sum(array.nbytes for array in entry.values())
+
+    monkeypatch.setattr(module, "_size", slowly)
+    cache = MemoryCache(4 * 5000)
+
+    def use(number):
+        for turn in range(16):
+            key = str((number + turn) % 8)
+            kept = cache.get(key)
+            if kept is None:
+                cache.put(key, arrays(int(key)))
+            else:
+                assert kept["image"][0] == int(key)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(use, range(8)))
+    assert sum(cache.get(key) is not None for key in "01234567") == 4
 
 
 def test_damaged_file_counts_as_absent(tmp_path):
