@@ -137,6 +137,7 @@ def test_deployment_imports_no_training_code(road: Road) -> None:
         (["--config", "export", "--image_path", "val.txt", "--device", "tpu"], "tpu"),
         (["--config", "export", "--image_path", "val.txt", "--batch_size", "0"], "--batch_size"),
         (["--config", "export", "--image_path", "val.txt", "--use_trt", "True", "--device", "cpu"], "--use_trt"),
+        (["--config", "export", "--image_path", "val.txt", "--use_swl", "True"], "--output_op none"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(road: Road, arguments: list[str], message: str) -> None:

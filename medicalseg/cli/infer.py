@@ -135,6 +135,11 @@ def _triple(sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
+    if network.output_op == "argmax":
+        raise UserError(
+            f"--use_swl: {network.path} was exported with argmax, and windows are joined by their scores; "
+            "export with --output_op none (or softmax)"
+        )
     if args.img_shape:
         return list(_triple(args.img_shape))
     if network.task.preprocessing.size is None:

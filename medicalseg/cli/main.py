@@ -91,7 +91,8 @@ def _report(error: Exception, debug: bool) -> int:
         print(f"error: {known}", file=sys.stderr)
         return known.exit_code
     hint = "" if debug else " (run again with --debug for the traceback)"
-    print(f"error: {type(error).__name__}: {error}{hint}", file=sys.stderr)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    print(f"error: {text}{hint}", file=sys.stderr)
     return 1
 
 

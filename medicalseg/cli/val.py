@@ -117,8 +117,10 @@ def _dataset(config: Config, split: str) -> Any:
 
 
 def _check_save_dir(save_dir: str, dataset: Any) -> None:
+    from medicalseg.utils.files import output_folder
+
     root = getattr(dataset, "dataset_root", None)
-    target = Path(save_dir).resolve()
+    target = output_folder(save_dir).resolve()
     if root is not None and (target == Path(root).resolve() or Path(root).resolve() in target.parents):
         raise UserError(f"--save_dir {save_dir} lies in the dataset's folder {root}; give another one")
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medicalseg.core.failures import StoppedError
-from medicalseg.errors import CheckpointError, RunError, UserError
+from medicalseg.errors import CheckpointError, RunError
 from medicalseg.utils.checkpoint import MODEL_FILE, OPTIMIZER_FILE
+from medicalseg.utils.files import output_folder
 from medicalseg.utils.logger import logger
 
 TRAINER_FILE = "trainer.json"
@@ -34,9 +35,7 @@ class CheckpointStore:
     """
 
     def __init__(self, save_dir: str | os.PathLike[str]) -> None:
-        self.folder = Path(save_dir)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise UserError(f"--save_dir {save_dir} is a file; name a folder (the file was not touched)")
+        self.folder = output_folder(save_dir)
 
     def prepare(self) -> None:
         """Make the folder and put away what an interrupted run left half done.

@@ -24,7 +24,7 @@ from medicalseg.errors import RunError, UserError
 from medicalseg.inference.static_network import StaticNetwork
 from medicalseg.inference.task import TaskSpec
 from medicalseg.ops import accelerate
-from medicalseg.utils.files import sha256, write_text
+from medicalseg.utils.files import output_folder, sha256, write_text
 from medicalseg.utils.logger import logger
 
 OUTPUT_OPS = ("argmax", "softmax", "none")
@@ -72,13 +72,16 @@ def export(
         inference_helper: the `export.inference_helper` of the configuration, kept likewise.
 
     Raises:
-        UserError: if the output operation or the input shape is wrong.
+        UserError: if the output operation, the input shape or `save_dir` is wrong.
         RunError: if the exported model does not compute what the network computes.
     """
     shape = _checked_shape(input_shape, task.in_channels)
     if output_op not in OUTPUT_OPS:
         raise UserError(f"--output_op is one of {', '.join(OUTPUT_OPS)}, not '{output_op}'")
-    save_dir = Path(save_dir)
+    inputs = check_shape(model, task, shape)
+    if hasattr(model, "check_input_shape"):
+        model.check_input_shape(inputs)
+    save_dir = output_folder(save_dir)
     save_dir.mkdir(parents=True, exist_ok=True)
     with _main_head(model), tempfile.TemporaryDirectory(dir=save_dir, prefix=".tmp-export-") as name:
         folder = Path(name)
@@ -90,7 +93,7 @@ def export(
             folder / "deploy.yaml",
             yaml.safe_dump({"Deploy": content}, sort_keys=False, allow_unicode=True, default_flow_style=None),
         )
-        check(model, folder / "deploy.yaml", check_shape(model, task, shape))
+        check(model, folder / "deploy.yaml", inputs)
         for file in (*files, folder / "deploy.yaml"):
             os.replace(file, save_dir / file.name)
     return save_dir / "deploy.yaml"
@@ -166,9 +169,8 @@ def check_shape(model: nn.Layer, task: TaskSpec, shape: Sequence[int | None]) ->
     """A concrete input (1, C, X, Y, Z) for `check`: the task's grid, or the smallest the network takes."""
     spatial = [size if size and size > 0 else None for size in shape[2:]]
     known = task.preprocessing.size or (SMALLEST_CHECK,) * len(spatial)
-    wanted = [size or default for size, default in zip(spatial, known, strict=True)]
-    if all(size is None for size in spatial) and hasattr(model, "next_input_shape"):
-        wanted = list(model.next_input_shape(wanted))
+    fitting = getattr(model, "next_input_shape", tuple)(known)
+    wanted = [size or default for size, default in zip(spatial, fitting, strict=True)]
     batch = shape[0] if shape[0] and shape[0] > 0 else 1
     return (batch, task.in_channels, *wanted)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from medicalseg.errors import UserError, VolumeError
 from medicalseg.io import Volume, case_name, find_volumes, read_label, read_volume, suffix_of
+from medicalseg.utils.files import output_folder
 
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 
@@ -84,9 +85,7 @@ def check_output_folder(save_dir: str | os.PathLike[str], cases: Sequence[InputC
     Raises:
         UserError: if `save_dir` is a file, a folder of inputs, or inside one.
     """
-    target = Path(save_dir)
-    if target.exists() and not target.is_dir():
-        raise UserError(f"--save_dir {target} is a file; give a folder")
+    target = output_folder(save_dir)
     resolved = target.resolve()
     beside = {file.resolve().parent for case in cases for file in case.files}
     around = {Path(path).resolve() for path in inputs if Path(path).is_dir()}

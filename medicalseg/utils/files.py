@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from medicalseg.errors import UserError
+
 
 @contextlib.contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
@@ -41,6 +43,18 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
 def write_json(target: str | os.PathLike[str], content: Any) -> None:
     """Write `content` as indented JSON, atomically; NaN is written as null."""
     write_text(target, json.dumps(_without_nan(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def output_folder(target: str | os.PathLike[str], flag: str = "--save_dir") -> Path:
+    """The folder that a command writes to; it need not exist yet.
+
+    Raises:
+        UserError: it is a file.
+    """
+    folder = Path(target)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{flag} {target} is a file; give a folder (the file was not touched)")
+    return folder
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -160,6 +160,7 @@ def test_a_broken_image_gives_exit_code_2_and_the_rest_is_written(
         ("val", ["--model_path", "absent.pdparams"], "no weights at absent.pdparams"),
         ("val", ["--split", "test"], "test_dataset"),
         ("val", ["--save_dir", "{data}/data/new"], "lies in the dataset's folder"),
+        ("val", ["--save_dir", "{data}/c.yml"], "is a file"),
         ("val", ["--sw_num", "2"], "test_config.sliding.window"),
         ("val", ["--opts", "test_config={sliding: {window: [4, 4, 4], odd: 1}}"], "odd"),
         ("predict", ["--image_path", "absent"], "absent"),

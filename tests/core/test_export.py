@@ -74,6 +74,18 @@ def test_fixed_shape_is_enforced(model: UNet3D, x: np.ndarray, tmp_path: Path) -
         StaticNetwork(tmp_path).labels(x)
 
 
+def test_shape_that_does_not_fit_the_network(model: UNet3D, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"9.*10"):
+        export(model, TASK, tmp_path / "new", input_shape=[1, 1, 9, 8, 8])
+    assert not (tmp_path / "new").exists()
+
+
+def test_save_dir_is_a_file(model: UNet3D, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="is a file"):
+        export(model, TASK, tmp_path / "file")
+
+
 @pytest.mark.parametrize("shape", [[1, 1, 8], [1, 2, 8, 8, 8], [1, 1, 0, 8, 8]])
 def test_wrong_shapes_are_refused(model: UNet3D, tmp_path: Path, shape: list[int]) -> None:
     with pytest.raises(UserError, match="--input_shape"):
