@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medicalseg.errors import CheckpointError, RunError
-from medicalseg.utils import files
+from medicalseg.utils import download, files
 from medicalseg.utils.logger import logger
 from medicalseg.utils.unpickle import RestrictedUnpickler
 
@@ -253,8 +253,6 @@ def _listing(problems: list[str]) -> str:
 
 
 def _downloaded(url: str) -> Path:
-    from medicalseg.datasets import download
-
     home = Path(os.environ.get("SEG_HOME", Path.home() / ".paddleseg")) / "pretrained_model"
     target = home / "/".join(part for part in url.split("://", 1)[1].split("?")[0].split("/") if part not in ("", ".."))
     if not target.is_file():

@@ -13,7 +13,7 @@ from medicalseg.errors import ConfigError, UserError
 from medicalseg.utils import environment
 from medicalseg.utils.ema import ExponentialMovingAverage
 from medicalseg.utils.logger import logger
-from medicalseg.utils.progress import ProgressLine, clock
+from medicalseg.utils.progress import Progress, ProgressLine, clock
 
 CPU_ONLY = pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="for a CPU build")
 
@@ -73,6 +73,27 @@ def test_no_live_line_in_a_file(monkeypatch):
     with ProgressLine(10) as line:
         line.update(10)
     assert sys.stderr.getvalue() == ""
+
+
+def test_counted_steps_in_a_terminal_and_in_a_file(monkeypatch, caplog):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    progress = Progress(3_000_000, "file", "B", done=1_000_000)
+    progress.step(2_000_000)
+    assert "file: 3.0/3.0 MB" in sys.stderr.getvalue()
+    progress.close()
+    assert sys.stderr.getvalue().endswith("\r\x1b[K")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr("medicalseg.utils.progress.SECONDS_BETWEEN_LOG_LINES", -1.0)
+    with caplog.at_level("INFO", "medicalseg"):
+        Progress(0, "cases").step()
+    assert "cases: 1" in caplog.messages
+    assert sys.stderr.getvalue() == ""
+
+
+def test_time_left_counts_this_run_only():
+    progress = Progress(100, "cases", done=80)
+    progress.step(10)
+    assert progress._text(progress._start + 5).endswith("90/100, 5 s left")
 
 
 @pytest.mark.parametrize(

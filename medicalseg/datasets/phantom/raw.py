@@ -45,7 +45,7 @@ def write_raw_phantom(
         DataError: the folder holds volumes that are no phantom.
         UserError: a size or number is out of range.
     """
-    from medicalseg.datasets.prepare.pool import run_all
+    from medicalseg.utils.pool import run_all
 
     folder = Path(root) / FOLDER
     numbers = list(range(1, cases + 1)) if isinstance(cases, int) else sorted(set(cases))

@@ -11,11 +11,11 @@ from typing import Any
 
 from medicalseg.datasets.prepare.case import Prepared, finished_case, prepare_case, record_path, targets
 from medicalseg.datasets.prepare.job import CaseSource, Job
-from medicalseg.datasets.prepare.pool import DiskFullError, run_all
 from medicalseg.datasets.splits import Split
 from medicalseg.errors import DataError
 from medicalseg.utils.files import write_json, write_text
 from medicalseg.utils.logger import logger
+from medicalseg.utils.pool import DiskFullError, run_all
 
 MARK = "prepared_by.json"
 SMALL_BYTES = 20_000_000

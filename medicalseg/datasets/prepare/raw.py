@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from medicalseg.datasets.download import download, extract_archive, file_name
 from medicalseg.errors import DataError, UserError
+from medicalseg.utils.download import download, extract_archive, file_name
 from medicalseg.utils.logger import logger
 
 

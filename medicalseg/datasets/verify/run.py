@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from medicalseg.datasets.prepare.pool import run_all
 from medicalseg.datasets.verify.across import compare_cases
 from medicalseg.datasets.verify.finding import ERROR, Finding, one_line
 from medicalseg.datasets.verify.inspection import Facts, Rules, allowed_ids, inspect_case
 from medicalseg.datasets.verify.report import Report
 from medicalseg.datasets.verify.source import Source
+from medicalseg.utils.pool import run_all
 
 
 def verify_dataset(

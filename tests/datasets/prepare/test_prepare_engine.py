@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from medicalseg.datasets.prepare import case as case_module
-from medicalseg.datasets.prepare import engine, pool
+from medicalseg.datasets.prepare import engine
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
 from medicalseg.datasets.splits import Split, holdout
 from medicalseg.errors import DataError, RunError
@@ -162,11 +162,6 @@ def test_kill_in_the_middle_and_run_again(raw, tmp_path):
     assert {k: v for k, v in contents(output).items() if "/.tmp-" not in k} == contents(fresh)
 
 
-def test_dead_worker_is_told(monkeypatch):
-    with pytest.raises(RunError, match="worker process died"):
-        list(pool.run_all(os._exit, [3, 3], 2))
-
-
 def test_full_disk_stops_at_once(raw, tmp_path, monkeypatch):
     def full(path, array):
         raise OSError(28, "No space left on device", str(path))
@@ -226,12 +221,3 @@ def test_names_with_spaces_get_a_tab(raw, tmp_path):
     engine.run(job_for(raw, tmp_path / "out", names=("my case", "b", "c")))
     lists = contents_of_lists(tmp_path / "out")
     assert "images/my case.npy\tlabels/my case.npy" in lists["train"] + lists["val"]
-
-
-def test_progress_lines(capsys, monkeypatch):
-    monkeypatch.setattr(pool.sys.stderr, "isatty", lambda: True, raising=False)
-    progress = pool.Progress(3, "cases")
-    for _ in range(3):
-        progress.step()
-    progress.close()
-    assert "cases: 3/3" in capsys.readouterr().err

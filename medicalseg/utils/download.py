@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from medicalseg import __version__
-from medicalseg.datasets.extract import extract_archive
-from medicalseg.datasets.prepare.pool import Progress
 from medicalseg.errors import DataError, RunError, UserError
+from medicalseg.utils.extract import extract_archive
 from medicalseg.utils.files import write_json
 from medicalseg.utils.logger import logger
+from medicalseg.utils.progress import Progress
 
 __all__ = ["download", "extract_archive", "file_hash", "file_name"]
 
@@ -160,8 +160,7 @@ class _Transfer:
         size = _total_size(response, start)
         self._remember(response, size)
         _check_space(self.part.parent, size - start, self.part.name)
-        progress = Progress(max(size, 0), self.part.name.removesuffix(".part"), "B")
-        progress.done = start
+        progress = Progress(max(size, 0), self.part.name.removesuffix(".part"), "B", start)
         try:
             with open(self.part, "ab" if resumed else "wb") as handle:
                 while chunk := response.read1(CHUNK):

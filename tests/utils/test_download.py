@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from medicalseg.datasets import download as module
-from medicalseg.datasets.download import download, file_hash, file_name
 from medicalseg.errors import DataError, RunError, UserError
+from medicalseg.utils import download as module
+from medicalseg.utils.download import download, file_hash, file_name
 
 CONTENT = bytes(range(256)) * 3000
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -6,19 +6,15 @@ import errno
 import logging
 import multiprocessing
 import signal
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from medicalseg.errors import DataError, MedicalSegError, RunError
-from medicalseg.utils.logger import logger
+from medicalseg.utils.progress import Progress
 
 Item = TypeVar("Item")
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 class DiskFullError(RunError):
@@ -97,44 +93,3 @@ def _quiet() -> None:
     """In a worker: Ctrl-C is the parent's business, and warnings are handed back instead of printed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("medicalseg").addHandler(logging.NullHandler())
-
-
-class Progress:
-    """One live line in a terminal, a plain log line now and then elsewhere.
-
-    Args:
-        total: number of steps, or bytes; 0 = unknown.
-        title: what is counted.
-        unit: "" or "B"; bytes are shown in MB.
-    """
-
-    def __init__(self, total: int, title: str, unit: str = "") -> None:
-        self.total, self.done, self._title, self._unit = total, 0, title, unit
-        self._live = sys.stderr.isatty()
-        self._start = self._last = time.monotonic()
-
-    def step(self, count: int = 1) -> None:
-        """Count and show."""
-        self.done += count
-        now = time.monotonic()
-        if self._live and (now - self._last > 0.1 or self.done == self.total):
-            sys.stderr.write(f"\r{self._text(now)}\x1b[K")
-            sys.stderr.flush()
-            self._last = now
-        elif not self._live and now - self._last > _SECONDS_BETWEEN_LINES:
-            logger.info(self._text(now))
-            self._last = now
-
-    def close(self) -> None:
-        """End the live line."""
-        if self._live and self.done:
-            sys.stderr.write("\n")
-
-    def _text(self, now: float) -> str:
-        scale, unit = (1e6, " MB") if self._unit == "B" else (1.0, "")
-        whole = f"/{self.total / scale:.{1 if unit else 0}f}" if self.total else ""
-        text = f"{self._title}: {self.done / scale:.{1 if unit else 0}f}{whole}{unit}"
-        spent = now - self._start
-        if self.total and 0 < self.done < self.total and spent > 1:
-            text += f", {spent / self.done * (self.total - self.done):.0f} s left"
-        return text

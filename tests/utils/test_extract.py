@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
-from medicalseg.datasets.extract import extract_archive
 from medicalseg.errors import DataError
+from medicalseg.utils.extract import extract_archive
 
 FILES = {"a/one.txt": b"one", "a/b/two.bin": bytes(range(256)) * 400, "empty.txt": b""}
 
