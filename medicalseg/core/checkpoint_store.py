@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -14,7 +13,7 @@ from pathlib import Path
 from medicalseg.core.failures import StoppedError
 from medicalseg.errors import CheckpointError, RunError
 from medicalseg.utils.checkpoint import MODEL_FILE, OPTIMIZER_FILE
-from medicalseg.utils.files import output_folder
+from medicalseg.utils.files import output_folder, read_json_object
 from medicalseg.utils.logger import logger
 
 TRAINER_FILE = "trainer.json"
@@ -182,13 +181,7 @@ def read_trainer(folder: Path) -> dict[str, object] | None:
     path = folder / TRAINER_FILE
     if not path.is_file():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return content
+    return read_json_object(path, CheckpointError)
 
 
 def _flush(folder: Path) -> None:

@@ -6,7 +6,6 @@ channels `CASE_0000`, `CASE_0001`, …, and maps names to ids.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from medicalseg.datasets.case import Case
 from medicalseg.datasets.labels import names_by_id
 from medicalseg.errors import DataError
 from medicalseg.io import case_name, is_volume
+from medicalseg.utils.files import read_json
 
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 FOLDERS = {"training": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
@@ -67,7 +67,7 @@ def read_layout(root: Path, dataset_json: str | None = None) -> Layout:
     if not root.is_dir():
         raise DataError(f"{root} does not exist or is not a folder")
     path = _given(root, dataset_json) if dataset_json else find_description(root)
-    content = _read_json(path)
+    content = read_json(path)
     if not is_description(content):
         raise DataError(f"{path}: is no dataset description: 'labels' is missing")
     names = names_by_id(content["labels"], str(path))
@@ -102,7 +102,7 @@ def descriptions(root: Path) -> list[Path]:
     found = []
     for path in sorted(root.glob("*.json")):
         try:
-            content = _read_json(path)
+            content = read_json(path)
         except DataError:
             continue
         if is_description(content):
@@ -176,13 +176,6 @@ def _given(root: Path, dataset_json: str) -> Path:
             return path
     others = ", ".join(path.name for path in descriptions(root)) or "none"
     raise DataError(f"dataset_json: {root / dataset_json} does not exist; descriptions there: {others}")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}") from error
 
 
 def _channel_names(content: Any) -> tuple[str, ...]:

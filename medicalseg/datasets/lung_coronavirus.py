@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medicalseg.cvlibs import manager
+from medicalseg.datasets.class_tables import LUNG_CORONAVIRUS
 from medicalseg.datasets.medical_dataset import MedicalDataset
 
 
@@ -14,5 +15,5 @@ class LungCoronavirus(MedicalDataset):
     """
 
     NUM_CLASSES = 3
-    LABELS = {0: "background", 1: "left lung", 2: "right lung"}  # noqa: RUF012
+    LABELS = LUNG_CORONAVIRUS
     HOW_TO_GET = "run tools/prepare_lung_coronavirus.py"

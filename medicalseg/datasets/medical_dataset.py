@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from medicalseg.datasets.splits import LEAKING_NOTE
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.task import TaskSpec
+from medicalseg.utils.files import read_json_object
 
 
 @manager.DATASETS.add_component
@@ -155,13 +155,7 @@ def _read_description(root: Path, given: str) -> dict[str, Any]:
         if given:
             raise DataError(f"dataset_json_path: {path} does not exist")
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return content
+    return read_json_object(path)
 
 
 def _load_array(path: Path, mmap: bool = False) -> np.ndarray:

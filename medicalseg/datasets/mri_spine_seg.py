@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from medicalseg.cvlibs import manager
+from medicalseg.datasets.class_tables import MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
 from medicalseg.datasets.medical_dataset import MedicalDataset
-
-VERTEBRAE = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9")
-DISCS = ("L5/S", "L4/L5", "L3/L4", "L2/L3", "L1/L2", "T12/L1", "T11/T12", "T10/T11", "T9/T10")
-STRUCTURES = ("Background", "S", *VERTEBRAE, *DISCS)
-SELDOM_IN_VIEW = (9, 10, 18, 19)
 
 
 @manager.DATASETS.add_component
@@ -21,11 +17,8 @@ class MRISpineSeg(MedicalDataset):
     """
 
     NUM_CLASSES = 20
-    LABELS = dict(enumerate(STRUCTURES))  # noqa: RUF012
-    CLASS_GROUPS = {  # noqa: RUF012
-        "20 classes": tuple(range(20)),
-        "16 classes*": tuple(label for label in range(20) if label not in SELDOM_IN_VIEW),
-    }
+    LABELS = MRI_SPINE_SEG
+    CLASS_GROUPS = MRI_SPINE_SEG_GROUPS
     HOW_TO_GET = (
         "get MRSpineSeg from its organisers and run tools/prepare_mri_spine_seg.py, "
         "or make the built-in phantom with tools/prepare_mri_spine_seg.py --phantom"

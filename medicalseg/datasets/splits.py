@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.errors import ConfigError, DataError
-from medicalseg.utils.files import write_json
+from medicalseg.utils.files import read_json, write_json
 
 NNUNET_SEED = 12345
 LEAKING_NOTE = "validation cases are among the training cases (leaking split)"
@@ -151,11 +150,7 @@ def read_splits(path: str | os.PathLike[str]) -> list[Split]:
     Raises:
         DataError: if the file is not that.
     """
-    try:
-        with open(path, encoding="utf-8") as handle:
-            content = json.load(handle)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}") from error
+    content = read_json(path)
     folds = [content] if isinstance(content, dict) else content
     if not isinstance(folds, list) or not folds or not all(isinstance(fold, dict) for fold in folds):
         raise DataError(f'{path}: expected a list of {{"train": [...], "val": [...]}}')

@@ -6,7 +6,6 @@ numbers and NumPy arrays and refuses everything else, so a downloaded checkpoint
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from collections.abc import Mapping
@@ -130,13 +129,7 @@ def read_meta(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     meta = (path if path.is_dir() else path.parent) / META_FILE
     if not meta.is_file():
         return None
-    try:
-        content = json.loads(meta.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {meta}: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{meta} is not a JSON object")
-    return content
+    return files.read_json_object(meta, CheckpointError)
 
 
 def load_model_weights(model: paddle.nn.Layer, path: str | os.PathLike[str], strict: bool = True) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medicalseg.errors import UserError
+from medicalseg.errors import DataError, UserError
 
 
 @contextlib.contextmanager
@@ -43,6 +43,26 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
 def write_json(target: str | os.PathLike[str], content: Any) -> None:
     """Write `content` as indented JSON, atomically; NaN is written as null."""
     write_text(target, json.dumps(_without_nan(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str], error: type[UserError] = DataError) -> Any:
+    """Content of a JSON file, with or without a byte-order mark.
+
+    Raises:
+        UserError: of the kind `error`, if it cannot be read as JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as problem:
+        raise error(f"{path}: cannot be read as JSON: {problem}") from problem
+
+
+def read_json_object(path: str | os.PathLike[str], error: type[UserError] = DataError) -> dict[str, Any]:
+    """As `read_json`, where the content must be an object."""
+    content = read_json(path, error)
+    if not isinstance(content, dict):
+        raise error(f"{path}: expected a JSON object")
+    return content
 
 
 def output_folder(target: str | os.PathLike[str], flag: str = "--save_dir") -> Path:

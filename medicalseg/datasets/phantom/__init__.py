@@ -10,8 +10,7 @@ Example:
     ((64, 64, 12), 'int16', True)
 """
 
-from medicalseg.datasets.phantom.anatomy import LABELS
 from medicalseg.datasets.phantom.generate import Phantom, spine_phantom
 from medicalseg.datasets.phantom.raw import write_raw_phantom
 
-__all__ = ["LABELS", "Phantom", "spine_phantom", "write_raw_phantom"]
+__all__ = ["Phantom", "spine_phantom", "write_raw_phantom"]

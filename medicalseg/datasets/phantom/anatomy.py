@@ -6,30 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LABELS: dict[int, str] = {
-    0: "Background",
-    1: "S",
-    2: "L5",
-    3: "L4",
-    4: "L3",
-    5: "L2",
-    6: "L1",
-    7: "T12",
-    8: "T11",
-    9: "T10",
-    10: "T9",
-    11: "L5/S",
-    12: "L4/L5",
-    13: "L3/L4",
-    14: "L2/L3",
-    15: "L1/L2",
-    16: "T12/L1",
-    17: "T11/T12",
-    18: "T10/T11",
-    19: "T9/T10",
-}
-"""MRISpineSeg's ids and names."""
-
 UNITS = ("S", "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8", "T7", "T6")
 """Bodies from below; those above T9 are drawn and not labelled, as in the real set."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medicalseg.datasets.splits import Split, holdout, leaking_tail
@@ -15,7 +15,9 @@ def add_common(parser: argparse.ArgumentParser, dataset_root: str) -> None:
     parser.add_argument(
         "--dataset_root", type=Path, default=Path(dataset_root), help=f"folder of the result (default: {dataset_root})"
     )
-    parser.add_argument("--val_fraction", type=float, default=0.2, help="part of the cases held out (default: 0.2)")
+    parser.add_argument(
+        "--val_fraction", type=float, default=0.2, help="part of the cases held out (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
     parser.add_argument("--num_workers", type=int, default=2, help="cases prepared at once (default: 2)")
     parser.add_argument(
@@ -31,6 +33,15 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checksum", nargs="+", help="sha256:HEX or md5:HEX, one for each --url")
 
 
+def add_size(parser: argparse.ArgumentParser, default: Sequence[int] | None) -> None:
+    """Add the flag about the grid that volumes are brought to."""
+    shown = "128 128 128, or as --spacing gives" if default is None else " ".join(map(str, default))
+    kept = None if default is None else list(default)
+    parser.add_argument(
+        "--size", type=int, nargs=3, default=kept, metavar=("X", "Y", "Z"), help=f"grid (default: {shown})"
+    )
+
+
 def check_common(args: argparse.Namespace) -> None:
     """Refuse numbers out of range.
 
@@ -39,6 +50,8 @@ def check_common(args: argparse.Namespace) -> None:
     """
     if not 0 < args.val_fraction < 1:
         raise UserError(f"--val_fraction {args.val_fraction}: give a number between 0 and 1")
+    if args.size is not None and min(args.size) < 1:
+        raise UserError(f"--size {args.size}: give three positive numbers")
     if args.num_workers < 0:
         raise UserError(f"--num_workers {args.num_workers}: give 0 or more")
     if args.seed < 0:

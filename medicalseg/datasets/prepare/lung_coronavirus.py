@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from medicalseg.datasets.class_tables import LUNG_CORONAVIRUS
 from medicalseg.datasets.decathlon_layout import volumes_in
 from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, check_common, make_split
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, check_common, make_split
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
 from medicalseg.datasets.prepare.raw import description_copy, find_folders, raw_folder
-from medicalseg.errors import DataError, UserError
+from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import Preprocessing
 from medicalseg.io import case_name
 
@@ -24,7 +25,6 @@ HOW_TO_GET = (
 )
 IMAGE_FOLDERS = ("20_ncov_scan", "COVID-19-CT-Seg_20cases")
 LABEL_FOLDERS = ("lung_mask",)
-LABELS = {0: "background", 1: "left lung", 2: "right lung"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,30 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser, ROOT)
     parser.set_defaults(val_fraction=0.25)
     add_archives(parser)
-    parser.add_argument(
-        "--size",
-        type=int,
-        nargs=3,
-        default=[128, 128, 128],
-        metavar=("X", "Y", "Z"),
-        help="grid (default: 128 128 128)",
-    )
+    add_size(parser, (128, 128, 128))
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
     check_common(args)
-    if min(args.size) < 1:
-        raise UserError(f"--size {args.size}: give three positive numbers")
     output = args.dataset_root / PHASE
     engine.check_origin(output, "real", args.force)
     raw = raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
     cases = find_cases(raw)
     job = Job(
-        recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(LABELS), ignore_index=255),
+        recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(LUNG_CORONAVIRUS), ignore_index=255),
         cases=cases,
         split=make_split([case.name for case in cases], args),
-        labels=LABELS,
+        labels=LUNG_CORONAVIRUS,
         description={
             "name": "LungCoronavirus",
             "description": "CT of COVID-19 patients with the lungs labelled",

@@ -6,10 +6,11 @@ import argparse
 import re
 from pathlib import Path
 
+from medicalseg.datasets.class_tables import MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
 from medicalseg.datasets.decathlon_layout import volumes_in
-from medicalseg.datasets.phantom import LABELS, write_raw_phantom
+from medicalseg.datasets.phantom import write_raw_phantom
 from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, check_common, make_split
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, check_common, make_split
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
 from medicalseg.datasets.prepare.raw import description_copy, find_folders, raw_folder
 from medicalseg.errors import DataError, UserError
@@ -25,10 +26,6 @@ HOW_TO_GET = (
     "MRISpineSeg is given out by its organisers against a signed agreement (www.spinesegmentation-challenge.com): "
     "get it there and pass --archive FILE.zip or --raw_dir FOLDER; or use the built-in data with --phantom"
 )
-CLASS_GROUPS = {
-    "20 classes": tuple(range(20)),
-    "16 classes*": tuple(label for label in range(20) if label not in (9, 10, 18, 19)),
-}
 HIGHEST = 2650.0
 
 
@@ -36,9 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this preparation's flags."""
     add_common(parser, ROOT)
     add_archives(parser)
-    parser.add_argument(
-        "--size", type=int, nargs=3, default=[512, 512, 12], metavar=("X", "Y", "Z"), help="grid (default: 512 512 12)"
-    )
+    add_size(parser, (512, 512, 12))
     parser.add_argument(
         "--phantom", type=int, nargs="?", const=20, metavar="N", help="generate N cases (default: 20) and use them"
     )
@@ -52,19 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
     check_common(args)
-    if min(args.size) < 1:
-        raise UserError(f"--size {args.size}: give three positive numbers")
     output = args.dataset_root / PHASE
     origin = "real" if args.phantom is None else "phantom"
     engine.check_origin(output, origin, args.force)
     raw = _phantom(args) if args.phantom is not None else raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
     cases = find_cases(raw)
     job = Job(
-        recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(LABELS), ignore_index=255),
+        recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(MRI_SPINE_SEG), ignore_index=255),
         cases=cases,
         split=make_split([case.name for case in cases], args),
-        labels=LABELS,
-        class_groups=CLASS_GROUPS,
+        labels=MRI_SPINE_SEG,
+        class_groups=MRI_SPINE_SEG_GROUPS,
         description=_description(origin),
         origin=origin,
         copies=description_copy(args.dataset_root / RAW, args.raw_dir),

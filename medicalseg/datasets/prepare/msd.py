@@ -10,7 +10,7 @@ from typing import Any
 
 from medicalseg.datasets.decathlon_layout import Layout, descriptions, find_cases, read_layout
 from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, check_common, make_split
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, check_common, make_split
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
 from medicalseg.datasets.prepare.lung_coronavirus import preprocessing as lung_preprocessing
 from medicalseg.datasets.prepare.raw import raw_folder
@@ -42,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "percentile: 0.5..99.5 %% to 0..1; auto (default): hu for CT, percentile for the rest",
     )
     parser.add_argument("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="for --intensity window")
-    parser.add_argument(
-        "--size", type=int, nargs=3, metavar=("X", "Y", "Z"), help="grid; default without --spacing: 128 ³"
-    )
+    add_size(parser, None)
     parser.add_argument("--spacing", type=float, nargs=3, metavar=("X", "Y", "Z"), help="voxel size in mm")
     parser.add_argument("--orientation", help="axis codes to turn to, such as RAS (default: as stored)")
     parser.add_argument("--fold", type=int, help="use this fold of splits_final.json instead of a drawn split")

@@ -1,0 +1,19 @@
+"""Ids and names of the classes of known datasets; needs no Paddle, so preparations and the phantom use it too."""
+
+from __future__ import annotations
+
+_VERTEBRAE = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9")
+_DISCS = ("L5/S", "L4/L5", "L3/L4", "L2/L3", "L1/L2", "T12/L1", "T11/T12", "T10/T11", "T9/T10")
+_SELDOM_IN_VIEW = (9, 10, 18, 19)
+
+MRI_SPINE_SEG = dict(enumerate(("Background", "S", *_VERTEBRAE, *_DISCS)))
+"""MRISpineSeg: sacrum, vertebrae from below, discs from below."""
+
+MRI_SPINE_SEG_GROUPS = {
+    "20 classes": tuple(MRI_SPINE_SEG),
+    "16 classes*": tuple(label for label in MRI_SPINE_SEG if label not in _SELDOM_IN_VIEW),
+}
+"""The two means of PaddleSeg3D's published table; both count the background."""
+
+LUNG_CORONAVIRUS = {0: "background", 1: "left lung", 2: "right lung"}
+"""LungCoronavirus."""
