@@ -165,7 +165,7 @@ class Trainer:
         distributed.synchronize(self.model)
         self.ema = self._average()
         self.stepper = Stepper(
-            paddle.jit.to_static(self.model) if config.to_static_training else self.model,
+            paddle.jit.to_static(self.model, full_graph=True) if config.to_static_training else self.model,
             *(config.loss, self.optimizer, self._precision, options.seed),
             ignore_index=self.train_dataset.ignore_index,
             ema=self.ema,
