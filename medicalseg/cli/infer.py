@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if report.failed:
         logger.error("%d of %d cases failed: %s", len(report.failed), len(cases), ", ".join(report.failed))
         return 2
-    logger.info("%d label maps in %s", len(report.written), args.save_dir)
+    logger.info("Label maps written to %s: %d", args.save_dir, len(report.written))
     return 0
 
 

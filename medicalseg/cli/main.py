@@ -24,6 +24,7 @@ VERBS = {
     "predict": "segment images with a checkpoint",
     "infer": "segment images with an exported model",
 }
+REQUIRED_MODULES = ("numpy", "scipy", "SimpleITK", "nibabel", "yaml", "matplotlib", "visualdl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +87,7 @@ def _overview(arguments: Sequence[str]) -> int:
 def _report(error: Exception, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    known = error if isinstance(error, MedicalSegError) else _missing_paddle(error)
+    known = error if isinstance(error, MedicalSegError) else _missing_dependency(error)
     if known is not None:
         print(f"error: {known}", file=sys.stderr)
         return known.exit_code
@@ -96,10 +97,16 @@ def _report(error: Exception, debug: bool) -> int:
     return 1
 
 
-def _missing_paddle(error: Exception) -> MedicalSegError | None:
-    if isinstance(error, ModuleNotFoundError) and error.name == "paddle":
+def _missing_dependency(error: Exception) -> MedicalSegError | None:
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name == "paddle":
         return MissingDependencyError(
             "PaddlePaddle is not installed: run `pip install -e '.[cpu]'` in the checkout (extra cpu), "
             "or `pip install -e '.[gpu]'` for a CUDA machine (extra gpu)"
+        )
+    if name in REQUIRED_MODULES:
+        return MissingDependencyError(
+            f"{name} is not installed for {sys.executable}: activate the environment that has medicalseg, "
+            "or run `pip install -e '.[cpu]'` in the checkout"
         )
     return None

@@ -31,14 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--use_vdl", type=truth, default=False, help="write VisualDL records to --save_dir (default: False)")
     add("--auc_roc", type=truth, default=None, help="also compute the area under the ROC curve (default: False)")
     add("--sw_num", type=int, metavar="N", help="sliding window, N windows at a time")
-    add("--is_save_data", type=truth, default=True, help="write every prediction as NIfTI (default: True)")
+    add("--is_save_data", type=truth,
+        help="write predictions as NIfTI: True all, False none (default: test_config's number, else all)")  # fmt: skip
     add(
         "--has_dataset_json",
         type=truth,
         default=True,
         help="of PaddleSeg3D, without effect: geometry is taken where there is one",
     )
-    add("--overlays", type=int, default=3, choices=range(4), help="pictures: best, median, worst case (default: 3)")
+    add("--overlays", type=int, choices=range(4),
+        help="pictures: best, median, worst case (default: test_config.overlays, else 3)")  # fmt: skip
     add("--atlas", action="store_true",
         help="also score a majority-label atlas of the training cases, the figure a network has to beat")  # fmt: skip
     add_device_arguments(parser)
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from medicalseg import ops
 
     ops.configure_process()
+    from medicalseg.core.evaluation_options import OVERLAYS
     from medicalseg.core.trained import load_trained, open_config, sliding_from
     from medicalseg.core.val import evaluate
     from medicalseg.utils import distributed
@@ -77,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
         num_workers=args.num_workers,
         eval_space=space,
         save_dir=args.save_dir,
-        overlays=args.overlays,
-        save_predictions=None if args.is_save_data else 0,
+        overlays=test.get("overlays", OVERLAYS) if args.overlays is None else args.overlays,
+        save_predictions=_saved(args.is_save_data, test),
         sliding=sliding_from(test, dataset.task, model, args.sw_num),
         auc_roc=bool(test.get("auc_roc", False)) if args.auc_roc is None else args.auc_roc,
         print_detail=args.print_detail,
@@ -89,6 +92,13 @@ def run(args: argparse.Namespace) -> int:
     if distributed.is_main():
         _say_where(args.save_dir, args.use_vdl)
     return 0
+
+
+def _saved(is_save_data: bool | None, test_config: dict[str, Any]) -> int | None:
+    """How many predictions are written; None = all."""
+    if is_save_data is None:
+        return test_config.get("save_predictions")
+    return None if is_save_data else 0
 
 
 def _score_atlas(config: Config, dataset: Any, space: str, save_dir: str, network: Summary) -> None:

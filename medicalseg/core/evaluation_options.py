@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from medicalseg.core.train import TrainOptions
 
 SAVED_CASES = 5
+OVERLAYS = 3
 
 
 def evaluation_arguments(config: Any, dataset: Any, model: Any, options: TrainOptions) -> dict[str, Any]:
@@ -31,6 +32,6 @@ def evaluation_arguments(config: Any, dataset: Any, model: Any, options: TrainOp
     }
     if options.save_predictions:
         arguments["save_dir"] = Path(options.save_dir) / "eval"
-        arguments["save_predictions"] = SAVED_CASES
-        arguments["overlays"] = test.get("overlays", 3)
+        arguments["save_predictions"] = test.get("save_predictions", SAVED_CASES)
+        arguments["overlays"] = test.get("overlays", OVERLAYS)
     return arguments

@@ -22,6 +22,12 @@ MEANINGLESS_TOP_LEVEL = {
     "print_mem_info": "used by PaddleX only",
     "log_ranks": "used by PaddleX only; rank 0 logs",
 }
+MEANINGLESS_TEST = {
+    **dict.fromkeys(
+        ("aug_eval", "scales", "flip_horizontal", "flip_vertical"), "there is no test-time augmentation in this version"
+    ),
+    "use_multilabel": "a voxel has one class",
+}
 _MEANINGLESS_DATASET = {
     "result_dir": "nothing is ever written there",
     "data_URL": "datasets are prepared by `medicalseg prepare`, not downloaded while training",

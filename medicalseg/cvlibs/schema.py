@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from medicalseg.cvlibs.effective import MEANINGLESS_TOP_LEVEL
+from medicalseg.cvlibs.effective import MEANINGLESS_TEST, MEANINGLESS_TOP_LEVEL
 from medicalseg.cvlibs.tree import KeyPath, KeyPathError, kind_of, nearest
 
 EMA_DECAY = 0.99
@@ -15,22 +15,8 @@ EMA_KEYS = ("decay",)
 EARLY_STOP_KEYS = ("intervals", "min_delta")
 EXPORT_KEYS = ("transforms", "inference_helper")
 LOSS_KEYS = ("types", "coef")
-TEST_KEYS = (
-    "aug_eval",
-    "scales",
-    "flip_horizontal",
-    "flip_vertical",
-    "is_slide",
-    "stride",
-    "crop_size",
-    "auc_roc",
-    "use_multilabel",
-    "sw_num",
-    "sliding",
-    "eval_space",
-    "overlays",
-    "save_predictions",
-)
+EVALUATION_SPACES = ("original", "network")
+MOST_OVERLAYS = 3
 
 Check = Callable[[Any, KeyPath], None]
 
@@ -49,7 +35,8 @@ def check_top_level(plain: Mapping[Any, Any]) -> list[str]:
             raise KeyPathError((str(key),), f"unknown key; allowed: {', '.join(CHECKS)}{nearest(key, CHECKS)}")
         elif value is not None:
             CHECKS[key](value, (key,))
-    return notes
+    ignored = [key for key in MEANINGLESS_TEST if key in (plain.get("test_config") or {})]
+    return notes + [f"test_config.{key} is ignored: {MEANINGLESS_TEST[key]}" for key in ignored]
 
 
 def positive_whole(value: Any, path: KeyPath) -> None:
@@ -154,6 +141,46 @@ def plugin_names(value: Any, path: KeyPath) -> None:
         text(item, (*path, position))
 
 
+def _sizes(value: Any, path: KeyPath) -> None:
+    if not isinstance(value, list) or len(value) != 3:
+        raise KeyPathError(path, f"must be a list of three numbers of voxels, X, Y and Z, got {value!r}")
+    for position, item in enumerate(value):
+        positive_whole(item, (*path, position))
+
+
+def _space(value: Any, path: KeyPath) -> None:
+    if value not in EVALUATION_SPACES:
+        raise KeyPathError(path, f"must be one of {', '.join(EVALUATION_SPACES)}, got {value!r}")
+
+
+def _up_to(most: int | None) -> Check:
+    def check(value: Any, path: KeyPath) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= (value if most is None else most):
+            limit = "not below 0" if most is None else f"from 0 to {most}"
+            raise KeyPathError(path, f"must be a whole number {limit}, got {value!r}")
+
+    return check
+
+
+def _test_config(value: Any, path: KeyPath) -> None:
+    mapping_of(*TEST_CHECKS, *MEANINGLESS_TEST)(value, path)
+    for key, item in value.items():
+        if key in TEST_CHECKS and item is not None:
+            TEST_CHECKS[key](item, (*path, key))
+
+
+TEST_CHECKS: dict[str, Check] = {
+    "is_slide": truth,
+    "crop_size": _sizes,
+    "stride": _sizes,
+    "sliding": mapping,
+    "sw_num": positive_whole,
+    "auc_roc": truth,
+    "eval_space": _space,
+    "overlays": _up_to(MOST_OVERLAYS),
+    "save_predictions": _up_to(None),
+}
+
 CHECKS: dict[str, Check] = {
     "data_root": text,
     "batch_size": positive_whole,
@@ -171,7 +198,7 @@ CHECKS: dict[str, Check] = {
     "use_ema": truth,
     "early_stop": _early_stop,
     "early_stop_intervals": positive_whole,
-    "test_config": mapping_of(*TEST_KEYS),
+    "test_config": _test_config,
     "export": mapping_of(*EXPORT_KEYS),
     "to_static_training": truth,
     "plugins": plugin_names,

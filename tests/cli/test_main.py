@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from medicalseg.cli import config, run_verb
@@ -26,3 +28,12 @@ def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     assert len(shown.splitlines()) == 1
     assert run_verb("config", ["c.yml", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_missing_requirement_names_the_interpreter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ModuleNotFoundError("No module named 'numpy'", name="numpy")
+    monkeypatch.setattr(config, "run", lambda args: (_ for _ in ()).throw(error))
+    assert run_verb("config", ["c.yml"]) == 2
+    assert f"numpy is not installed for {sys.executable}: activate" in capsys.readouterr().err

@@ -127,6 +127,16 @@ def test_network_grid_and_windows(run: Callable[..., int], data: Path) -> None:
     assert sorted(path.name for path in (data / "val").iterdir()) == ["metrics.csv", "metrics.json"]
 
 
+def test_what_is_written_follows_test_config_and_flags(run: Callable[..., int], data: Path) -> None:
+    block = ["--opts", "test_config={overlays: 0, save_predictions: 1}"]
+    assert run("val", *block) == 0
+    assert not (data / "val" / "overlays").exists()
+    assert [path.name for path in (data / "val" / "predictions").iterdir()] == ["case_0.nii.gz"]
+    assert run("val", "--overlays", "1", "--is_save_data", "True", *block) == 0
+    assert len(list((data / "val" / "overlays").iterdir())) == 1
+    assert len(list((data / "val" / "predictions").iterdir())) == 2
+
+
 def test_pretrained_weights_are_not_fetched_again(run: Callable[..., int], data: Path) -> None:
     text = CONFIG.format(root=data / "data", pretrained=", pretrained: 'https://example.invalid/model.pdparams'")
     (data / "p.yml").write_text(text, encoding="utf-8")

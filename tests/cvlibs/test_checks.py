@@ -65,6 +65,12 @@ WRONG = [
     (["class_groups={a: 3}"], r"class_groups\.a: must be a list of class ids"),
     (["to_static_training='False'"], "to_static_training: must be true or false, got a text"),
     (["test_config={is_side: True}"], r"test_config\.is_side: unknown key; .*did you mean 'is_slide'"),
+    (["test_config={crop_size: [8, 8]}"], r"test_config\.crop_size: must be a list of three"),
+    (["test_config={stride: [8, 8, 0]}"], r"test_config\.stride\[2\]: must be a whole number above 0"),
+    (["test_config={eval_space: voxels}"], r"test_config\.eval_space: must be one of original, network"),
+    (["test_config={overlays: 4}"], r"test_config\.overlays: must be a whole number from 0 to 3"),
+    (["test_config={save_predictions: -1}"], r"test_config\.save_predictions: .* not below 0"),
+    (["test_config={is_slide: 1}"], r"test_config\.is_slide: must be true or false"),
     (["export={transforms: [{type: ToyRotation}]}"], r"export\.transforms\[0\]: ToyRotation needs degrees"),
     (["export={inference_helper: {type: Nobody}}"], r"export\.inference_helper\.type: 'Nobody' is not among"),
 ]
