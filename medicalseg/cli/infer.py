@@ -65,7 +65,7 @@ def _add_benchmark_arguments(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
-    from medicalseg.core.predict import predict_cases, write_report
+    from medicalseg.core.predict import conclude, predict_cases, write_report
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
     from medicalseg.inference.sliding_window import SlidingWindow
     from medicalseg.inference.static_network import StaticNetwork
@@ -88,11 +88,7 @@ def run(args: argparse.Namespace) -> int:
     write_report(report, cases, network.task, args.save_dir, labels=labels, overlays=args.overlays)
     if args.benchmark and report.timings.seconds:
         print(latency_table(report.timings, args.model_name or str(network.path), network.options))
-    if report.failed:
-        logger.error("%d of %d cases failed: %s", len(report.failed), len(cases), ", ".join(report.failed))
-        return 2
-    logger.info("Label maps written to %s: %d", args.save_dir, len(report.written))
-    return 0
+    return conclude(report, cases, args.save_dir)
 
 
 def latency_table(timings: Timings, title: str, options: RuntimeOptions) -> str:

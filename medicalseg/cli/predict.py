@@ -28,13 +28,12 @@ def run(args: argparse.Namespace) -> int:
     from medicalseg import ops
 
     ops.configure_process()
-    from medicalseg.core.predict import predict_cases, write_report
+    from medicalseg.core.predict import conclude, predict_cases, write_report
     from medicalseg.core.task import task_for
     from medicalseg.core.trained import load_trained, open_config, sliding_from
     from medicalseg.inference import EagerNetwork
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
     from medicalseg.utils.environment import choose_device
-    from medicalseg.utils.logger import logger
 
     config = open_config(args.config, args.model_path, args.opts)
     task = task_for(config, args.model_path)
@@ -46,8 +45,4 @@ def run(args: argparse.Namespace) -> int:
     sliding = sliding_from(config.test_config, task, model, args.sw_num)
     report = predict_cases(cases, task, EagerNetwork(model), args.save_dir, labels=labels, sliding=sliding)
     write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays)
-    if report.failed:
-        logger.error("%d of %d cases failed: %s", len(report.failed), len(cases), ", ".join(report.failed))
-        return 2
-    logger.info("Label maps written to %s: %d", args.save_dir, len(report.written))
-    return 0
+    return conclude(report, cases, args.save_dir)

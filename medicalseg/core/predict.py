@@ -118,6 +118,15 @@ def write_report(
     return summary
 
 
+def conclude(report: Predictions, cases: Sequence[InputCase], save_dir: str | Path) -> int:
+    """Log how the run ended and return its exit code: 2 if a case failed."""
+    if report.failed:
+        logger.error("%d of %d cases failed: %s", len(report.failed), len(cases), ", ".join(report.failed))
+        return 2
+    logger.info("Label maps written to %s: %d", save_dir, len(report.written))
+    return 0
+
+
 class _Run:
     """One prediction run: how a batch of cases becomes label maps and figures."""
 
