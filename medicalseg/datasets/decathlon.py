@@ -242,7 +242,7 @@ class _SplitRule:
         else:
             folds, source = read_splits(path), str(path)
         if int(self.fold) >= len(folds):
-            raise ConfigError(f"fold: {self.fold} does not exist; {source} has 0 to {len(folds) - 1}")
+            raise ConfigError(f"fold: {self.fold} does not exist; there are folds 0 to {len(folds) - 1} ({source})")
         if path is None:
             self._write(names, folds)
         return folds[int(self.fold)], source
@@ -279,7 +279,7 @@ def _existing(cases: Sequence[Case], layout: Layout, mode: str) -> list[Case]:
         missing += [case.label or Path(f"label of {case.name}") for case in cases if case.label is None]
         missing += [case.label for case in cases if case.label is not None and not case.label.exists()]
     if missing:
-        raise DataError(f"{where}: {len(missing)} files do not exist: {_few([str(path) for path in missing])}")
+        raise DataError(f"{where}: missing files ({len(missing)}): {_few([str(path) for path in missing])}")
     gone = {case.name for case in cases if case.label is not None and not case.label.exists()}
     return [replace(case, label=None, original=None) if case.name in gone else case for case in cases]
 

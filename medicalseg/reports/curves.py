@@ -51,7 +51,9 @@ def _draw_dice(panel, history: History) -> None:  # type: ignore[no-untyped-def]
     panel.plot(x, y, color="#c2410c", marker="o", markersize=4, label="Dice (hard, foreground mean, validation)")
     if y:
         best = max(range(len(y)), key=y.__getitem__)
-        panel.annotate(f"best {y[best]:.4f}", (x[best], y[best]), textcoords="offset points", xytext=(4, 6), fontsize=8)
+        side, shift = ("right", -4) if 2 * x[best] > min(x) + max(x) else ("left", 4)
+        where = {"textcoords": "offset points", "xytext": (shift, 6), "ha": side}
+        panel.annotate(f"best {y[best]:.4f}", (x[best], y[best]), fontsize=8, **where)
     panel.set_ylim(0, 1)
     panel.legend(fontsize=8, loc="upper left")
 

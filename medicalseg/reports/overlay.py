@@ -121,7 +121,9 @@ def choose_view(labels: np.ndarray, spacing: Sequence[float], axcodes: str = "RA
 
 
 def representative_cases(scores: np.ndarray, count: int) -> dict[str, int]:
-    """Positions of the best, median and worst case by name; a case is taken once, one without score (NaN) never.
+    """Positions of the best, median and worst case by name; a case without score (NaN) is never taken.
+
+    Of two cases one is the best, the other the worst; a single one is the best.
 
     Args:
         scores: one per case.
@@ -130,12 +132,12 @@ def representative_cases(scores: np.ndarray, count: int) -> dict[str, int]:
     order = [int(position) for position in np.argsort(-scores, kind="stable") if not np.isnan(scores[position])]
     if not order or count < 1:
         return {}
-    wanted = zip(PICTURES[:count], (order[0], order[len(order) // 2], order[-1]), strict=False)
-    chosen: dict[str, int] = {}
-    for title, position in wanted:
-        if position not in chosen.values():
-            chosen[title] = position
-    return chosen
+    chosen = dict(zip(PICTURES, (order[0], order[len(order) // 2], order[-1]), strict=True))
+    if len(order) < 3:
+        del chosen["median"]
+    if len(order) < 2:
+        del chosen["worst"]
+    return dict(list(chosen.items())[:count])
 
 
 def class_colour(index: int) -> tuple[float, float, float]:

@@ -210,7 +210,7 @@ def test_nan_is_replaced_where_asked(decathlon):
         ({"labels": {"a": 1, "b": 1}}, "one id to several"),
         ({"labels": None}, "no dataset description|'labels' is missing"),
         ({"training": [{"label": "x"}]}, "'training' needs"),
-        ({"training": [{"image": "imagesTr/no.nii.gz", "label": "labelsTr/no.nii.gz"}]}, r"2 files .*no\.nii\.gz"),
+        ({"training": [{"image": "imagesTr/no.nii.gz", "label": "labelsTr/no.nii.gz"}]}, r"missing files .*no\.nii"),
         ({"training": ["./imagesTr/case_0.nii.gz"] * 2}, "listed twice"),
     ],
 )

@@ -95,3 +95,6 @@ def test_choice_of_pictures() -> None:
     assert representative_cases(scores, 3) == {"best": 2, "median": 0, "worst": 3}
     assert representative_cases(scores, 1) == {"best": 2}
     assert representative_cases(np.array([np.nan]), 3) == {}
+    assert representative_cases(np.array([0.2]), 3) == {"best": 0}
+    assert representative_cases(np.array([0.2, 0.3]), 3) == {"best": 1, "worst": 0}
+    assert representative_cases(np.array([0.2, 0.3, 0.3]), 2) == {"best": 1, "median": 2}

@@ -168,7 +168,7 @@ def _check_label(path: Path, label: Volume, rules: Rules, facts: Facts) -> None:
     unknown = [value for value in unknown if value != rules.ignore_index]
     if unknown:
         count = sum(facts.voxels[value] for value in unknown)
-        facts.add("label_out_of_range", f"{path.name}: ids {_few(unknown)} ({count} voxels) are no class")
+        facts.add("label_out_of_range", f"{path.name}: no class has the id {_few(unknown)} ({count} voxels)")
     if not any(value not in (0, rules.ignore_index) for value in facts.voxels):
         facts.add("empty_label", f"{path.name}: background only", WARNING)
     else:

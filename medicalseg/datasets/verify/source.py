@@ -68,7 +68,8 @@ class Source:
             missing = [path for path in case.images if not path.exists()]
             label = case.label if case.label is not None and case.label.exists() else None
             if missing:
-                self.add("no_image", case.name, f"{missing[0].name} does not exist; the label has no image")
+                detail = "nor does its label" if label is None else "the label has no image"
+                self.add("no_image", case.name, f"{missing[0].name} does not exist; {detail}")
             elif label is None and (label_required or case.label is not None):
                 expected = f": {case.label.name} does not exist" if case.label else ""
                 self.add("no_label", case.name, f"image without a label{expected}")
