@@ -21,5 +21,6 @@ class MRISpineSeg(MedicalDataset):
     CLASS_GROUPS = MRI_SPINE_SEG_GROUPS
     HOW_TO_GET = (
         "get MRSpineSeg from its organisers and run tools/prepare_mri_spine_seg.py, "
-        "or make the built-in phantom with tools/prepare_mri_spine_seg.py --phantom"
+        "or make the built-in phantom with tools/prepare_mri_spine_seg.py --phantom "
+        "(--dataset_root: the folder above the missing one; the quick start's data: tools/quickstart.py)"
     )
