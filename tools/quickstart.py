@@ -37,7 +37,8 @@ def steps(cases: int, iters: int | None) -> list[tuple[str, list[str]]]:
         (
             "train VNet, evaluating on held-out cases as it goes",
             ["train.py", "--config", config, "--save_dir", str(OUTPUT), "--do_eval", "--use_vdl"]
-            + ["--resume", "auto", *override],
+            + ["--resume", "auto", "--log_iters", "10", "--save_interval", "100", "--keep_checkpoint_max", "1"]
+            + override,
         ),
         (
             "evaluate the best checkpoint on the original grid",
