@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from medicalseg.cli import run_verb
 from medicalseg.io import read_label, read_volume
 
 CONFIG = """
@@ -54,6 +56,22 @@ class Road:
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout + done.stderr
+
+
+Infer = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def infer(road: Road, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Infer:
+    """`deploy/python/infer.py` in this process: exit code and output."""
+
+    def call(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.chdir(road.folder)
+        code = run_verb("infer", list(map(str, arguments)))
+        shown = capsys.readouterr()
+        return code, shown.out + shown.err
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +128,12 @@ def test_label_maps_lie_on_the_grid_of_their_images(road: Road) -> None:
         assert np.issubdtype(labels.array.dtype, np.integer)
 
 
-def test_nothing_is_written_beside_the_input(road: Road) -> None:
+def test_nothing_is_written_beside_the_input(road: Road, infer: Infer) -> None:
     scans = road.folder / "data/spine/phantom/MRI_spine_seg_raw/MRI_train/train/MR"
     assert {path.suffix for path in scans.iterdir()} == {".gz"}
-    error = road.run("deploy/python/infer.py", "--config", "export", "--image_path", scans, "--save_dir", scans, code=2)
-    assert "--save_dir" in error
+    code, output = infer("--config", "export", "--image_path", scans, "--save_dir", scans)
+    assert code == 2
+    assert "--save_dir" in output
 
 
 def test_deployment_imports_no_training_code(road: Road) -> None:
@@ -140,31 +159,30 @@ def test_deployment_imports_no_training_code(road: Road) -> None:
         (["--config", "export", "--image_path", "val.txt", "--use_swl", "True"], "--output_op none"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_code_2(road: Road, arguments: list[str], message: str) -> None:
-    output = road.run("deploy/python/infer.py", *arguments, code=2)
+def test_wrong_input_is_one_line_and_exit_code_2(infer: Infer, arguments: list[str], message: str) -> None:
+    code, output = infer(*arguments)
+    assert code == 2
     errors = [line for line in output.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert message in errors[0]
     assert "Traceback" not in output
 
 
-def test_a_broken_scan_is_named_and_the_rest_goes_on(road: Road) -> None:
+def test_a_broken_scan_is_named_and_the_rest_goes_on(road: Road, infer: Infer) -> None:
     folder = road.folder / "mixed"
     folder.mkdir()
     good = Path((road.folder / "val.txt").read_text().split()[0])
     (folder / "good.nii.gz").write_bytes(good.read_bytes())
     (folder / "cut.nii.gz").write_bytes(good.read_bytes()[:2000])
-    output = road.run(
-        "deploy/python/infer.py", "--config", "export", "--image_path", folder, "--save_dir", "mixed_out", code=2
-    )
+    code, output = infer("--config", "export", "--image_path", folder, "--save_dir", "mixed_out")
+    assert code == 2
     assert "cut" in output
     assert (road.folder / "mixed_out/good.nii.gz").is_file()
     assert not (road.folder / "mixed_out/cut.nii.gz").exists()
 
 
-def test_benchmark_prints_every_stage(road: Road) -> None:
-    output = road.run(
-        "deploy/python/infer.py", "--config", "export", "--image_path", "val.txt", "--save_dir", "timed", "--benchmark"
-    )
+def test_benchmark_prints_every_stage(infer: Infer) -> None:
+    code, output = infer("--config", "export", "--image_path", "val.txt", "--save_dir", "timed", "--benchmark")
+    assert code == 0
     for stage in ("read", "pre", "run", "post", "write", "total"):
         assert any(line.startswith(stage) for line in output.splitlines())

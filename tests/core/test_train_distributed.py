@@ -59,7 +59,7 @@ def test_unused_parameters_and_per_rank_statistics(tmp_path):
     strides = "[[4, 4, 4], [2, 2, 2], [1, 1, 1], [1, 1, 1]]"
     config = make_config(tmp_path, "VNetDeepSup", f"kernel_size: {strides}\n  stride_size: {strides}", "1, 1, 1, 1")
     out = tmp_path / "out"
-    flags = ["--iters", "2", "--batch_size", "1", "--nproc_per_node", "2"]
+    flags = ["--iters", "1", "--batch_size", "1", "--nproc_per_node", "2"]
     result = run(config, out, *flags)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Batch-norm statistics are per rank" in (out / "train.log").read_text()

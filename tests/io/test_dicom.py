@@ -203,5 +203,5 @@ def test_a_folder_is_one_volume(series, volume, tmp_path):
 
 def test_missing_pydicom_names_the_extra(series, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(MissingDependencyError, match=r"medicalseg\[dicom\]"):
+    with pytest.raises(MissingDependencyError, match=r"extra dicom"):
         read_volume(series)
