@@ -8,6 +8,7 @@ output/quickstart/ below the current directory.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shlex
 import subprocess
@@ -117,6 +118,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=40, help="generated cases (40)")
     parser.add_argument("--iters", type=int, help="training iterations, instead of the configuration's")
     args = parser.parse_args()
+    if importlib.util.find_spec("paddle") is None:
+        parser.error("PaddlePaddle is not installed: run `pip install -e '.[cpu]'` in the checkout")
     started = time.time()
     todo = steps(args.cases, args.iters)
     for number, (title, arguments) in enumerate(todo, start=1):

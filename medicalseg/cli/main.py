@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import traceback
 import warnings
@@ -39,7 +40,7 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
     """Run one verb with its arguments and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    warnings.filterwarnings("ignore", message="No ccache found")
+    _quiet_paddle()
     try:
         module = importlib.import_module(f"medicalseg.cli.{verb}")
         parsed = _parser(module, prog).parse_args(arguments)
@@ -54,6 +55,12 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
         return 1
     except Exception as error:
         return _report(error, debug)
+
+
+def _quiet_paddle() -> None:
+    """Keep Paddle's remarks about itself out of the user's terminal; a GLOG_minloglevel of the user's is obeyed."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    warnings.filterwarnings("ignore", message="No ccache found")
 
 
 def _parser(module: ModuleType, prog: str | None) -> argparse.ArgumentParser:

@@ -284,8 +284,8 @@ class Trainer:
         if folder is None:
             if not self.options.resume and self.store.iterations():
                 logger.warning(
-                    "%s holds checkpoints of an earlier run; a new run starts and replaces those of the same "
-                    "iterations (--resume auto continues it).",
+                    "%s holds checkpoints of an earlier run: a new run starts and replaces those of the same "
+                    "iterations; the others and best_model stay until it has its own (--resume auto: continue).",
                     self.store.folder,
                 )
             return

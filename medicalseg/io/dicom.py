@@ -22,6 +22,7 @@ from medicalseg.errors import MissingDependencyError, VolumeError
 from medicalseg.io.dicom_pixels import unpack
 from medicalseg.io.geometry import SHEAR_TOLERANCE, format_numbers, shear_of, swap_lps_ras
 from medicalseg.io.stored import Stored, one_line
+from medicalseg.utils.logger import logger
 
 SUFFIXES = (".dcm", ".ima", ".dicom")
 
@@ -106,7 +107,17 @@ def _alone(path: Path) -> dict[Path, Dataset]:
     header = _read_header(path)
     if header is None:
         raise VolumeError("is not DICOM: it does not begin as DICOM files do")
+    _warn_of_siblings(path, header)
     return {path: header}
+
+
+def _warn_of_siblings(path: Path, header: Dataset) -> None:
+    """One slice is rarely what is meant: say so where the rest of its series lies beside it."""
+    series = header.get("SeriesInstanceUID")
+    headers = (_read_header(other) for other in dicom_files(path.parent) if other != path) if series else ()
+    count = sum(other is not None and other.get("SeriesInstanceUID") == series for other in headers)
+    if count:
+        logger.warning("%s: one file of a series, %d more lie beside it: give the folder for the volume", path, count)
 
 
 def _read_slices(headers: dict[Path, Dataset]) -> Stored:

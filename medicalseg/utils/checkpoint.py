@@ -115,7 +115,9 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     candidate = path / MODEL_FILE if path.is_dir() else path
     if not candidate.is_file():
-        raise CheckpointError(f"no weights at {candidate}; give a {MODEL_FILE} or the folder that holds it")
+        inside = sorted(path.parent.name for path in candidate.parent.glob(f"*/{MODEL_FILE}"))
+        hint = f"; {candidate.parent} has {', '.join(inside)}" if inside else ""
+        raise CheckpointError(f"no weights at {candidate}; give a {MODEL_FILE} or the folder that holds it{hint}")
     return candidate
 
 

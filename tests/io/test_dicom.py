@@ -205,3 +205,15 @@ def test_missing_pydicom_names_the_extra(series, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(MissingDependencyError, match=r"extra dicom"):
         read_volume(series)
+
+
+def test_one_slice_of_a_series_is_read_with_a_warning(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("medicalseg.utils.logger.logger.propagate", True)
+    for index in range(3):
+        write_slice(tmp_path / f"{index}.dcm", 2.0 * index)
+    write_slice(tmp_path / "other.dcm", 0.0, series="1.2.10")
+    assert read_volume(tmp_path / "1.dcm").shape[2] == 1
+    assert "2 more lie beside it" in caplog.text
+    caplog.clear()
+    read_volume(tmp_path / "other.dcm")
+    assert "beside" not in caplog.text
