@@ -16,8 +16,23 @@ _Array = Callable[..., Any]
 NUMBER_KINDS = "biufc"
 
 
-class _NdarrayName:
-    """Stands for `numpy.ndarray` in a pickle: a name that `_reconstruct` takes, not something to call."""
+class _Refusal(Exception):
+    """Why a file is refused; the file's name is put in front."""
+
+
+class _Callable:
+    """A function that a pickle may call and cannot change: BUILD would set attributes of a bare one."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: _Array) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refusal("it tries to change the reader")
 
 
 class RestrictedUnpickler(pickle.Unpickler):
@@ -28,12 +43,19 @@ class RestrictedUnpickler(pickle.Unpickler):
         name: file name for messages.
 
     Raises:
-        CheckpointError: from `load`, when the pickle names a class or function that is not allowed.
+        CheckpointError: from `load`, when the pickle names a class or function that is not allowed, or misuses one.
     """
 
     def __init__(self, handle: BinaryIO, name: str) -> None:
         super().__init__(handle, encoding="latin1")
         self._name = name
+
+    def load(self) -> Any:
+        """Content of the file."""
+        try:
+            return super().load()
+        except _Refusal as error:
+            raise CheckpointError(f"{self._name} is refused: {error}") from error
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """Translate a name in the pickle; called by `load`."""
@@ -56,13 +78,21 @@ class RestrictedUnpickler(pickle.Unpickler):
 def _dtype(spec: Any, align: bool = False, copy: bool = False) -> np.dtype[Any]:
     kind = np.dtype(str(spec))
     if kind.kind not in NUMBER_KINDS:
-        raise CheckpointError(f"refused: an array of type '{spec}'; only numbers are allowed")
+        raise _Refusal(f"it holds an array of type '{spec}'; only numbers are allowed")
     return np.dtype(str(spec), False, True)
 
 
-def _reconstruct(subtype: type, shape: tuple[int, ...], typecode: Any) -> np.ndarray:
-    if subtype is not _NdarrayName or tuple(shape) != (0,):
-        raise CheckpointError("refused: an array that is not a plain numpy.ndarray")
+def _ndarray(*arguments: Any) -> Any:
+    raise _Refusal("it makes an array another way than NumPy does")
+
+
+_NDARRAY_NAME = _Callable(_ndarray)
+"""Stands for `numpy.ndarray` in a pickle: a name that `_reconstruct` takes, not something to call."""
+
+
+def _reconstruct(subtype: Any, shape: tuple[int, ...], typecode: Any) -> np.ndarray:
+    if subtype is not _NDARRAY_NAME or tuple(shape) != (0,):
+        raise _Refusal("it holds an array that is not a plain numpy.ndarray")
     return np.empty(0, dtype=np.int8)
 
 
@@ -78,7 +108,7 @@ def _frombuffer(buffer: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     if codecs.lookup(encoding).name not in ("iso8859-1", "utf-8", "ascii"):
-        raise CheckpointError(f"refused: text encoding '{encoding}'")
+        raise _Refusal(f"it holds text in the encoding '{encoding}'")
     return text.encode(encoding)
 
 
@@ -100,19 +130,19 @@ _BUILTINS: dict[str, Any] = {
     "long": int,
     "float": float,
     "bool": bool,
-    "bytes": _empty_bytes,
+    "bytes": _Callable(_empty_bytes),
     "str": str,
     "unicode": str,
-    "complex": _complex,
+    "complex": _Callable(_complex),
 }
 
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
-    ("numpy", "ndarray"): _NdarrayName,
-    ("numpy", "dtype"): _dtype,
-    ("_codecs", "encode"): _encode,
+    ("numpy.core.multiarray", "_reconstruct"): _Callable(_reconstruct),
+    ("numpy.core.multiarray", "scalar"): _Callable(_scalar),
+    ("numpy.core.numeric", "_frombuffer"): _Callable(_frombuffer),
+    ("numpy", "ndarray"): _NDARRAY_NAME,
+    ("numpy", "dtype"): _Callable(_dtype),
+    ("_codecs", "encode"): _Callable(_encode),
     ("collections", "OrderedDict"): OrderedDict,
     **{(module, name): value for module in ("builtins", "__builtin__") for name, value in _BUILTINS.items()},
 }

@@ -135,12 +135,26 @@ class _Call:
         (np.dtype([("a", "O")]), "V8"),
         (Network, "Network"),
         (_Call(np.load, "x.npy"), "load"),
-        (_Call(np.ndarray, (1 << 40,)), "not a Paddle checkpoint"),
+        (_Call(np.ndarray, (1 << 40,)), r"bad\.pdparams is refused: it makes an array another way"),
     ],
 )
 def test_code_is_refused(tmp_path, value, named):
     (tmp_path / "bad.pdparams").write_bytes(pickle.dumps({"w": value}))
     with pytest.raises(CheckpointError, match=named):
+        checkpoint.load_state(tmp_path / "bad.pdparams")
+
+
+DEFAULTS = b"N}(X\x0c\x00\x00\x00__defaults__I1\nI2\n\x86u\x86"
+ATTRIBUTE = b"}(X\x01\x00\x00\x00aI1\nu"
+
+
+@pytest.mark.parametrize("state", [DEFAULTS, ATTRIBUTE])
+@pytest.mark.parametrize(
+    "name", ["numpy\ndtype", "numpy\nndarray", "numpy.core.multiarray\n_reconstruct", "collections\nOrderedDict"]
+)
+def test_a_file_cannot_change_the_reader(tmp_path, name, state):
+    (tmp_path / "bad.pdparams").write_bytes(b"\x80\x02c" + f"{name}\n".encode() + state + b"b0}.")
+    with pytest.raises(CheckpointError, match=r"bad\.pdparams"):
         checkpoint.load_state(tmp_path / "bad.pdparams")
 
 
