@@ -21,6 +21,8 @@ def open_config(
 ) -> Config:
     """The configuration of a trained network; `pretrained` is not loaded, since `model_path` replaces it.
 
+    Its notes are about the training and were told there.
+
     Raises:
         CheckpointError: if there are no weights at `model_path`; looked at first.
         ConfigError: if the configuration is wrong or has no model.
@@ -28,10 +30,10 @@ def open_config(
     from medicalseg.cvlibs import Config
 
     weights_file(model_path)
-    config = Config(path, opts=opts)
+    config = Config(path, opts=opts, log_notes=False)
     config.require("model")
     if config.dic["model"].get("pretrained"):
-        config = Config(path, opts=[*(opts or ()), "model.pretrained=None"])
+        config = Config(path, opts=[*(opts or ()), "model.pretrained=None"], log_notes=False)
     return config
 
 

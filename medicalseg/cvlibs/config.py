@@ -42,6 +42,7 @@ class Config:
         iters: replaces `iters`; a schedule length that equalled the old value follows.
         batch_size: replaces `batch_size`.
         opts: `key.path=value` items, applied last.
+        log_notes: whether the log gets `notes`.
 
     Raises:
         ConfigError: if anything is wrong; one line that names the file, the line, the key path and what is allowed.
@@ -60,6 +61,7 @@ class Config:
         iters: int | None = None,
         batch_size: int | None = None,
         opts: Sequence[str] | None = None,
+        log_notes: bool = True,
     ) -> None:
         self._built: dict[str, Any] = {}
         self._path = Path(path)
@@ -70,7 +72,7 @@ class Config:
         notes += self._located(lambda: load_plugins(self._tree))
         notes += validate(self)
         self._notes = tuple(notes)
-        for note in notes:
+        for note in notes if log_notes else ():
             logger.info(note)
         self._sealed = True
 

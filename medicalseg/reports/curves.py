@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from medicalseg.utils.files import atomic_path
 
@@ -31,6 +32,7 @@ def write_progress_png(path: str | os.PathLike[str], history: History) -> None:
     for panel in panels.flat:
         panel.grid(alpha=0.3)
         panel.set_xlabel("iteration")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -40,7 +42,7 @@ def _draw(panel, history: History, key: str, title: str) -> None:  # type: ignor
     x, y = _pairs(history, "iter", key)
     panel.plot(x, y, color="#1f5fa8", linewidth=1.2, marker="." if len(x) < 40 else None)
     if y and min(y) >= 0:
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.05 * max(y) or None)
 
 
 def _draw_dice(panel, history: History) -> None:  # type: ignore[no-untyped-def]

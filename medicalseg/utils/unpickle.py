@@ -16,7 +16,7 @@ _Array = Callable[..., Any]
 NUMBER_KINDS = "biufc"
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     """Why a file is refused; the file's name is put in front."""
 
 
@@ -32,7 +32,7 @@ class _Callable:
         return self._function(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise _Refusal("it tries to change the reader")
+        raise _RefusalError("it tries to change the reader")
 
 
 class RestrictedUnpickler(pickle.Unpickler):
@@ -54,7 +54,7 @@ class RestrictedUnpickler(pickle.Unpickler):
         """Content of the file."""
         try:
             return super().load()
-        except _Refusal as error:
+        except _RefusalError as error:
             raise CheckpointError(f"{self._name} is refused: {error}") from error
 
     def find_class(self, module_name: str, global_name: str) -> Any:
@@ -78,12 +78,12 @@ class RestrictedUnpickler(pickle.Unpickler):
 def _dtype(spec: Any, align: bool = False, copy: bool = False) -> np.dtype[Any]:
     kind = np.dtype(str(spec))
     if kind.kind not in NUMBER_KINDS:
-        raise _Refusal(f"it holds an array of type '{spec}'; only numbers are allowed")
+        raise _RefusalError(f"it holds an array of type '{spec}'; only numbers are allowed")
     return np.dtype(str(spec), False, True)
 
 
 def _ndarray(*arguments: Any) -> Any:
-    raise _Refusal("it makes an array another way than NumPy does")
+    raise _RefusalError("it makes an array another way than NumPy does")
 
 
 _NDARRAY_NAME = _Callable(_ndarray)
@@ -92,7 +92,7 @@ _NDARRAY_NAME = _Callable(_ndarray)
 
 def _reconstruct(subtype: Any, shape: tuple[int, ...], typecode: Any) -> np.ndarray:
     if subtype is not _NDARRAY_NAME or tuple(shape) != (0,):
-        raise _Refusal("it holds an array that is not a plain numpy.ndarray")
+        raise _RefusalError("it holds an array that is not a plain numpy.ndarray")
     return np.empty(0, dtype=np.int8)
 
 
@@ -108,7 +108,7 @@ def _frombuffer(buffer: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     if codecs.lookup(encoding).name not in ("iso8859-1", "utf-8", "ascii"):
-        raise _Refusal(f"it holds text in the encoding '{encoding}'")
+        raise _RefusalError(f"it holds text in the encoding '{encoding}'")
     return text.encode(encoding)
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from medicalseg.core.task import task_for
-from medicalseg.core.trained import sliding_from
+from medicalseg.core.trained import open_config, sliding_from
 from medicalseg.errors import CheckpointError, ConfigError, UserError
 from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec
 
@@ -53,6 +53,15 @@ def test_window(test_config: dict, sw_num: int | None, window: tuple, overlap: f
     sliding = sliding_from(test_config, TASK, sw_num=sw_num)
     assert isinstance(sliding, SlidingWindow)
     assert (sliding.window, sliding.overlap, sliding.batch) == (window, overlap, batch)
+
+
+def test_notes_about_the_training_are_not_repeated(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "c.yml").write_text("model: {type: VNet, num_classes: 2}\nprint_mem_info: true\n", encoding="utf-8")
+    (tmp_path / "model.pdparams").touch()
+    with caplog.at_level("INFO", "medicalseg"):
+        config = open_config(tmp_path / "c.yml", tmp_path)
+    assert config.notes
+    assert not caplog.messages
 
 
 def test_window_of_the_network_and_none() -> None:
