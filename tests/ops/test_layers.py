@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import paddle
@@ -152,15 +154,35 @@ def test_changing_shapes_do_not_leak() -> None:
     assert resident() - before < 20 * 2**20
 
 
-def test_works_in_a_forked_child() -> None:
-    layer = ops.accelerate(nn.Conv3D(1, 2, 3, padding=1), "auto")
-    x = paddle.ones([1, 1, 5, 5, 5])
-    layer(x)
-    child = os.fork()
-    if child == 0:
-        fine = bool(np.isfinite(layer(x).numpy()).all())
-        os._exit(0 if fine else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+FORKED = """
+import os, signal, threading
+import numpy as np, paddle
+from medicalseg import ops
+from medicalseg.ops import convolution
+
+layer = ops.accelerate(paddle.nn.Conv3D(1, 2, 3, padding=1), "auto")
+x = paddle.ones([1, 1, 5, 5, 5])
+expected = layer(x).numpy()
+held = threading.Event()
+def hold():
+    with convolution._lock:
+        held.set()
+        threading.Event().wait(60)
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    os._exit(0 if np.array_equal(layer(x).numpy(), expected) else 1)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 255)
+"""
+
+
+def test_a_lock_held_elsewhere_does_not_stop_a_forked_child() -> None:
+    """One thread: an OpenMP team does not survive a fork, with or without these layers."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDICALSEG_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_export_sees_paddles_layers(tmp_path) -> None:  # type: ignore[no-untyped-def]
