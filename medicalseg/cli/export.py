@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--without_argmax", action="store_true", help="return scores instead of labels")
     parser.add_argument("--with_softmax", action="store_true", help="return probabilities (with --without_argmax)")
     parser.add_argument("--input_shape", type=int, nargs="+", help="N C X Y Z, -1 = any; by default any size")
-    parser.add_argument("--opts", nargs="+", help="override configuration keys: key.sub=value")
+    parser.add_argument("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value of the file")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -67,6 +67,8 @@ class Config:
         self._path = Path(path)
         notes: list[str] = []
         tree = with_environment(load(self._path))
+        if not tree.value:
+            raise ConfigError(f"{readable(self._path)}: is empty; a configuration names at least a model")
         tree = with_flags(tree, learning_rate=learning_rate, iters=iters, batch_size=batch_size, note=notes.append)
         self._tree = with_opts(tree, opts, notes.append)
         notes += self._located(lambda: load_plugins(self._tree))

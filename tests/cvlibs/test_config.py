@@ -196,3 +196,9 @@ def test_upstream_keys_without_meaning_are_explained(write, run):
     notes = " ".join(Config(write(run)).notes)
     for key in ("uniform_output_enabled", "log_ranks", "shuffle", "dataset_json_path", "anno_path", "data_URL"):
         assert f"{key} is ignored" in notes
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    (tmp_path / "empty.yml").write_text("# nothing\n")
+    with pytest.raises(ConfigError, match=r"empty\.yml: is empty"):
+        Config(tmp_path / "empty.yml")
