@@ -30,7 +30,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
 install: $(VENV)/.installed
 
 quickstart: $(VENV)/.installed
-	$(VENV)/bin/python tools/quickstart.py
+	$(VENV)/bin/python tools/quickstart.py $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest -m "not slow" $(ARGS)
