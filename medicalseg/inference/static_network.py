@@ -125,8 +125,14 @@ class StaticNetwork:
             raise UserError(f"{self.path}: the model takes {self.input_shape} (-1 = any), got {list(x.shape)}")
 
     def _create(self) -> Any:
+        import paddle
         from paddle import inference
 
+        if str(self.description["model"]).endswith(".json") and paddle.__version__.startswith(("1.", "2.")):
+            raise CheckpointError(
+                f"{self.path}: its model was exported by Paddle 3 and cannot be run by {paddle.__version__}: "
+                "export it again here, or run it with paddlepaddle 3"
+            )
         files = [str(self.path.parent / self.description[key]) for key in ("model", "params")]
         config = inference.Config(*files)
         config.disable_glog_info()

@@ -130,3 +130,16 @@ def test_a_broken_deploy_yaml_is_one_line(tmp_path: Path, text: str) -> None:
 def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         RuntimeOptions(**options)
+
+
+def test_a_model_of_paddle_3_is_refused_by_paddle_2(
+    model: UNet3D, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(model, TASK, tmp_path)
+    text = (tmp_path / "deploy.yaml").read_text(encoding="utf-8")
+    (tmp_path / "deploy.yaml").write_text(text.replace("model.pdmodel", "model.json"), encoding="utf-8")
+    if (tmp_path / "model.pdmodel").exists():
+        (tmp_path / "model.pdmodel").rename(tmp_path / "model.json")
+    monkeypatch.setattr(paddle, "__version__", "2.6.2")
+    with pytest.raises(CheckpointError, match=r"exported by Paddle 3.*2\.6\.2"):
+        StaticNetwork(tmp_path)
