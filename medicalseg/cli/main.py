@@ -40,7 +40,7 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
     """Run one verb with its arguments and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    _quiet_paddle()
+    _quiet_libraries()
     try:
         module = importlib.import_module(f"medicalseg.cli.{verb}")
         parsed = _parser(module, prog).parse_args(arguments)
@@ -57,10 +57,11 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
         return _report(error, debug)
 
 
-def _quiet_paddle() -> None:
-    """Keep Paddle's remarks about itself out of the user's terminal; a GLOG_minloglevel of the user's is obeyed."""
+def _quiet_libraries() -> None:
+    """Keep what libraries say of themselves out of the terminal; a GLOG_minloglevel of the user's is obeyed."""
     os.environ.setdefault("GLOG_minloglevel", "2")
     warnings.filterwarnings("ignore", message="No ccache found")
+    warnings.filterwarnings("ignore", message="The behavior of affine_transform with a 1-D array")
 
 
 def _parser(module: ModuleType, prog: str | None) -> argparse.ArgumentParser:
