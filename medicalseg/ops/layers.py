@@ -17,6 +17,7 @@ from paddle import nn
 from medicalseg.errors import UserError
 from medicalseg.ops import library
 from medicalseg.ops.convolution import Convolution, Geometry, convolution
+from medicalseg.ops.process import default_threads, plain_threads, set_openmp_threads
 
 ENVIRONMENT_VARIABLE = "MEDICALSEG_CPU_ACCEL"
 MODES = ("auto", "off")
@@ -169,7 +170,7 @@ def is_available() -> bool:
 
 
 def accelerate(model: nn.Layer, mode: str | None = None, bf16: bool = False) -> nn.Layer:
-    """Switch the convolution layers of `model` to oneDNN, in place.
+    """Switch the convolution layers of `model` to oneDNN, in place, and set the OpenMP threads that suit.
 
     Args:
         model: any network; layers of subclasses are left alone.
@@ -190,6 +191,7 @@ def accelerate(model: nn.Layer, mode: str | None = None, bf16: bool = False) -> 
     wanted = mode == "auto" and paddle.get_device() == "cpu" and is_available()
     if bf16 and not (wanted and library.supports_bf16()):
         raise UserError("bf16 on this CPU needs AVX512-BF16 or AMX and CPU acceleration 'auto'; use --precision fp32")
+    set_openmp_threads(default_threads() if wanted else plain_threads())
     table = ACCELERATED if wanted else PLAIN
     for layer in model.sublayers(include_self=True):
         if type(layer) in table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -39,3 +40,25 @@ def test_threads_are_really_set() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("2")
+
+
+def test_paddles_own_convolutions_get_paddles_own_thread_count() -> None:
+    code = "\n".join(
+        [
+            "import ctypes",
+            "from medicalseg import ops",
+            "from medicalseg.ops.library import paddle_libraries",
+            "ops.configure_process(2)",
+            "from paddle import nn",
+            "lib = ctypes.CDLL(str(paddle_libraries() / 'libiomp5.so'))",
+            "seen = []",
+            "for mode in ('auto', 'off'):",
+            "    ops.accelerate(nn.Conv3D(1, 1, 3), mode)",
+            "    seen.append(lib.omp_get_max_threads())",
+            "print(seen)",
+        ]
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    environment["MEDICALSEG_NUM_THREADS"] = "2"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip().endswith("[2, 1]")
