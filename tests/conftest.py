@@ -17,19 +17,20 @@ def root() -> Path:
     return ROOT
 
 
+def _shared(name: str, what: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"no {what}: {folder} does not exist (set MEDICALSEG_SHARED to the folder that holds {name}/)")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real volumes and awkward files that lie beside the checkout; not part of the project."""
-    folder = SHARED / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no real data: {folder} does not exist (set MEDICALSEG_SHARED to the folder that holds data/)")
-    return folder
+    return _shared("data", "real data")
 
 
 @pytest.fixture(scope="session")
 def shared_compat() -> Path:
     """Golden numbers and key lists of PaddleSeg3D; not part of the project."""
-    folder = SHARED / "compat"
-    if not folder.is_dir():
-        pytest.skip(f"no compatibility facts: {folder} does not exist")
-    return folder
+    return _shared("compat", "compatibility facts")

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from medicalseg.errors import CheckpointError, RunError, UserError
+from medicalseg.inference.network import argmax_classes
 from medicalseg.inference.task import TaskSpec
 from medicalseg.ops.process import default_threads
 from medicalseg.utils.files import sha256
@@ -81,7 +82,7 @@ class StaticNetwork:
     def labels(self, x: np.ndarray) -> np.ndarray:
         """Label ids (N, X, Y, Z), int32, of an input (N, C, X, Y, Z)."""
         output = self._run(x)
-        return output.astype(np.int32, copy=False) if self.output_op == "argmax" else _argmax(output)
+        return output.astype(np.int32, copy=False) if self.output_op == "argmax" else argmax_classes(output, axis=1)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Logits, or probabilities of a model exported with softmax, (N, K, X, Y, Z), float32.
@@ -102,12 +103,9 @@ class StaticNetwork:
             if not self._mkldnn or self.options.device != "cpu":
                 raise RunError(f"{self.path}: Paddle Inference failed: {_first_line(error)}") from error
             logger.warning("oneDNN cannot run this model (%s): Paddle's own kernels are used.", _first_line(error))
-            self._mkldnn = False
-            self._predictor = self._create()
-        try:
-            return self._execute(x)
-        except Exception as error:
-            raise RunError(f"{self.path}: Paddle Inference failed: {_first_line(error)}") from error
+        self._mkldnn = False
+        self._predictor = self._create()
+        return self._run(x)
 
     def _execute(self, x: np.ndarray) -> np.ndarray:
         predictor = self._predictor
@@ -186,10 +184,6 @@ class StaticNetwork:
             raise UserError("--use_trt: this model has no fixed input size; give --img_shape X Y Z")
         shape = (1, self.task.in_channels, *size)
         return shape, shape, shape
-
-
-def _argmax(scores: np.ndarray) -> np.ndarray:
-    return np.stack([case.argmax(axis=0) for case in scores]).astype(np.int32)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -143,3 +143,23 @@ def test_a_model_of_paddle_3_is_refused_by_paddle_2(
     monkeypatch.setattr(paddle, "__version__", "2.6.2")
     with pytest.raises(CheckpointError, match=r"exported by Paddle 3.*2\.6\.2"):
         StaticNetwork(tmp_path)
+
+
+def test_where_onednn_fails_paddles_own_kernels_take_over(
+    model: UNet3D, x: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(model, TASK, tmp_path)
+    network = StaticNetwork(tmp_path)
+    expected = network.labels(x)
+    genuine = StaticNetwork._execute
+
+    def without_onednn(self: StaticNetwork, x: np.ndarray) -> np.ndarray:
+        if self._mkldnn:
+            raise RuntimeError("UnimplementedError: no oneDNN kernel")
+        return genuine(self, x)
+
+    monkeypatch.setattr(StaticNetwork, "_execute", without_onednn)
+    assert (network.labels(x) == expected).mean() > 0.999
+    monkeypatch.setattr(StaticNetwork, "_execute", lambda self, x: 1 / 0)
+    with pytest.raises(RunError, match="division by zero"):
+        network.labels(x)
