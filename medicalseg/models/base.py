@@ -9,6 +9,7 @@ from paddle import nn
 
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.models.layers.sizes import SizeRule, Triple
+from medicalseg.ops import functional as fast
 
 
 class SegmentationModel(nn.Layer):
@@ -25,9 +26,12 @@ class SegmentationModel(nn.Layer):
         main_head_only: when true, `forward` computes and returns the main head alone (inference, export).
         data_format: "NCDHW", as PaddleSeg calls channels-first volumes.
         size_rule: which spatial sizes fit; None means any.
+        channels_last: whether accelerated layers may hand channels-last tensors to each other, see
+            `medicalseg.ops.accelerate`; `forward` turns the logits into plain tensors again.
     """
 
     data_format = "NCDHW"
+    channels_last = False
 
     def __init__(self, in_channels: int, num_classes: int, size_rule: SizeRule | None = None) -> None:
         super().__init__()
@@ -86,15 +90,14 @@ class SegmentationModel(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """Logits (N, num_classes, X, Y, Z) of every head, the main one first; `x` is (N, C, X, Y, Z)."""
-        if self.main_head_only:
-            return [self.main_logits(x)]
-        return self.all_logits(x)
+        heads = [self.main_logits(x)] if self.main_head_only else self.all_logits(x)
+        return [fast.plain(logits) for logits in heads]
 
     def inference_forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """As `forward`, but the main head alone, whatever `main_head_only` says."""
         if paddle.in_dynamic_mode():
             self.check_input_shape(x.shape)
-        return [self.main_logits(x)]
+        return [fast.plain(self.main_logits(x))]
 
     def all_logits(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """Logits of every head, the main one first."""

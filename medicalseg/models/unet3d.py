@@ -12,6 +12,7 @@ from medicalseg.errors import ConfigError
 from medicalseg.models.base import SegmentationModel
 from medicalseg.models.layers.norm import make_norm
 from medicalseg.models.layers.sizes import SizeRule, Triple, as_triples
+from medicalseg.ops import functional as fast
 
 
 class ConvBlock(nn.Layer):
@@ -40,7 +41,7 @@ class Upsample(nn.Layer):
 
     def forward(self, x: paddle.Tensor, skip: paddle.Tensor) -> paddle.Tensor:
         """Coarse (N, C, ...) and skip (N, S, X, Y, Z) to (N, C + S, X, Y, Z)."""
-        return paddle.concat([self.up_conv(x), skip], axis=1)
+        return fast.concat([self.up_conv(x), skip])
 
 
 @manager.MODELS.add_component
@@ -72,6 +73,8 @@ class UNet3D(SegmentationModel):
         >>> UNet3D(pool_size=[[2, 2, 1], [2, 2, 2], [2, 2, 2]]).next_input_shape((512, 500, 12))
         (512, 504, 12)
     """
+
+    channels_last = True
 
     def __init__(
         self,
@@ -111,8 +114,8 @@ class UNet3D(SegmentationModel):
         for level, encoder in enumerate(self.encoders):
             if level:
                 x = self.pools[level - 1](x)
-            x = self.drops[level](encoder(x))
-            skips.append(x)
+            x, skip = fast.fork(self.drops[level](encoder(x)))
+            skips.append(skip)
         skips.pop()
         for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905 (LayerList; traced code knows no strict)
             x = decoder(upsample(x, skips.pop()))

@@ -11,6 +11,7 @@ from medicalseg.errors import ConfigError
 from medicalseg.models.base import SegmentationModel
 from medicalseg.models.layers.sizes import SizeRule, as_triples
 from medicalseg.models.layers.vnet_blocks import DownTransition, InputTransition, OutputTransition, UpTransition
+from medicalseg.ops import functional as fast
 
 STEM = 16
 HALVING = ((2, 2, 2),) * 4
@@ -29,6 +30,8 @@ class VNetTrunk(SegmentationModel):
     Raises:
         ConfigError: a count is not positive, `in_channels` does not divide 16, or the kernels are not four triples.
     """
+
+    channels_last = True
 
     def __init__(
         self,
@@ -58,14 +61,14 @@ class VNetTrunk(SegmentationModel):
 
     def features(self, x: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, paddle.Tensor]:
         """Outputs of up_tr32, up_tr64, up_tr128, up_tr256: 32, 64, 128, 256 channels, finest first."""
-        level16 = self.in_tr(x)
-        level32 = self.down_tr32(level16)
-        level64 = self.down_tr64(level32)
-        level128 = self.down_tr128(level64)
-        up256 = self.up_tr256(self.down_tr256(level128), level128)
-        up128 = self.up_tr128(up256, level64)
-        up64 = self.up_tr64(up128, level32)
-        return self.up_tr32(up64, level16), up64, up128, up256
+        level16, skip16 = fast.fork(self.in_tr(x))
+        level32, skip32 = fast.fork(self.down_tr32(level16))
+        level64, skip64 = fast.fork(self.down_tr64(level32))
+        level128, skip128 = fast.fork(self.down_tr128(level64))
+        up256, head256 = fast.fork(self.up_tr256(self.down_tr256(level128), skip128))
+        up128, head128 = fast.fork(self.up_tr128(up256, skip64))
+        up64, head64 = fast.fork(self.up_tr64(up128, skip32))
+        return self.up_tr32(up64, skip16), head64, head128, head256
 
 
 @manager.MODELS.add_component

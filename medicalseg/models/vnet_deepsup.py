@@ -11,6 +11,7 @@ from paddle.nn import functional as F
 from medicalseg.cvlibs import manager
 from medicalseg.models.layers.vnet_blocks import OutputTransition
 from medicalseg.models.vnet import HALVING, VNetTrunk
+from medicalseg.ops import functional as fast
 
 
 @manager.MODELS.add_component
@@ -69,4 +70,5 @@ class VNetDeepSup(VNetTrunk):
 
 
 def _resized(logits: paddle.Tensor, size: Sequence[int] | paddle.Tensor) -> paddle.Tensor:
+    logits = fast.plain(logits)
     return F.interpolate(logits, size=size, mode="trilinear", align_corners=False, data_format="NCDHW")

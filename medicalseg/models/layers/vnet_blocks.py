@@ -6,6 +6,7 @@ import paddle
 from paddle import nn
 
 from medicalseg.models.layers.sizes import Triple
+from medicalseg.ops import functional as fast
 
 DROPOUT = 0.5
 
@@ -52,7 +53,7 @@ class InputTransition(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, in, X, Y, Z) to (N, out, X, Y, Z)."""
         out = self.bn1(self.conv1(x))
-        return self.relu1(out + paddle.tile(x, [1, self.repeats, 1, 1, 1]))
+        return self.relu1(fast.add(out, paddle.tile(x, [1, self.repeats, 1, 1, 1])))
 
 
 class DownTransition(nn.Layer):
@@ -72,8 +73,8 @@ class DownTransition(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, C, X, Y, Z) to (N, 2C, ...) at the next coarser size."""
-        down = self.relu1(self.bn1(self.down_conv(x)))
-        return self.relu2(self.ops(self.dropout(down)) + down)
+        down, shortcut = fast.fork(self.relu1(self.bn1(self.down_conv(x))))
+        return self.relu2(fast.add(self.ops(self.dropout(down)), shortcut))
 
 
 class UpTransition(nn.Layer):
@@ -103,8 +104,8 @@ class UpTransition(nn.Layer):
         """Coarse (N, in, ...) and skip (N, out / 2, X, Y, Z) to (N, out, X, Y, Z)."""
         x, skip = self.dropout(x), self.dropout_skip(skip)
         up = self.relu1(self.bn1(self.up_conv(x)))
-        joined = paddle.concat([up, skip], axis=1)
-        return self.relu2(self.ops(joined) + joined)
+        joined, shortcut = fast.fork(fast.concat([up, skip]))
+        return self.relu2(fast.add(self.ops(joined), shortcut))
 
 
 class OutputTransition(nn.Layer):
