@@ -6,7 +6,6 @@ import math
 import os
 import struct
 import tokenize
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from medicalseg.errors import VolumeError
-from medicalseg.io import dicom, freesurfer, metaimage, nifti, nrrd, numpy_file
+from medicalseg.io import deflate, dicom, freesurfer, metaimage, nifti, nrrd, numpy_file
 from medicalseg.io.geometry import check_affine
 from medicalseg.io.stored import Stored, one_line, smallest_integer, to_label
 from medicalseg.io.volume import Volume
@@ -30,7 +29,7 @@ _WRITERS: dict[str, Callable[[Volume, Path], None]] = {
 }
 _DAMAGED = (
     ValueError, LookupError, TypeError, ArithmeticError, SyntaxError, tokenize.TokenError, EOFError, RuntimeError,
-    struct.error, zlib.error,
+    struct.error, *deflate.ERRORS,
 )  # fmt: skip
 
 SUFFIXES: tuple[str, ...] = tuple(sorted(_READERS, key=len, reverse=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from medicalseg.errors import VolumeError
+from medicalseg.io import deflate
 from medicalseg.io.geometry import compose_affine, swap_lps_ras
 from medicalseg.io.pairs import atomic_pair, named_in_header
 from medicalseg.io.payload import Payload, check_shape, read_array, write_array
@@ -159,7 +159,7 @@ class _Chunks(list[bytes]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compressor = zlib.compressobj(1)
+        self._compressor = deflate.compressor()
 
     def write(self, plain: bytes) -> None:
         self.append(self._compressor.compress(plain))

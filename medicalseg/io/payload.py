@@ -6,7 +6,6 @@ import bz2
 import contextlib
 import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 
 from medicalseg.errors import VolumeError
+from medicalseg.io import deflate
 
 Compression = Literal["none", "gzip", "bzip2", "zlib"]
 
@@ -45,7 +45,7 @@ class _Inflate(io.RawIOBase):
 
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle
-        self._decompressor = zlib.decompressobj(47)
+        self._decompressor = deflate.decompressor()
 
     def readable(self) -> bool:
         return True
@@ -77,7 +77,7 @@ def open_stream(payload: Payload) -> Iterator[BinaryIO]:
         except gzip.BadGzipFile as error:
             cause = "the checksum is wrong" if "check" in str(error) else "something that is not gzip follows the data"
             raise VolumeError(f"is damaged: {cause} ({error})") from error
-        except zlib.error as error:
+        except deflate.ERRORS as error:
             raise VolumeError(f"is damaged: the compressed data cannot be unpacked ({error})") from error
         except OSError as error:
             if payload.compression != "bzip2" or error.errno is not None:
@@ -87,7 +87,7 @@ def open_stream(payload: Payload) -> Iterator[BinaryIO]:
 
 def _decompressed(handle: BinaryIO, compression: Compression) -> BinaryIO:
     if compression == "gzip":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=handle, mode="rb"))
+        return deflate.gzip_reader(handle)
     if compression == "bzip2":
         return cast(BinaryIO, bz2.BZ2File(handle))
     if compression == "zlib":
@@ -176,11 +176,11 @@ def write_array(stream: BinaryIO, array: np.ndarray) -> None:
     """Write `array` first axis fastest, little endian, one slab of the last axis at a time."""
     little = array.dtype.newbyteorder("<")
     for index in range(array.shape[-1]):
-        stream.write(array[..., index].astype(little, copy=False).tobytes(order="F"))
+        stream.write(np.ascontiguousarray(array[..., index].T, dtype=little).data)
 
 
 @contextlib.contextmanager
-def gzip_writer(handle: BinaryIO, level: int = 1) -> Iterator[BinaryIO]:
+def gzip_writer(handle: BinaryIO) -> Iterator[BinaryIO]:
     """Compress into `handle`; the same content gives the same bytes (no name, no time)."""
-    with gzip.GzipFile(filename="", mode="wb", fileobj=handle, compresslevel=level, mtime=0) as stream:
-        yield cast(BinaryIO, stream)
+    with deflate.gzip_writer(handle) as stream:
+        yield stream

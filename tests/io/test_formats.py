@@ -231,6 +231,8 @@ def test_gzip_members_and_garbage(tmp_path, volume):
     content = gzip.decompress(path.read_bytes())
     path.write_bytes(gzip.compress(content[:500]) + gzip.compress(content[500:]))
     np.testing.assert_array_equal(read_volume(path).array, volume.array)
-    path.write_bytes(path.read_bytes() + b"garbage")
-    with pytest.raises(VolumeError, match="not gzip"):
-        read_volume(path)
+    members = path.read_bytes()
+    for surplus, message in ((b"garbage follows", "not gzip"), (b"garbage", "not gzip|end too early")):
+        path.write_bytes(members + surplus)
+        with pytest.raises(VolumeError, match=message):
+            read_volume(path)
