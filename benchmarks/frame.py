@@ -29,7 +29,7 @@ class Contender:
         arguments: keyword arguments of the factory, as JSON can hold them.
         requires: packages it imports; where one is missing the table says "not installed".
         environment: environment variables of the child, over the ones that set the threads; None removes one.
-        rounds: at most so many rounds, for what is slow; None does as many as asked for.
+        rounds: at most so many rounds, for what is slow; None does as many as `--repeats` says.
         timeout: seconds that setting up, or one round, may take.
     """
 
@@ -53,19 +53,40 @@ class Contender:
 
 @dataclass(frozen=True)
 class Pair:
-    """A comparison of two contenders of a work: ours divided by theirs, lower is better.
+    """A comparison within a work: ours divided by theirs, lower is better.
 
     Attributes:
-        ours: name of the contender above the line.
-        theirs: name of the one below it.
+        ours: name of a contender; of several, the best one that was measured counts.
+        theirs: the same for the other side.
         target: the ratio to reach; None compares without a target.
         measure: "time", or "memory": what a round needs at its peak beyond what was there after setting up.
     """
 
-    ours: str
-    theirs: str
+    ours: str | tuple[str, ...]
+    theirs: str | tuple[str, ...]
     target: float | None = None
     measure: str = TIME
+
+    @property
+    def our_names(self) -> tuple[str, ...]:
+        """Names of `ours`."""
+        return (self.ours,) if isinstance(self.ours, str) else tuple(self.ours)
+
+    @property
+    def their_names(self) -> tuple[str, ...]:
+        """Names of `theirs`."""
+        return (self.theirs,) if isinstance(self.theirs, str) else tuple(self.theirs)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a contender's round may return to have something written into the JSON.
+
+    Attributes:
+        extra: as JSON can hold it; later rounds overwrite earlier ones key by key.
+    """
+
+    extra: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -94,7 +115,7 @@ class Work:
         for pair in self.pairs:
             if pair.measure not in (TIME, MEMORY):
                 raise ValueError(f"work {self.name!r}: measure {pair.measure!r} is neither {TIME!r} nor {MEMORY!r}")
-            for name in (pair.ours, pair.theirs):
+            for name in (*pair.our_names, *pair.their_names):
                 if name not in names:
                     raise ValueError(f"work {self.name!r}: a pair names {name!r}, which is not among {names}")
 

@@ -1,4 +1,4 @@
-"""PyTorch twins of the networks: layer for layer, with the same names of layers, so that weights can be carried over."""
+"""PyTorch twins of the networks: layer for layer, with the same layer names, so that weights can be carried over."""
 
 from __future__ import annotations
 

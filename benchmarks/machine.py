@@ -1,0 +1,67 @@
+"""The machine a benchmark ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
+
+
+def describe() -> dict[str, Any]:
+    """CPU model, features that matter, cores, memory and system; nothing that names the machine."""
+    cpu = _cpuinfo()
+    flags = set(cpu.get("flags", "").split())
+    return {
+        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cpu_family": f"{cpu.get('vendor_id', '')} family {cpu.get('cpu family', '?')} model {cpu.get('model', '?')}",
+        "features": [name for name in FEATURES if name in flags],
+        "cores": cores(),
+        "memory_mb": round(_meminfo("MemTotal")),
+        "os": f"{platform.system()} {platform.release()}",
+        "libc": " ".join(platform.libc_ver()),
+        "python": platform.python_version(),
+        "load_before": _load(),
+    }
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def available_megabytes() -> float:
+    """Memory that can still be had, MiB; infinite where the system does not tell."""
+    return _meminfo("MemAvailable") or float("inf")
+
+
+def _load() -> float | None:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
+def _cpuinfo() -> dict[str, str]:
+    return _fields(Path("/proc/cpuinfo"))
+
+
+def _meminfo(key: str) -> float:
+    return int(_fields(Path("/proc/meminfo")).get(key, "0").split()[0]) / 1024
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """The first "key : value" of each key; empty where the file is missing."""
+    if not path.is_file():
+        return {}
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        key, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(key.strip(), value.strip())
+    return found
