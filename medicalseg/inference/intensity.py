@@ -1,71 +1,102 @@
-"""Intensity steps that come before resizing, each per channel on float32."""
+"""Intensity steps that come before resizing, each per channel on float32.
+
+A step is made from the statistics of the whole channel and then called on its parts, while they are in the cache.
+"""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from medicalseg.errors import ConfigError
+from medicalseg.inference.interpolate import Convert
+from medicalseg.inference.statistics import Values, moments
+
+
+def prepare(array: np.ndarray, steps: Sequence[Mapping[str, Any]]) -> Convert | None:
+    """One function for all steps, to be called on any part of the array; None where there are no steps.
+
+    Args:
+        array: one channel, real numbers; statistics are those of all its voxels.
+        steps: checked by `check_step`.
+    """
+    values, functions = Values(array), []
+    for step in steps:
+        make, defaults = STEPS[step["type"]]
+        functions.append(make(values, **{**defaults, **{key: value for key, value in step.items() if key != "type"}}))
+        values.then(functions[-1])
+    return partial(_one_after_another, functions) if functions else None
+
+
+def _one_after_another(functions: Sequence[Convert], part: np.ndarray) -> np.ndarray:
+    for function in functions:
+        part = function(part)
+    return part
 
 
 def window(
-    image: np.ndarray, low: float, high: float, out_low: float = 0.0, out_high: float = 1.0, nan: float | None = None
+    part: np.ndarray, low: float, high: float, out_low: float = 0.0, out_high: float = 1.0, nan: float | None = None
 ) -> np.ndarray:
     """Map `low`..`high` linearly to `out_low`..`out_high` and clip; NaN becomes the input value `nan` first."""
+    result = part.astype(np.float32)
     if nan is not None:
-        image = np.where(np.isnan(image), np.float32(nan), image)
-    image = (image - np.float32(low)) / np.float32(high - low)
-    np.clip(image, 0, 1, out=image)
+        result[np.isnan(result)] = nan
+    result -= np.float32(low)
+    result /= np.float32(high - low)
+    np.clip(result, 0, 1, out=result)
     if (out_low, out_high) != (0, 1):
-        image *= np.float32(out_high - out_low)
-        image += np.float32(out_low)
-    return image
+        result *= np.float32(out_high - out_low)
+        result += np.float32(out_low)
+    return result
 
 
-def zscore(image: np.ndarray, mask: str) -> np.ndarray:
+def standardize(image: np.ndarray) -> np.ndarray:
+    """(image - mean) / standard deviation as float32; constant gives 0."""
+    return _scaled(image, *moments(image))
+
+
+def _scaled(part: np.ndarray, mean: float, deviation: float, keep_zero: bool = False) -> np.ndarray:
+    result = part.astype(np.float32)
+    result -= np.float32(mean)
+    result /= np.float32(deviation if deviation > 0 else 1)
+    if keep_zero:
+        result[part == 0] = 0
+    return result
+
+
+def _window(values: Values, **settings: Any) -> Convert:
+    return partial(window, **settings)
+
+
+def _zscore(values: Values, mask: str) -> Convert:
     """Mean 0 and standard deviation 1 over all voxels, or over the nonzero ones, zeros staying 0."""
-    if mask == "all":
-        return standardize(image)
-    inside = image != 0
-    if not inside.any():
-        return image
-    return np.where(inside, standardize(image, image[inside]), np.float32(0))
+    found = values.moments(nonzero=mask == "nonzero")
+    if found is None:
+        return partial(np.ndarray.astype, dtype=np.float32)
+    return partial(_scaled, mean=found[0], deviation=found[1], keep_zero=mask == "nonzero")
 
 
-def percentile(image: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Clip to two percentiles of the image and map them to 0..1."""
-    bottom, top = (float(value) for value in np.percentile(image, [low, high]))
-    return window(image, bottom, top) if top > bottom else np.zeros_like(image)
+def _percentile(values: Values, low: float, high: float) -> Convert:
+    """Clip to two percentiles of the image and map them to 0..1; a constant image becomes 0."""
+    bottom, top = values.percentiles([low, high])
+    return partial(window, low=bottom, high=top) if top > bottom else partial(np.zeros_like, dtype=np.float32)
 
 
-def minmax(image: np.ndarray) -> np.ndarray:
-    """Map minimum..maximum to 0..1; a constant image becomes 0."""
-    return percentile(image, 0, 100)
+def _minmax(values: Values) -> Convert:
+    return _percentile(values, 0, 100)
 
 
-def standardize(image: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
-    """(image - mean) / standard deviation, both of `values` (default: the image); constant gives 0."""
-    values = image if values is None else values
-    mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
-    return ((image - np.float32(mean)) / np.float32(deviation if deviation > 0 else 1)).astype(np.float32, copy=False)
-
-
-STEPS: dict[str, tuple[Callable[..., np.ndarray], dict[str, Any]]] = {
-    "window": (window, {"low": ..., "high": ..., "out_low": 0.0, "out_high": 1.0, "nan": None}),
-    "zscore": (zscore, {"mask": "all"}),
-    "percentile": (percentile, {"low": 0.5, "high": 99.5}),
-    "minmax": (minmax, {}),
+STEPS: dict[str, tuple[Callable[..., Convert], dict[str, Any]]] = {
+    "window": (_window, {"low": ..., "high": ..., "out_low": 0.0, "out_high": 1.0, "nan": None}),
+    "zscore": (_zscore, {"mask": "all"}),
+    "percentile": (_percentile, {"low": 0.5, "high": 99.5}),
+    "minmax": (_minmax, {}),
 }
-
-
-def apply_step(image: np.ndarray, step: Mapping[str, Any]) -> np.ndarray:
-    """Run one checked step on one channel."""
-    function, defaults = STEPS[step["type"]]
-    return function(image, **{**defaults, **{key: value for key, value in step.items() if key != "type"}})
 
 
 def check_step(step: Any, where: str) -> dict[str, Any]:

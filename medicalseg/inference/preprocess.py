@@ -21,12 +21,12 @@ from medicalseg.inference.grid import (
     Triple,
     centre_aligned,
     corner_aligned,
-    labels_to_original,
     orient,
     orientation_change,
-    resize,
 )
-from medicalseg.inference.intensity import apply_step, check_step, nearest, standardize
+from medicalseg.inference.intensity import check_step, nearest, prepare, standardize
+from medicalseg.inference.interpolate import resize
+from medicalseg.inference.restore import labels_to_original
 from medicalseg.io import Volume
 
 __all__ = ["GridRecord", "Preprocessing", "normalize_image"]
@@ -92,21 +92,25 @@ class Preprocessing:
         Raises:
             VolumeError: if NaN or Inf remain.
         """
-        image = np.asarray(volume.array)
-        image = (image if image.ndim == 4 else image[None]).astype(np.float32, copy=False)
         stages, record = self._plan(volume)
-        image = orient(image, orientation_change(volume.affine, self.orientation))
-        for step in self.intensity:
-            image = np.stack([apply_step(channel, step) for channel in image])
-        for maps in stages:
-            image = resize(image, maps, self.image_order)
+        stored = np.asarray(volume.array)
+        channels = [self._channel(channel, volume, stages) for channel in (stored if stored.ndim == 4 else [stored])]
+        image = np.stack(channels) if len(channels) > 1 else channels[0][None]
         image = normalize_image(_pad(image, record), self.normalize)
-        if not np.isfinite(image).all():
+        if not _is_finite(image):
             name = volume.path or "volume"
             raise VolumeError(
                 f"{name}: NaN or Inf in the image; give the window step of 'intensity' a 'nan' value or repair the file"
             )
         return _own(image, volume, np.float32), record
+
+    def _channel(self, array: np.ndarray, volume: Volume, stages: Sequence[Sequence[AxisMap]]) -> np.ndarray:
+        convert = prepare(array, self.intensity)
+        array = orient(array, orientation_change(volume.affine, self.orientation))
+        unchanged = [AxisMap(size, size, 1.0, 0.0) for size in array.shape]
+        for index, maps in enumerate(stages or [unchanged]):
+            array = resize(array, maps, self.image_order, convert if index == 0 else None)
+        return array
 
     def apply_label(self, volume: Volume) -> np.ndarray:
         """The label map on the network's grid, by nearest neighbour.
@@ -226,6 +230,11 @@ def normalize_image(image: np.ndarray, how: str) -> np.ndarray:
     if how == "max" and highest > 0:
         return image / np.float32(highest)
     return standardize(image)
+
+
+def _is_finite(image: np.ndarray) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(image.sum()) or np.isfinite(image).all())
 
 
 def _pad(array: np.ndarray, record: GridRecord) -> np.ndarray:

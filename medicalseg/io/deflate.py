@@ -6,14 +6,15 @@ Both check every checksum, and each reads what the other writes.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
 from typing import Any, BinaryIO, cast
 
-try:
+igzip: Any = None
+isal_zlib: Any = None
+with contextlib.suppress(ImportError):
     from isal import igzip, isal_zlib
-except ImportError:
-    igzip = isal_zlib = None
 
 LEVEL = 1
 ERRORS: tuple[type[Exception], ...] = (zlib.error, *((isal_zlib.error,) if isal_zlib else ()))

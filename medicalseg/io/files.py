@@ -27,7 +27,7 @@ _READERS: dict[str, Callable[[Path], Stored]] = {
 _WRITERS: dict[str, Callable[[Volume, Path], None]] = {
     suffix: module.write for module in (nifti, nrrd, metaimage, freesurfer, numpy_file) for suffix in module.SUFFIXES
 }
-_DAMAGED = (
+_DAMAGED: tuple[type[Exception], ...] = (
     ValueError, LookupError, TypeError, ArithmeticError, SyntaxError, tokenize.TokenError, EOFError, RuntimeError,
     struct.error, *deflate.ERRORS,
 )  # fmt: skip

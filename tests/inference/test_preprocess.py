@@ -138,7 +138,7 @@ SETTINGS = [
 @pytest.mark.parametrize("shape", [(17, 23, 9), (30, 1, 12)])
 @pytest.mark.parametrize("slab", [1 << 24, 50])
 def test_restore_is_the_largest_interpolated_indicator(settings, shape, slab, monkeypatch):
-    monkeypatch.setattr("medicalseg.inference.grid.SLAB_VOXELS", slab)
+    monkeypatch.setattr("medicalseg.inference.restore.SLAB_VOXELS", slab)
     steps = Preprocessing.from_dict(settings)
     original = volume(blobs(shape), OBLIQUE)
     labels = steps.apply_label(original)
