@@ -40,6 +40,16 @@ def available_megabytes() -> float:
     return _meminfo("MemAvailable") or float("inf")
 
 
+def busy_seconds() -> float | None:
+    """Processor seconds spent by everything on the machine so far, waiting left out; None where it does not tell."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+        user, nice, system, _, _, irq, softirq, *_ = (int(value) for value in fields[1:])
+        return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return None
+
+
 def _load() -> float | None:
     try:
         return round(os.getloadavg()[0], 2)

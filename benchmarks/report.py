@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.frame import MEMORY
 
 SCHEMA = 1
+NOISY = 0.1
 VERDICTS = {True: "met", False: "**missed**", None: ""}
 
 
@@ -54,12 +55,21 @@ def markdown(report: Mapping[str, Any], picture: str | None) -> str:
         f"- **Versions**: Python {machine['python']}, "
         + ", ".join(f"{name} {version}" for name, version in _headline(report["versions"]).items())
         + f"\n- **Threads**: {report['threads']} unless a line says otherwise\n- **Measured**: {report['date']}, "
-        f"`{report['command']}`; load before: {machine['load_before']}",
+        f"`{report['command']}`\n- **Noise**: {_noise(report['works'])}",
     ]
     if picture:
         parts.append(f"![Ratios of the {report['suite']} suite]({picture})")
     parts += [_pairs(report["works"]), "## Every contender", _contenders(report["works"])]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _noise(works: Sequence[Mapping[str, Any]]) -> str:
+    busy = [value for work in works for entry in work["contenders"] for value in entry["other_cores"]]
+    if not busy:
+        return "unknown"
+    mean = sum(busy) / len(busy)
+    advice = "" if mean < NOISY else "; the machine was not quiet, so take times with care and look at CPU seconds"
+    return f"other processes kept {mean:.2f} cores busy on average, {max(busy):.2f} at worst{advice}"
 
 
 def _headline(versions: Mapping[str, str]) -> dict[str, str]:
@@ -89,14 +99,23 @@ def _contenders(works: Sequence[Mapping[str, Any]]) -> str:
         for entry in work["contenders"]:
             if entry["status"] == "ok":
                 spread = f"{_seconds(entry['min'])}–{_seconds(entry['max'])}"
-                figures = [_seconds(entry["median"]), spread, _per_unit(entry)]
+                figures = [_seconds(entry["median"]), spread, _seconds(entry["cpu_median"]), _per_unit(entry)]
                 figures += [_megabytes(entry["peak_over_baseline_mb"]), _megabytes(entry["peak_rss_mb"])]
             else:
                 status = entry["reason"] if entry["status"] == "not installed" else f"failed: {entry['reason']}"
-                figures = [_cell(status), "", "", "", ""]
+                figures = [_cell(status), "", "", "", "", ""]
             rows.append([_title(work), entry["name"], *figures])
-    header = ["work", "contender", "median s", "min–max s", "ns, bytes per unit", "peak MB over start", "peak MB"]
-    return _table(header, rows, right=(2, 3, 4, 5, 6))
+    header = [
+        "work",
+        "contender",
+        "median s",
+        "min–max s",
+        "CPU s",
+        "ns, bytes per unit",
+        "peak MB over start",
+        "peak MB",
+    ]
+    return _table(header, rows, right=(2, 3, 4, 5, 6, 7))
 
 
 def _per_unit(entry: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ class Measured:
         baseline_mb: resident memory after setting up, MiB.
         peak_mb: highest resident memory during the rounds, warm-up included, MiB.
         cpu_seconds: processor seconds of one repetition, over all threads, round by round.
+        other_cores: cores that the rest of the machine kept busy meanwhile; above a tenth or so, times are not sound.
         extra: what the contender says about itself.
         versions: distributions it imported.
     """
@@ -34,6 +35,7 @@ class Measured:
     reason: str = ""
     seconds: list[float | None] = field(default_factory=list)
     cpu_seconds: list[float | None] = field(default_factory=list)
+    other_cores: list[float] = field(default_factory=list)
     repetitions: int = 1
     baseline_mb: float | None = None
     peak_mb: float | None = None
@@ -61,6 +63,7 @@ class Measured:
             "reason": self.reason,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
+            "other_cores": self.other_cores,
             "repetitions": self.repetitions,
             "baseline_rss_mb": _rounded(self.baseline_mb),
             "peak_rss_mb": _rounded(self.peak_mb),
@@ -69,6 +72,7 @@ class Measured:
         }
         if self.status == OK:
             entry.update(median=statistics.median(self.times), min=min(self.times), max=max(self.times))
+            entry["cpu_median"] = statistics.median(value for value in self.cpu_seconds if value is not None)
             if units:
                 entry["nanoseconds_per_unit"] = 1e9 * entry["median"] / units
                 entry["bytes_per_unit"] = None if self.work_mb is None else self.work_mb * 2**20 / units

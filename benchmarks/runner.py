@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.frame import Contender, Work
-from benchmarks.machine import available_megabytes
+from benchmarks.machine import available_megabytes, busy_seconds
 from benchmarks.process import ContenderError, ContenderProcess
 from benchmarks.results import FAILED, NOT_INSTALLED, OK, Measured
 
@@ -74,9 +74,13 @@ class Runner:
         try:
             _, process = self._open.get(item.contender.name) or (item, self._enter(item, threads))
             time.sleep(self._pause)
+            before = busy_seconds()
             seconds, cpu_seconds = process.round(item.repetitions)
             item.seconds.append(seconds)
             item.cpu_seconds.append(cpu_seconds)
+            if before is not None:
+                others = ((busy_seconds() or before) - before) / item.repetitions - cpu_seconds
+                item.other_cores.append(round(max(0.0, others / seconds), 2))
         except ContenderError as error:
             self._open.pop(item.contender.name, None)
             item.status, item.reason = FAILED, str(error)
