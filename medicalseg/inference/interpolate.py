@@ -16,7 +16,7 @@ from medicalseg.inference.grid import AxisMap
 from medicalseg.inference.threads import for_each
 
 Convert = Callable[[np.ndarray], np.ndarray]
-BLOCK_VOXELS = 1 << 17
+BLOCK_VOXELS = 1 << 16
 PLANES_TOGETHER = 16
 
 

@@ -13,7 +13,7 @@ from medicalseg.inference.interpolate import Line, interpolate, memory_order
 from medicalseg.inference.threads import for_each
 
 Box = tuple[slice, slice, slice]
-SLAB_VOXELS = 1 << 19
+SLAB_VOXELS = 1 << 21
 
 
 def labels_to_original(labels: np.ndarray, record: GridRecord) -> np.ndarray:

@@ -12,11 +12,13 @@ import numpy as np
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.inference.network import Network, argmax_classes
+from medicalseg.inference.threads import for_each
 
 Region = tuple[slice, slice, slice]
 Triple = tuple[int, int, int]
 SMALLEST_WEIGHT = 1e-3
 SIGMA = 1 / 8
+PRODUCT_VOXELS = 1 << 15
 
 
 class Inferer(ABC):
@@ -97,6 +99,18 @@ class SlidingWindow(Inferer):
 
     def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
         """Parts along the axis with most windows."""
+        for region, sums, weights in self._sums(network, image):
+            yield region, sums / weights
+
+    def labels(self, network: Network, image: np.ndarray) -> np.ndarray:
+        """(X, Y, Z) int32; the weighted sums are compared, dividing them by their weights would change no winner."""
+        labels = np.empty(image.shape[-3:], np.int32)
+        for region, sums, _ in self._sums(network, image):
+            labels[region] = argmax_classes(sums)
+        return labels
+
+    def _sums(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray, np.ndarray]]:
+        """Finished parts: place, sums of weighted logits (K, x, y, z) and weights (x, y, z); valid until the next."""
         shape = _as_triple(image.shape[-3:])
         padding = [(0, max(0, w - n)) for w, n in zip(self.window, shape, strict=True)]
         padded = np.pad(image, [(0, 0), *padding]) if any(after for _, after in padding) else image
@@ -110,11 +124,11 @@ class SlidingWindow(Inferer):
                 windows = np.stack([padded[_with_classes(self._region(corner))] for corner in corners])
                 for corner, logits in zip(corners, network.logits(windows), strict=True):
                     buffer.add(corner, logits, self._weights)
-            region, logits = buffer.release(border)
-            kept = tuple(slice(part.start, min(part.stop, n)) for part, n in zip(region, shape, strict=True))
-            if kept[axis].start < kept[axis].stop:
-                inside = tuple(slice(0, part.stop - part.start) for part in kept)
-                yield (kept[0], kept[1], kept[2]), logits[_with_classes(inside)]
+            for region, sums, weights in buffer.release(border):
+                kept = tuple(slice(part.start, min(part.stop, n)) for part, n in zip(region, shape, strict=True))
+                if kept[axis].start < kept[axis].stop:
+                    inside = tuple(slice(0, part.stop - part.start) for part in kept)
+                    yield (kept[0], kept[1], kept[2]), sums[_with_classes(inside)], weights[inside]
 
     def starts(self, size: int, window: int) -> list[int]:
         """First voxels of the windows along an axis: evenly spread, first and last flush with the volume."""
@@ -129,11 +143,10 @@ class SlidingWindow(Inferer):
 
 
 class _Buffer:
-    """Weighted sums of logits for the extent of one window along `axis`, moved on as parts are finished."""
+    """Weighted sums of logits for the extent of one window along `axis`: a ring, so that nothing is ever moved."""
 
     def __init__(self, shape: Triple, axis: int, depth: int) -> None:
-        self._shape = shape
-        self._axis = axis
+        self._shape, self._axis, self._depth = shape, axis, depth
         self._start = 0
         self._weight = np.zeros([depth if a == axis else shape[a] for a in range(3)], np.float32)
         self._sum: np.ndarray | None = None
@@ -141,33 +154,52 @@ class _Buffer:
     def add(self, corner: Sequence[int], logits: np.ndarray, weights: np.ndarray) -> None:
         if self._sum is None:
             self._sum = np.zeros((len(logits), *self._weight.shape), np.float32)
-        first = [0 if a == self._axis else corner[a] for a in range(3)]
-        region = tuple(slice(start, start + size) for start, size in zip(first, weights.shape, strict=True))
-        self._weight[region] += weights
-        for total, plane in zip(self._sum, logits, strict=True):
-            total[region] += plane * weights
+        for at, part in self._ring(corner[self._axis], corner[self._axis] + self._depth):
+            place = [slice(start, start + size) for start, size in zip(corner, weights.shape, strict=True)]
+            place[self._axis] = at
+            window = self._along(slice(part.start - corner[self._axis], part.stop - corner[self._axis]))
+            region = (place[0], place[1], place[2])
+            self._weight[region] += weights[window]
+            _add_weighted(self._sum[_with_classes(region)], logits[_with_classes(window)], weights[window])
 
-    def release(self, border: int) -> tuple[Region, np.ndarray]:
-        """What lies before `border` along the axis, averaged; the buffer moves there."""
-        count = border - self._start
-        done, rest = self._along(slice(0, count)), self._along(slice(count, None))
+    def release(self, border: int) -> Iterator[tuple[Region, np.ndarray, np.ndarray]]:
+        """What lies before `border` along the axis; afterwards its room is free for what follows."""
         if self._sum is None:
             raise ConfigError("no window was added")
-        logits = self._sum[_with_classes(done)] / self._weight[done]
-        region = [slice(self._start, border) if a == self._axis else slice(0, self._shape[a]) for a in range(3)]
-        self._sum, self._weight = self._moved(self._sum, _with_classes(rest)), self._moved(self._weight, rest)
+        for at, part in self._ring(self._start, border):
+            region = [part if a == self._axis else slice(0, self._shape[a]) for a in range(3)]
+            room = self._along(at)
+            yield (region[0], region[1], region[2]), self._sum[_with_classes(room)], self._weight[room]
+            self._sum[_with_classes(room)] = 0
+            self._weight[room] = 0
         self._start = border
-        return (region[0], region[1], region[2]), logits
+
+    def _ring(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
+        """Pieces of `start` to `stop` that lie together in the ring: where they are there, and in the volume."""
+        while start < stop:
+            at = start % self._depth
+            count = min(stop - start, self._depth - at)
+            yield slice(at, at + count), slice(start, start + count)
+            start += count
 
     def _along(self, part: slice) -> Region:
         region = [part if a == self._axis else slice(None) for a in range(3)]
         return (region[0], region[1], region[2])
 
-    def _moved(self, array: np.ndarray, rest: tuple[slice, ...]) -> np.ndarray:
-        kept = array[rest].copy()
-        array[...] = 0
-        array[tuple(slice(0, size) for size in kept.shape)] = kept
-        return array
+
+def _add_weighted(total: np.ndarray, logits: np.ndarray, weights: np.ndarray) -> None:
+    """total += logits * weights for (K, x, y, z) and (x, y, z), a few planes at a time while they are in the cache."""
+    step = max(1, PRODUCT_VOXELS * len(weights) // weights.size)
+
+    def one(index: int) -> None:
+        product = np.empty((step, *weights.shape[1:]), np.float32)
+        for start in range(0, len(weights), step):
+            part = slice(start, min(start + step, len(weights)))
+            scratch = product[: part.stop - start]
+            np.multiply(logits[index, part], weights[part], out=scratch)
+            total[index, part] += scratch
+
+    for_each(one, range(len(logits)), logits.size)
 
 
 def _with_classes(region: Sequence[slice]) -> tuple[slice, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, reduce
 
 import numpy as np
 
-CHUNK = 1 << 19
+CHUNK = 1 << 18
 WIDEST = 1 << 16
 SMALL = 1 << 16
 
@@ -26,7 +27,8 @@ def moments(array: np.ndarray) -> tuple[float, float]:
     for part in chunks(array):
         difference = part.astype(np.float64)
         difference -= mean
-        squares += float(difference @ difference)
+        difference *= difference
+        squares += float(difference.sum())
     return mean, math.sqrt(squares / array.size)
 
 
@@ -76,13 +78,11 @@ class Values:
             return True
         if self._array.dtype.kind not in "iu":
             return False
-        low, high = int(self._array.min()), int(self._array.max())
-        if high - low >= WIDEST:
+        found = _integer_counts(self._array)
+        if found is None:
             return False
-        counts = np.zeros(high - low + 1, np.int64)
-        for part in chunks(self._array):
-            counts += np.bincount(np.subtract(part, low, dtype=np.intp), minlength=len(counts))
-        self._counted = np.arange(low, high + 1)[counts > 0], counts[counts > 0]
+        values, counts = found
+        self._counted = values[counts > 0], counts[counts > 0]
         return True
 
     def _present(self) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +97,32 @@ class Values:
         for step in self._steps:
             values = step(values)
         return values
+
+
+def _integer_counts(array: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Values in ascending order and how often each occurs; None where they spread too widely."""
+    if array.dtype.itemsize > 2:
+        low, high = int(array.min()), int(array.max())
+        if high - low >= WIDEST:
+            return None
+        parts = (part.astype(np.intp) - low for part in chunks(array))
+        return np.arange(low, high + 1), _sum(np.bincount(part, minlength=high - low + 1) for part in parts)
+    size = 1 << 8 * array.dtype.itemsize
+    count = _pairs if size == 256 else partial(np.bincount, minlength=size)
+    counts = _sum(count(part.view(f"u{array.dtype.itemsize}")) for part in chunks(array))
+    first = 0 if array.dtype.kind == "u" else -(size // 2)
+    return np.arange(first, first + size), np.roll(counts, -first)
+
+
+def _sum(counts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.asarray(reduce(np.add, counts))
+
+
+def _pairs(part: np.ndarray) -> np.ndarray:
+    """Counts of uint8 numbers, two counted at once."""
+    even = part.size // 2 * 2
+    pairs = np.bincount(part[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    return pairs.sum(0) + pairs.sum(1) + np.bincount(part[even:], minlength=256)
 
 
 def percentiles(array: np.ndarray, percents: Sequence[float]) -> list[float]:
