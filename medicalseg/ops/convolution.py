@@ -75,14 +75,23 @@ class Geometry:
         return tuple(p - e for p, e in zip(self.padding, self.output_padding, strict=True))
 
     @property
-    def sound_in_bf16(self) -> bool:
-        """Whether oneDNN's bfloat16 kernels can be trusted.
+    def extent(self) -> tuple[int, ...]:
+        """Voxels from the first to the last tap of the kernel, per axis."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.weight[2:], self.dilation, strict=True))
 
-        Their weight gradient is wrong or NaN where an axis has fewer voxels than the kernel (seen in 3.2.1 and 3.6.2).
+    @property
+    def sound_in_bf16(self) -> bool:
+        """Whether oneDNN's bfloat16 kernels can be trusted; they err with more padding than half the kernel."""
+        return all(2 * p <= extent for p, extent in zip(self.padding, self.extent, strict=True))
+
+    @property
+    def weights_in_bf16(self) -> bool:
+        """Whether the gradient of the weights can be computed in bfloat16.
+
+        oneDNN's can be wrong or NaN where an axis has fewer voxels than the kernel (seen in 3.2.1 and 3.6.2).
         """
-        inner = self.source if self.transposed else self.output
-        extents = ((k - 1) * d + 1 for k, d in zip(self.weight[2:], self.dilation, strict=True))
-        return all(size >= extent for size, extent in zip(inner[2:], extents, strict=True))
+        axes = zip(self.source[2:], self.output[2:], self.extent, strict=True)
+        return self.bf16 and all(min(source, output) >= extent for source, output, extent in axes)
 
     def weight_layout(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Logical dimensions ([G,] O, I, *kernel) and the strides, in elements, at which Paddle stores them."""
@@ -120,8 +129,7 @@ class Convolution:
             "dst": strided(g.output, given(g.output), stored),
         }
         self._bias = strided((g.output[1],), (1,)) if g.bias else None
-        self._source = strided(g.source, channels_last(g.source), arithmetic)
-        self._output = strided(g.output, channels_last(g.output), arithmetic)
+        self._source, self._output = self._ends(arithmetic)
         self._weights, self._weights_gradient = any_layout(logical, arithmetic), any_layout(logical)
         self._hint = self._describe("forward", self._source, self._weights, self._bias, self._output)
         self._forward = self._make(self._hint, ("src", "weights"), "dst")
@@ -145,13 +153,24 @@ class Convolution:
     ) -> None:
         """Write the gradients with respect to the weights and the bias."""
         if self._backward_weights is None:
-            arrays = (self._source, self._weights_gradient, self._bias, self._output)
-            operation = self._describe("backward_weights", *arrays, hint=self._hint)
+            operation = self._describe_backward_weights()
             self._backward_weights = self._make(operation, ("src", "diff_dst"), "diff_weights")
         arguments = {dnn.ARG_SRC: source, dnn.ARG_DIFF_DST: gradient, dnn.ARG_DIFF_WEIGHTS: weight_gradient}
         if bias_gradient is not None:
             arguments[dnn.ARG_DIFF_BIAS] = bias_gradient
         self._backward_weights(arguments)
+
+    def _ends(self, arithmetic: int) -> tuple[Owned, Owned]:
+        shapes = (self.geometry.source, self.geometry.output)
+        source, output = (strided(shape, channels_last(shape), arithmetic) for shape in shapes)
+        return source, output
+
+    def _describe_backward_weights(self) -> Owned:
+        source, output, hint = self._source, self._output, self._hint
+        if self.geometry.bf16 and not self.geometry.weights_in_bf16:
+            source, output = self._ends(dnn.F32)
+            hint = self._describe("forward", source, self._weights_gradient, self._bias, output)
+        return self._describe("backward_weights", source, self._weights_gradient, self._bias, output, hint=hint)
 
     def _describe(self, direction: str, *arrays: Handle | None, hint: Handle | None = None) -> Owned:
         g = self.geometry

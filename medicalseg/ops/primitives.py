@@ -48,9 +48,10 @@ class Owned(Handle):
 
     release: Any = None
     process = 0
+    _this_process = staticmethod(os.getpid)
 
     def __del__(self) -> None:
-        if self.release is not None and self.value and self.process == os.getpid():
+        if self.release is not None and self.value and self.process == self._this_process():
             self.release(self)
 
 

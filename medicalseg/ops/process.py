@@ -86,3 +86,14 @@ def set_openmp_threads(threads: int) -> None:
     for name in (*intel, "libgomp.so.1"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(name).omp_set_num_threads(threads)
+
+
+def openmp_threads() -> int:
+    """OpenMP threads of this process, as `set_openmp_threads` set them; 1 where Paddle's runtime is not found."""
+    from medicalseg.ops.library import paddle_libraries
+
+    folder = paddle_libraries()
+    with contextlib.suppress(OSError, AttributeError):
+        if folder is not None:
+            return max(1, int(ctypes.CDLL(str(folder / "libiomp5.so")).omp_get_max_threads()))
+    return 1
