@@ -16,9 +16,11 @@ from medicalseg.transforms.elastic import RandomElastic3D
 from medicalseg.transforms.flip import MirrorTransform, RandomFlip3D, RandomFlip4D
 from medicalseg.transforms.labels import LabelRemap
 from medicalseg.transforms.low_resolution import SimulateLowResolutionTransform
+from medicalseg.transforms.nnunet import NnUNetAugmentation
 from medicalseg.transforms.noise import GaussianNoiseTransform
 from medicalseg.transforms.resize import Resize3D, ResizeRangeScaling
 from medicalseg.transforms.rotation import RandomQuarterTurn3D, RandomRotation3D, RandomRotation4D
+from medicalseg.transforms.spatial import SpatialTransform
 
 __all__ = [
     "BinaryMaskToConnectComponent",
@@ -31,6 +33,7 @@ __all__ = [
     "IntensityTransform",
     "LabelRemap",
     "MirrorTransform",
+    "NnUNetAugmentation",
     "RandomAffine3D",
     "RandomBrightness",
     "RandomCrop4D",
@@ -46,6 +49,7 @@ __all__ = [
     "Resize3D",
     "ResizeRangeScaling",
     "SimulateLowResolutionTransform",
+    "SpatialTransform",
     "TopkLargestConnectComponent",
     "Transform",
 ]

@@ -9,6 +9,8 @@ import numpy as np
 from medicalseg.errors import DataError
 from medicalseg.utils.seeding import rng
 
+Step = tuple[np.ndarray, "np.ndarray | None", bool]
+
 
 class Transform(ABC):
     """Maps an image and its label to a new image and label of the same kind; never changes its input.
@@ -22,14 +24,34 @@ class Transform(ABC):
     """
 
     def __call__(self, im: np.ndarray, label: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.run(im, label)[:2]
+
+    def run(self, im: np.ndarray, label: np.ndarray | None, owned: bool = False) -> Step:
+        """Call the transform as one of several in a row, which need not copy what the one before has made.
+
+        Args:
+            im: image as for a call.
+            label: label as for a call.
+            owned: whether `im` may be overwritten.
+
+        Returns:
+            Image, label, and whether that image may be overwritten.
+        """
         self._check(im, label)
         image = np.asarray(im, dtype=np.float32)
-        image, label = self.apply(image if im.ndim == 4 else image[np.newaxis], label)
-        return (image if im.ndim == 4 else image[0]), label
+        image, label, owned = self.step(
+            image if im.ndim == 4 else image[np.newaxis], label, owned or image.dtype != im.dtype
+        )
+        return (image if im.ndim == 4 else image[0]), label, owned
 
     @abstractmethod
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Transform a float32 image `(C, X, Y, Z)` and its label `(X, Y, Z)`, with the same random parameters."""
+
+    def step(self, image: np.ndarray, label: np.ndarray | None, owned: bool) -> Step:
+        """`apply`, told whether `image` may be overwritten and telling whether the result may be."""
+        new, label = self.apply(image, label)
+        return new, label, owned or not np.may_share_memory(new, image)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if not key.startswith("_"))
@@ -64,9 +86,14 @@ class IntensityTransform(Transform):
             return image, label
         return self.change(image.copy()), label
 
+    def step(self, image: np.ndarray, label: np.ndarray | None, owned: bool) -> Step:
+        if not happens(self.p_per_sample):
+            return image, label, owned
+        return self.change(image if owned and image.flags.c_contiguous else image.copy()), label, True
+
     @abstractmethod
     def change(self, image: np.ndarray) -> np.ndarray:
-        """Return the changed image `(C, X, Y, Z)`; `image` is a copy that may be overwritten."""
+        """Return the changed image `(C, X, Y, Z)`; `image` is a C-contiguous copy that may be overwritten."""
 
 
 def happens(probability: float) -> bool:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
 
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import IntensityTransform, happens, uniform
 from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.gaussian import smooth
 
 
 @manager.TRANSFORMS.add_component
 class GaussianBlurTransform(IntensityTransform):
-    """Smooth with a Gaussian (`scipy.ndimage.gaussian_filter`).
+    """Smooth with a Gaussian (the numbers of `scipy.ndimage.gaussian_filter`).
 
     Args:
         blur_sigma: range of sigma in voxels.
@@ -47,7 +47,7 @@ class GaussianBlurTransform(IntensityTransform):
         for index, channel in enumerate(image):
             if happens(self.p_per_channel):
                 sigma = self._sigma() if self.different_sigma_per_channel else common
-                image[index] = scipy.ndimage.gaussian_filter(channel, sigma)
+                image[index] = smooth(channel, sigma)
         return image
 
     def _sigma(self) -> list[float]:

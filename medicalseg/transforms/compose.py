@@ -10,7 +10,9 @@ import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError, DataError
+from medicalseg.transforms.base import Step, Transform
 from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.pointwise import mean_and_deviation
 
 NORMALIZATIONS = ("max", "zscore", "none")
 
@@ -79,13 +81,13 @@ class Compose:
                 f"{_name(im)}: image {image.shape} and label {labels.shape} ({_name(label)}) have different grids"
             )
         shift, factor = self._normalization(image)
+        owned = not (isinstance(im, np.ndarray) and np.may_share_memory(image, im))
         for transform in self.transforms:
-            result = transform(image, labels)
-            image, labels = (result[0], result[1]) if len(result) > 1 else (result[0], labels)
+            image, labels, owned = _run(transform, image, labels, owned)
         if self.isnhwd and image.ndim == 3:
             image = image[np.newaxis]
         finished = None if labels is None else np.array(labels, dtype=np.int64, order="C")
-        return _normalized(image, shift, factor), finished
+        return _normalized(image, shift, factor, owned), finished
 
     def __repr__(self) -> str:
         return f"Compose({self.transforms!r}, isnhwd={self.isnhwd}, normalize={self.normalize_name!r})"
@@ -97,13 +99,23 @@ class Compose:
         maximum = float(image.max())
         if self.normalize_name == "max" and maximum > 0:
             return 0.0, maximum
-        deviation = float(image.std(dtype=np.float64))
-        return float(image.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0
+        mean, deviation = mean_and_deviation(image)
+        return mean, deviation if deviation > 0 else 1.0
 
 
-def _normalized(image: np.ndarray, shift: float, factor: float) -> np.ndarray:
-    result = np.empty(image.shape, dtype=np.float32)
-    np.subtract(image, np.float32(shift), out=result)
+def _run(transform: Any, image: np.ndarray, label: np.ndarray | None, owned: bool) -> Step:
+    """One transform; any callable may stand in the list, and what it returns may be its own."""
+    if isinstance(transform, Transform) and type(transform).__call__ is Transform.__call__:
+        return transform.run(image, label, owned)
+    result = transform(image, label)
+    return result[0], result[1] if len(result) > 1 else label, False
+
+
+def _normalized(image: np.ndarray, shift: float, factor: float, owned: bool) -> np.ndarray:
+    usable = owned and image.dtype == np.float32 and image.flags.c_contiguous
+    result = image if usable else np.array(image, dtype=np.float32, order="C")
+    if shift:
+        result -= np.float32(shift)
     if factor != 1:
         result /= np.float32(factor)
     return result

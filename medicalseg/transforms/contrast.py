@@ -9,6 +9,7 @@ import numpy as np
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import IntensityTransform, happens, uniform
 from medicalseg.transforms.checks import Arguments, Interval
+from medicalseg.transforms.pointwise import blocks, mean_and_deviation, raise_to
 
 
 @manager.TRANSFORMS.add_component
@@ -46,13 +47,14 @@ class ContrastAugmentationTransform(IntensityTransform):
         return image
 
     def _stretch(self, channel: np.ndarray, factor: float) -> None:
-        low, high = channel.min(), channel.max()
-        mean = np.float32(channel.mean(dtype=np.float64))
-        channel -= mean
-        channel *= np.float32(factor)
-        channel += mean
-        if self.preserve_range:
-            np.clip(channel, low, high, out=channel)
+        centre = np.float32(mean_and_deviation(channel)[0])
+        low, high = (channel.min(), channel.max()) if self.preserve_range else (None, None)
+        for part in blocks(channel):
+            part -= centre
+            part *= np.float32(factor)
+            part += centre
+            if self.preserve_range:
+                np.clip(part, low, high, out=part)
 
 
 @manager.TRANSFORMS.add_component
@@ -90,17 +92,25 @@ class GammaTransform(IntensityTransform):
 
     def _bend(self, part: np.ndarray, gamma: float) -> None:
         low, high = part.min(), part.max()
-        mean, deviation = part.mean(dtype=np.float64), part.std(dtype=np.float64)
-        part -= high if self.invert_image else low
-        part /= low - high if self.invert_image else high - low
-        np.clip(part, 0, 1, out=part)
-        np.power(part, np.float32(gamma), out=part)
-        part *= low - high if self.invert_image else high - low
-        part += high if self.invert_image else low
-        if self.retain_stats:
-            part -= np.float32(part.mean(dtype=np.float64))
-            part *= np.float32(deviation / max(float(part.std(dtype=np.float64)), 1e-8))
-            part += np.float32(mean)
+        start, span = (high, low - high) if self.invert_image else (low, high - low)
+        before = mean_and_deviation(part) if self.retain_stats else None
+        for block in blocks(part):
+            block -= start
+            block /= span
+            raise_to(block, gamma)
+            block *= span
+            block += start
+        if before is not None:
+            _restore(part, before)
+
+
+def _restore(part: np.ndarray, wanted: tuple[float, float]) -> None:
+    """Give `part` the wanted mean and standard deviation."""
+    mean, deviation = mean_and_deviation(part)
+    for block in blocks(part):
+        block -= np.float32(mean)
+        block *= np.float32(wanted[1] / max(deviation, 1e-8))
+        block += np.float32(wanted[0])
 
 
 def _around_one(interval: Interval) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, uniform
+from medicalseg.transforms.boxes import crop
 from medicalseg.transforms.checks import Arguments
 from medicalseg.transforms.sampling import resize, resize_label
 from medicalseg.utils.logger import logger
@@ -146,38 +147,6 @@ class RandomPaddingCrop(Transform):
         sides = zip(image.shape[1:], self.crop_size, strict=True)
         starts = [_start(length, side) if length > side else 0 for length, side in sides]
         return crop(image, label, starts, self.crop_size, self.im_padding_value, self.label_padding_value)
-
-
-def crop(
-    image: np.ndarray,
-    label: np.ndarray | None,
-    starts: Sequence[int],
-    sides: Sequence[int],
-    image_padding: float = 0,
-    label_padding: int = 0,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Cut the box [start, start + side) of each axis; what lies outside the grid takes the padding values.
-
-    Args:
-        image: (C, X, Y, Z).
-        label: (X, Y, Z) or None.
-        starts: first voxel of the box for each spatial axis; may be negative.
-        sides: voxels of the box for each spatial axis.
-    """
-    cut = _cut(image, [0, *starts], [image.shape[0], *sides], image_padding)
-    return cut, None if label is None else _cut(label, starts, sides, label_padding)
-
-
-def _cut(array: np.ndarray, starts: Sequence[int], sides: Sequence[int], padding: float) -> np.ndarray:
-    boxes = list(zip(starts, sides, array.shape, strict=True))
-    inner = array[tuple(slice(max(0, start), max(0, start + side)) for start, side, _ in boxes)]
-    if inner.shape == tuple(sides):
-        return inner
-    kind = array.dtype if array.dtype.kind == "f" else np.promote_types(array.dtype, np.min_scalar_type(int(padding)))
-    filled = np.full(tuple(sides), padding, dtype=kind)
-    places = [(max(0, -start), length) for (start, _, _), length in zip(boxes, inner.shape, strict=True)]
-    filled[tuple(slice(first, first + length) for first, length in places)] = inner
-    return filled
 
 
 def _start(length: int, side: int) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
 
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, happens
 from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.volume_warp import sample_volume
 from medicalseg.utils.seeding import rng
 
 _UNFOLDED = 0.4
@@ -35,35 +35,48 @@ class RandomElastic3D(Transform):
         self, control_points: int | Sequence[int] = 7, max_displacement: float = 0.04, prob: float = 1.0
     ) -> None:
         arguments = Arguments(self)
-        self.control_points = arguments.size("control_points", control_points)
-        if min(self.control_points) < 4:
-            arguments.refuse("control_points", "at least 4 along each axis", control_points)
-        limit = round(_UNFOLDED / (max(self.control_points) - 1), 4)
-        self.max_displacement = arguments.number("max_displacement", max_displacement, 0, limit)
+        self.control_points, self.max_displacement = check_lattice(arguments, control_points, max_displacement)
         self.prob = arguments.probability("prob", prob)
 
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         if not happens(self.prob) or self.max_displacement == 0:
             return image, label
-        places = self._places(image.shape[1:])
-        moved = np.empty(image.shape, np.float32)
-        for channel, target in zip(image, moved, strict=True):
-            scipy.ndimage.map_coordinates(channel, places, output=target, order=1, mode="nearest")
-        if label is None:
-            return moved, None
-        return moved, scipy.ndimage.map_coordinates(label, places, order=0, mode="nearest")
+        return sample_volume(image, label, self._places(image.shape[1:]))
 
     def _places(self, shape: Sequence[int]) -> np.ndarray:
-        bases = [_spline_basis(side, points) for side, points in zip(shape, self.control_points, strict=True)]
-        places = np.empty((3, *shape), np.float32)
-        for axis, side in enumerate(shape):
-            reach = self.max_displacement * (side - 1)
-            lattice = rng().uniform(-reach, reach, [basis.shape[1] for basis in bases]).astype(np.float32)
-            for basis in bases:
-                lattice = np.tensordot(lattice, basis, axes=(0, 1))
-            along = np.arange(side, dtype=np.float32).reshape([-1 if index == axis else 1 for index in range(3)])
-            places[axis] = np.clip(lattice + along, 0, side - 1)
+        places = displaced(shape, self.control_points, self.max_displacement)
+        for place, side in zip(places, shape, strict=True):
+            np.clip(place, 0, side - 1, out=place)
         return places
+
+
+def check_lattice(
+    arguments: Arguments, control_points: int | Sequence[int], max_displacement: float
+) -> tuple[tuple[int, int, int], float]:
+    """The two arguments of a deformation that cannot fold space.
+
+    Raises:
+        ConfigError: if it could; the message gives the limit.
+    """
+    points = arguments.size("control_points", control_points)
+    if min(points) < 4:
+        arguments.refuse("control_points", "at least 4 along each axis", control_points)
+    limit = round(_UNFOLDED / (max(points) - 1), 4)
+    return points, arguments.number("max_displacement", max_displacement, 0, limit)
+
+
+def displaced(shape: Sequence[int], control_points: Sequence[int], max_displacement: float) -> np.ndarray:
+    """Voxel coordinates (3, X, Y, Z) of a grid, float32, after random displacements on a lattice."""
+    bases = [_spline_basis(side, points) for side, points in zip(shape, control_points, strict=True)]
+    places = np.empty((3, *shape), np.float32)
+    for axis, side in enumerate(shape):
+        reach = max_displacement * (side - 1)
+        lattice = rng().uniform(-reach, reach, [basis.shape[1] for basis in bases]).astype(np.float32)
+        for basis in bases:
+            lattice = np.tensordot(lattice, basis, axes=(0, 1))
+        along = np.arange(side, dtype=np.float32).reshape([-1 if index == axis else 1 for index in range(3)])
+        np.add(lattice, along, out=places[axis])
+    return places
 
 
 def _spline_basis(side: int, points: int) -> np.ndarray:

@@ -63,4 +63,6 @@ class SimulateLowResolutionTransform(IntensityTransform):
         shape = [max(1, round(side * factor)) for side, factor in zip(channel.shape, factors, strict=True)]
         coarse = resize(channel[np.newaxis], shape, self.order_downsample, corners=False)
         fine = resize(coarse, channel.shape, self.order_upsample, corners=False)
+        if max(self.order_downsample, self.order_upsample) < 2:
+            return fine[0]
         return np.clip(fine[0], channel.min(), channel.max())

@@ -34,6 +34,10 @@ SPATIAL = {
     "RandomAffine3D every plane": T.RandomAffine3D(30, [0.7, 1.4], 0.2, EVERY_PLANE, isotropic=False),
     "RandomScale3D": T.RandomScale3D(),
     "RandomElastic3D": T.RandomElastic3D(5, 0.1),
+    "SpatialTransform": T.SpatialTransform(p_rotation=1, p_scaling=1),
+    "SpatialTransform patch": T.SpatialTransform([17, 21, 5], p_rotation=0.5, p_scaling=0.5),
+    "SpatialTransform patch, every plane": T.SpatialTransform([12, 9, 6], True, 0, 1, 30, EVERY_PLANE, 1, [0.7, 1.4]),
+    "SpatialTransform elastic": T.SpatialTransform([12, 9, 6], p_elastic=1, control_points=5, max_displacement=0.1),
 }
 INTENSITY = {
     "GaussianNoiseTransform": T.GaussianNoiseTransform(),
@@ -50,6 +54,8 @@ INTENSITY = {
     "GammaTransform inverted": T.GammaTransform(invert_image=True, retain_stats=True, per_channel=True),
 }
 OTHER = {
+    "NnUNetAugmentation": T.NnUNetAugmentation(p_foreground=0),
+    "NnUNetAugmentation patch": T.NnUNetAugmentation([16, 16, 4], p_foreground=0, mirror_axes=None),
     "LabelRemap": T.LabelRemap({1: 2, 2: 1}),
     "RandomResizedCrop3D with a border": T.RandomResizedCrop3D([20, 20, 9], scale=[1.2, 2]),
 }
@@ -251,6 +257,15 @@ WRONG = [
     (T.RandomAffine3D, {"translation": 2}, "translation"),
     (T.RandomElastic3D, {"max_displacement": 0.2}, "max_displacement"),
     (T.RandomElastic3D, {"control_points": 3}, "control_points"),
+    (T.SpatialTransform, {"patch_size": [1, 2]}, "patch_size"),
+    (T.SpatialTransform, {"p_rotation": -0.1}, "p_rotation"),
+    (T.SpatialTransform, {"p_foreground": 2}, "p_foreground"),
+    (T.SpatialTransform, {"scaling": [0, 1]}, "scaling"),
+    (T.SpatialTransform, {"max_displacement": 0.2}, "max_displacement"),
+    (T.SpatialTransform, {"rotate_planes": [[1, 1]]}, "rotate_planes"),
+    (T.NnUNetAugmentation, {"patch_size": 0}, "patch_size"),
+    (T.NnUNetAugmentation, {"mirror_axes": [3]}, "mirror_axes"),
+    (T.NnUNetAugmentation, {"degrees": [2, 1]}, "degrees"),
     (T.BinaryMaskToConnectComponent, {"minimum_volume": -1}, "minimum_volume"),
     (T.TopkLargestConnectComponent, {"k": 0}, "k must be"),
     (T.LabelRemap, {"mapping": [1, 2]}, "mapping"),
