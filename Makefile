@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRA ?= cpu
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: help install quickstart test test-all test-paddle26 lint tipc clean
+.PHONY: help install quickstart test test-all test-paddle26 lint tipc bench clean
 
 help:
 	@echo "make quickstart     train, evaluate, export and run a 20-class spine segmenter on built-in data (about 10 minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-paddle26  the tests on paddlepaddle 2.6.2 and numpy 1.26, in a second environment"
 	@echo "make lint           ruff and mypy"
 	@echo "make tipc           one TIPC chain: train, evaluate, export, infer"
+	@echo "make bench          speed and memory beside PyTorch, MONAI and nnU-Net (downloads them; takes an hour or more)"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -56,5 +57,13 @@ tipc: $(VENV)/.installed
 	PATH="$(abspath $(VENV))/bin:$$PATH" bash test_tipc/prepare.sh test_tipc/configs/vnet/train_infer_python.txt lite_train_lite_infer
 	PATH="$(abspath $(VENV))/bin:$$PATH" bash test_tipc/test_train_inference_python.sh test_tipc/configs/vnet/train_infer_python.txt lite_train_lite_infer
 
+.venv-bench/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[$(EXTRA),bench]'
+	@touch $@
+
+bench: .venv-bench/.installed
+	.venv-bench/bin/python -m benchmarks $(or $(SUITES),all) $(ARGS)
+
 clean:
-	rm -rf $(VENV) .venv-paddle26 build dist *.egg-info
+	rm -rf $(VENV) .venv-paddle26 .venv-bench build dist *.egg-info

@@ -89,7 +89,8 @@ def run(suite: str, works: Sequence[Work], options: argparse.Namespace, given: S
         measured = runner.measure(work)
         failed = failed or any(item.status == "failed" for item in measured)
         result["versions"].update(_versions(measured))
-        result["works"].append({**work_as_json(work, runner.threads(work), measured), "date": _now()})
+        entry = work_as_json(work, runner.threads(work), measured)
+        result["works"].append({**entry, "date": _now(), "command": result["command"]})
         whole = report.merged(result, options.out / f"{suite}.json") if options.only or options.against else result
         report.write(options.out, whole)
     LOG.info("written: %s", (options.out / suite).with_suffix(".{json,md,png}"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import parser as benchmarks_parser
 from medicalseg.cli.main import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,6 +126,8 @@ def check_command(words: list[str]) -> None:
     elif re.fullmatch(r"(.*/)?python3?", program) and arguments:
         if arguments[:2] == ["-m", "paddle.distributed.launch"]:
             check_launch(arguments[2:])
+        elif arguments[:2] == ["-m", "benchmarks"]:
+            benchmarks_parser().parse_args(arguments[2:])
         elif arguments[0].endswith(".py"):
             check_script(arguments)
     elif program == "bash" and arguments:
@@ -166,6 +169,7 @@ def test_commands_exist(page):
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in NAMES_WHAT_IS_GONE], ids=page_id)
 def test_named_files_and_flags_exist(page):
     known = set(OTHER_FLAGS).union(*(flags_of(parser_of(verb)) for verb in VERBS))
+    known |= flags_of(benchmarks_parser())
     known |= set(re.findall(r'"(--[\w-]+)"', (ROOT / "tools/quickstart.py").read_text(encoding="utf-8")))
     for code in re.findall(r"`([^`\n]+)`", prose(page.read_text(encoding="utf-8"))):
         for flag in re.findall(r"(?:^|\s)(--[a-z][\w-]*)", code):
@@ -192,6 +196,8 @@ def test_every_page_is_in_the_index():
     docs = ROOT / "docs"
     targets = re.findall(r"\]\(([^)\s]+)\)", (docs / "README.md").read_text(encoding="utf-8"))
     linked = {(docs / target.partition("#")[0]).resolve() for target in targets}
+    results = re.findall(r"`(\w+\.md)`", (docs / "benchmarks/README.md").read_text(encoding="utf-8"))
+    linked |= {docs / "benchmarks" / name for name in results}
     missing = [page_id(page) for page in docs.rglob("*.md") if page.name != "README.md" and page not in linked]
     assert not missing
 
