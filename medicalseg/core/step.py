@@ -11,6 +11,11 @@ import numpy as np
 import paddle
 
 from medicalseg.losses import compute
+from medicalseg.losses.base import as_floats
+from medicalseg.losses.class_sums import class_sums
+from medicalseg.losses.rows import overlap_rows
+from medicalseg.losses.sharing import sharing
+from medicalseg.losses.target import Target
 from medicalseg.utils import distributed, seeding
 from medicalseg.utils.ema import ExponentialMovingAverage
 
@@ -109,8 +114,11 @@ class Stepper:
         target = paddle.to_tensor(labels)
         with self._precision.forward():
             outputs = self._model(paddle.to_tensor(images))
-            parts = compute(outputs, target, self._losses)
-        result = self._report(outputs[0], target, parts)
+        with sharing():
+            with self._precision.forward():
+                parts = compute(outputs, target, self._losses)
+            result = self._report(outputs[0], target, parts)
+        del outputs
         if np.isfinite(result.loss):
             self._update(sum(parts[1:], parts[0]), result.loss)
         return result
@@ -124,14 +132,14 @@ class Stepper:
         else:
             self._optimizer.step()
         step_schedule(self._optimizer, loss)
-        self._optimizer.clear_grad()
+        self._optimizer.clear_grad(set_to_zero=False)
         if self._ema is not None:
             self._ema.update()
 
     def _report(self, logits: paddle.Tensor, target: paddle.Tensor, parts: Sequence[paddle.Tensor]) -> StepResult:
         with paddle.no_grad():
             own = paddle.concat([part.detach().astype("float32").reshape([1]) for part in parts])
-            sums = soft_dice_sums(logits.detach(), target, self._ignore_index)
+            sums = soft_dice_sums(logits, target, self._ignore_index)
             together = distributed.all_reduce_sum(paddle.concat([own / distributed.world_size(), sums.flatten()]))
         values = np.asarray(together.numpy(), dtype=np.float64)
         overlap, squares = values[len(parts) :].reshape(2, -1)
@@ -164,19 +172,7 @@ def soft_dice_sums(logits: paddle.Tensor, label: paddle.Tensor, ignore_index: in
     Returns:
         (2, K) float32.
     """
-    kept = None if ignore_index is None else (label != ignore_index).astype("float32")
-    rows = []
-    for index in range(int(logits.shape[1])):
-        probability = paddle.nn.functional.sigmoid(logits[:, index].astype("float32"))
-        if kept is not None:
-            probability = probability * kept
-        mask = (label == index).astype("float32")
-        rows.append(paddle.stack([_total(probability * mask), _total(probability * probability) + _total(mask)]))
-    return paddle.stack(rows, axis=1)
-
-
-def _total(values: paddle.Tensor) -> paddle.Tensor:
-    """Sum one axis after the other: one float32 reduction over millions of voxels is off by a thousandth."""
-    while values.ndim > 0:
-        values = values.sum(axis=-1)
-    return values
+    labels = Target.of(logits, label, ignore_index)
+    joint, squares = overlap_rows(sigmoid=True, squared=True)
+    sums = class_sums(as_floats(logits), labels, (joint, squares))
+    return paddle.stack([sums[joint], sums[squares] + labels.class_counts(sums[squares].dtype)]).astype("float32")

@@ -6,6 +6,8 @@ import paddle
 from paddle import nn
 
 from medicalseg.errors import ConfigError, DataError
+from medicalseg.losses.rows import Row
+from medicalseg.losses.sharing import remembered, sharing
 from medicalseg.losses.target import Target
 
 
@@ -39,13 +41,25 @@ class SegmentationLoss(nn.Layer):
         if not isinstance(logits, paddle.Tensor) or logits.ndim < 3:
             raise DataError(f"{type(self).__name__} needs logits (N, K, ...), got {getattr(logits, 'shape', logits)}")
         with paddle.amp.auto_cast(enable=False):
-            logits = logits if logits.dtype == paddle.float64 else logits.astype("float32")
-            return self.compute(logits, self.target(logits, label))
+            logits = as_floats(logits)
+            with sharing(self.rows()):
+                return self.compute(logits, self.target(logits, label))
+
+    def rows(self) -> frozenset[Row]:
+        """The class sums that `compute` asks for, as far as they are known beforehand."""
+        return frozenset()
 
     def target(self, logits: paddle.Tensor, label: paddle.Tensor) -> Target:
         """The label, checked."""
-        return Target.of(logits, label, self.ignore_index)
+        return Target.of(logits, label, self.ignore_index).check()
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """The loss of float32 or float64 logits, a tensor without axes."""
         raise NotImplementedError
+
+
+def as_floats(logits: paddle.Tensor) -> paddle.Tensor:
+    """The logits in float32, or float64 if they are so."""
+    if logits.dtype in (paddle.float32, paddle.float64):
+        return logits
+    return remembered((logits,), ("floats", paddle.is_grad_enabled()), lambda: logits.astype("float32"))

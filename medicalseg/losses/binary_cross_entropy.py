@@ -12,9 +12,10 @@ from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.losses.arguments import check_class_weights, check_length, check_number, is_number
 from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.class_sums import masked, per_class
 from medicalseg.losses.edges import edge_map
-from medicalseg.losses.sums import masked, over_ranks, per_class, ratio
-from medicalseg.losses.target import Target, as_integers, split_ignored
+from medicalseg.losses.sums import over_ranks, ratio
+from medicalseg.losses.target import Target, split_ignored
 
 DYNAMIC = ("dynamic",)
 Weight = float | Sequence[float] | str | None
@@ -57,7 +58,7 @@ class BCELoss(SegmentationLoss):
             return self._edge_target(logits, label)
         if label.ndim == logits.ndim and label.shape[1] != 1:
             return self._multi_hot(logits, label)
-        target = Target.of(logits, label, self.ignore_index)
+        target = Target.of(logits, label, self.ignore_index).check()
         valid = None if target.valid is None else target.valid.unsqueeze(1).expand_as(logits)
         positive = target.is_class() if target.num_classes > 1 else target.ids.unsqueeze(1) == 1
         return positive, valid
@@ -68,13 +69,13 @@ class BCELoss(SegmentationLoss):
         squeezed = label.squeeze(1) if label.ndim == logits.ndim else label
         if list(squeezed.shape) != [logits.shape[0], *logits.shape[2:]]:
             raise DataError(f"logits of shape {list(logits.shape)} do not fit a label of shape {list(label.shape)}")
-        ids, valid = split_ignored(as_integers(squeezed), self.ignore_index)
+        ids, valid = split_ignored(squeezed, self.ignore_index)
         return edge_map(ids, valid).unsqueeze(1), None if valid is None else valid.unsqueeze(1)
 
     def _multi_hot(self, logits: paddle.Tensor, label: paddle.Tensor) -> Any:
         if list(label.shape) != list(logits.shape):
             raise DataError(f"logits of shape {list(logits.shape)} do not fit a label of shape {list(label.shape)}")
-        ids, valid = split_ignored(as_integers(label), self.ignore_index)
+        ids, valid = split_ignored(label, self.ignore_index)
         inside = ids if valid is None else ids.clip(min=0)
         if not bool(((inside == 0) | (inside == 1)).all().item()):
             raise DataError("a label with an axis of classes must hold 0, 1 and ignore_index only")

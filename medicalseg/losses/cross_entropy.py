@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import paddle
-from paddle.nn import functional as F
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.losses.arguments import check_class_weights
 from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.class_sums import class_sums
+from medicalseg.losses.class_weights import FREQUENCY, class_weights
+from medicalseg.losses.rows import Row
 from medicalseg.losses.sums import ratio
 from medicalseg.losses.target import Target
-from medicalseg.losses.voxel_weights import FREQUENCY, class_weights, voxel_weights
 
+ENTROPY = Row("entropy")
 CHANNELS_FIRST = ("NCDHW", "NCHW")
 CHANNELS_LAST = ("NDHWC", "NHWC")
 
@@ -55,20 +57,12 @@ class CrossEntropyLoss(SegmentationLoss):
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """See the class."""
-        entropy = voxel_entropy(logits, target)
+        entropy = class_sums(logits, target, (ENTROPY,))[ENTROPY]
         weights = class_weights(self.weight, target, logits.dtype, "CrossEntropyLoss.weight")
-        voxels = voxel_weights(weights, target, logits.dtype)
-        if voxels is None:
+        if weights is None:
             return ratio(entropy.sum(), target.voxels(logits.dtype))
-        return ratio((entropy * voxels).sum(), voxels.sum())
+        return ratio((weights * entropy).sum(), (weights * target.class_counts(logits.dtype)).sum())
 
-
-def voxel_entropy(logits: paddle.Tensor, target: Target) -> paddle.Tensor:
-    """(N, 1, ...) cross-entropy of each voxel; meaningless where ignored.
-
-    Raises:
-        ConfigError: the network has a single class, whose softmax is always 1.
-    """
-    if target.num_classes < 2:
-        raise ConfigError("cross-entropy needs at least 2 classes, background included; use BCELoss for a single one")
-    return F.cross_entropy(logits, target.filled.unsqueeze(1), axis=1, reduction="none")
+    def rows(self) -> frozenset[Row]:
+        """See `SegmentationLoss.rows`."""
+        return frozenset({ENTROPY})

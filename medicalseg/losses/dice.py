@@ -10,6 +10,7 @@ from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.losses.arguments import check_class_weights, check_length, check_number
 from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.rows import Row, overlap_rows
 from medicalseg.losses.sums import Overlap
 from medicalseg.losses.target import Target
 
@@ -63,6 +64,10 @@ class DiceLoss(SegmentationLoss):
         overlap = Overlap.of(logits, target, self.sigmoid_norm, self.squared)
         size = (overlap.predicted + overlap.reference + self.smooth).clip(min=EPSILON)
         return overlap.mean_loss(self._select((2 * overlap.joint + self.smooth) / size))
+
+    def rows(self) -> frozenset[Row]:
+        """See `SegmentationLoss.rows`."""
+        return frozenset(overlap_rows(self.sigmoid_norm, self.squared))
 
     def _select(self, dice: paddle.Tensor) -> paddle.Tensor:
         classes = int(dice.shape[0])

@@ -11,6 +11,7 @@ from medicalseg.losses.arguments import check_number
 from medicalseg.losses.base import SegmentationLoss
 from medicalseg.losses.cross_entropy import CrossEntropyLoss
 from medicalseg.losses.dice import DiceLoss
+from medicalseg.losses.rows import Row
 from medicalseg.losses.target import Target
 
 
@@ -53,3 +54,7 @@ class DiceCELoss(SegmentationLoss):
         """See the class."""
         dice = self.dice.compute(logits, target)
         return self.weight_dice * dice + self.weight_ce * self.cross_entropy.compute(logits, target)
+
+    def rows(self) -> frozenset[Row]:
+        """See `SegmentationLoss.rows`."""
+        return self.dice.rows() | self.cross_entropy.rows()

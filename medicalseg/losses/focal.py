@@ -9,12 +9,11 @@ import paddle
 from medicalseg.cvlibs import manager
 from medicalseg.losses.arguments import check_class_weights, check_number, is_number
 from medicalseg.losses.base import SegmentationLoss
-from medicalseg.losses.cross_entropy import voxel_entropy
+from medicalseg.losses.class_sums import class_sums
+from medicalseg.losses.class_weights import FREQUENCY, class_weights
+from medicalseg.losses.rows import Row
 from medicalseg.losses.sums import ratio
 from medicalseg.losses.target import Target
-from medicalseg.losses.voxel_weights import FREQUENCY, class_weights, voxel_weights
-
-SMALLEST = 1e-7
 
 
 @manager.LOSSES.add_component
@@ -42,10 +41,12 @@ class FocalLoss(SegmentationLoss):
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """See the class."""
-        entropy = voxel_entropy(logits, target)
-        loss = entropy * (-paddle.expm1(-entropy)).clip(min=SMALLEST) ** self.gamma
+        row = Row("entropy", gamma=self.gamma)
+        entropy = class_sums(logits, target, (row,))[row]
         weights = class_weights(self.alpha, target, logits.dtype, "FocalLoss.alpha")
-        voxels = voxel_weights(weights, target, logits.dtype)
-        if voxels is not None:
-            loss = loss * voxels
-        return self.scale * ratio(loss.sum(), target.voxels(logits.dtype))
+        total = entropy if weights is None else weights * entropy
+        return self.scale * ratio(total.sum(), target.voxels(logits.dtype))
+
+    def rows(self) -> frozenset[Row]:
+        """See `SegmentationLoss.rows`."""
+        return frozenset({Row("entropy", gamma=self.gamma)})

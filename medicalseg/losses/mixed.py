@@ -11,6 +11,9 @@ from paddle import nn
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.losses.arguments import is_number
+from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.rows import Row
+from medicalseg.losses.sharing import sharing
 
 
 @manager.LOSSES.add_component
@@ -44,11 +47,16 @@ class MixedLoss(nn.Layer):
 
     def forward(self, logits: paddle.Tensor, label: paddle.Tensor) -> list[paddle.Tensor]:
         """The losses times their coefficients; arguments as in `SegmentationLoss.forward`."""
-        return [
-            factor * part
-            for loss, factor in zip(self.losses, self.coef, strict=True)
-            for part in as_list(loss(logits, label))
-        ]
+        with sharing(self.rows()):
+            return [
+                factor * part
+                for loss, factor in zip(self.losses, self.coef, strict=True)
+                for part in as_list(loss(logits, label))
+            ]
+
+    def rows(self) -> frozenset[Row]:
+        """See `SegmentationLoss.rows`."""
+        return frozenset().union(*(loss.rows() for loss in self.losses if isinstance(loss, SegmentationLoss)))
 
 
 def as_list(value: Any) -> list[paddle.Tensor]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import paddle
-from paddle.nn import functional as F
 
+from medicalseg.losses.class_sums import class_sums
+from medicalseg.losses.rows import overlap_rows
 from medicalseg.losses.target import Target
 from medicalseg.utils.distributed import all_reduce_sum
 
@@ -19,31 +20,11 @@ def over_ranks(values: paddle.Tensor) -> paddle.Tensor:
     return all_reduce_sum(values) if paddle.is_grad_enabled() else values
 
 
-def per_class(values: paddle.Tensor) -> paddle.Tensor:
-    """Sum (N, K, ...) to (K,).
-
-    One axis after the other: a single float32 reduction over millions of voxels is off by a thousandth.
-    """
-    while values.ndim > 2:
-        values = values.sum(axis=-1)
-    return values.sum(axis=0)
-
-
 def ratio(numerator: paddle.Tensor, denominator: paddle.Tensor) -> paddle.Tensor:
     """Quotient, as a scalar, of two sums over this rank's voxels, both summed over the ranks first; 0 for 0 / 0."""
     both = over_ranks(paddle.concat([numerator.reshape([1]), denominator.reshape([1])]))
     whole = both[1].detach()
     return (both[0] / paddle.where(whole > 0, whole, paddle.ones_like(whole))).sum()
-
-
-def masked(values: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
-    """`values` where `mask`, elsewhere 0; the graph keeps the mask's bytes rather than floats."""
-    return paddle.where(mask, values, paddle.zeros_like(values))
-
-
-def probabilities(logits: paddle.Tensor, sigmoid: bool) -> paddle.Tensor:
-    """Sigmoid, or softmax over the classes, of (N, K, ...)."""
-    return F.sigmoid(logits) if sigmoid else F.softmax(logits, axis=1)
 
 
 @dataclass(frozen=True)
@@ -65,14 +46,11 @@ class Overlap:
     @classmethod
     def of(cls, logits: paddle.Tensor, target: Target, sigmoid: bool, squared: bool) -> Overlap:
         """Sum over logits (N, K, ...) and their target."""
-        p = probabilities(logits, sigmoid)
-        joint = per_class(masked(p, target.is_class()))
-        if target.valid is not None:
-            p = masked(p, target.valid.unsqueeze(1).expand_as(p))
-        predicted = per_class(p.square() if squared else p)
-        sums = [joint, predicted, target.class_counts(p.dtype), target.voxels(p.dtype)]
+        joint, predicted = overlap_rows(sigmoid, squared)
+        sums = class_sums(logits, target, (joint, predicted))
+        own = [sums[joint], sums[predicted], target.class_counts(logits.dtype), target.voxels(logits.dtype)]
         k = target.num_classes
-        return cls(*paddle.split(over_ranks(paddle.concat(sums)), [k, k, k, 1]))
+        return cls(*paddle.split(over_ranks(paddle.concat(own)), [k, k, k, 1]))
 
     def mean_loss(self, scores: paddle.Tensor) -> paddle.Tensor:
         """1 - mean of `scores`, a scalar; 0 where every voxel is ignored."""

@@ -2,48 +2,95 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import paddle
 
 from medicalseg.errors import DataError
+from medicalseg.losses.sharing import remembered
+from medicalseg.utils.arrays import host_array
 
 IGNORED = -1
+INTEGERS = (paddle.int64, paddle.int32, paddle.int16, paddle.int8, paddle.uint8, paddle.bool)
 
 
-@dataclass(frozen=True)
 class Target:
     """Labels of a batch.
 
-    Attributes:
-        ids: (N, ...) int64 class ids; ignored voxels hold -1.
-        valid: (N, ...) bool, False where ignored; None when nothing is ignored.
+    Args:
+        label: (N, ...) of any integer kind.
         num_classes: K.
+        ignore_index: label id to leave out; None leaves out nothing.
+
+    Attributes:
+        label: the same.
+        num_classes: the same.
+        ignore_index: the same.
+        wrong: an id that is no class of the network, or None.
     """
 
-    ids: paddle.Tensor
-    valid: paddle.Tensor | None
-    num_classes: int
+    def __init__(self, label: paddle.Tensor, num_classes: int, ignore_index: int | None) -> None:
+        self.label, self.num_classes, self.ignore_index = label, num_classes, ignore_index
+        ids = host_array(label).reshape(-1)
+        low, high = _extent(ids)
+        if ignore_index is not None and low <= ignore_index <= high:
+            ids = ids[ids != ignore_index]
+            low, high = _extent(ids)
+        self._counted = int(ids.size)
+        self.wrong = low if low < 0 else high if high >= max(num_classes, 2) else None
+        self._counts = None if self.wrong is not None else np.bincount(ids, minlength=num_classes)[:num_classes]
 
     @classmethod
     def of(cls, logits: paddle.Tensor, label: paddle.Tensor, ignore_index: int | None) -> Target:
-        """Check `label` (N, ...) or (N, 1, ...) against `logits` (N, K, ...).
+        """The label (N, ...) or (N, 1, ...) of logits (N, K, ...); ids that are no class are left to `check`.
 
         Raises:
-            DataError: shapes differ, the label is not of integers, or an id is not a class of the network.
+            DataError: shapes differ, or the label is not of integers.
         """
-        if label.ndim == logits.ndim and label.shape[1] == 1:
-            label = label.squeeze(1)
-        expected = [logits.shape[0], *logits.shape[2:]]
-        if list(label.shape) != expected:
+        shape = tuple(logits.shape)
+        return remembered((label,), (shape, ignore_index), lambda: cls._of(shape, label, ignore_index))
+
+    @classmethod
+    def _of(cls, shape: tuple[int, ...], label: paddle.Tensor, ignore_index: int | None) -> Target:
+        given = label.squeeze(1) if label.ndim == len(shape) and label.shape[1] == 1 else label
+        expected = [shape[0], *shape[2:]]
+        if list(given.shape) != expected:
             raise DataError(
-                f"logits (N, K, ...) of shape {list(logits.shape)} need a label of shape {expected}, "
-                f"got {list(label.shape)}"
+                f"logits (N, K, ...) of shape {list(shape)} need a label of shape {expected}, got {list(given.shape)}"
             )
-        ids, valid = split_ignored(as_integers(label), ignore_index)
-        num_classes = max(int(logits.shape[1]), 2)
-        _check_ids(ids, valid, num_classes, ignore_index)
-        return cls(ids, valid, int(logits.shape[1]))
+        check_integers(given)
+        return cls(given, shape[1], ignore_index)
+
+    def check(self) -> Target:
+        """The target itself.
+
+        Raises:
+            DataError: an id is not a class of the network.
+        """
+        if self.wrong is None:
+            return self
+        ignored = "nothing is ignored" if self.ignore_index is None else f"{self.ignore_index} is ignored"
+        raise DataError(
+            f"the label holds id {self.wrong}, but the classes are 0 to {max(self.num_classes, 2) - 1} and {ignored}; "
+            "correct num_classes, ignore_index or the labels"
+        )
+
+    @property
+    def any_ignored(self) -> bool:
+        """Whether a voxel is left out."""
+        return self._counted < int(self.label.size)
+
+    @cached_property
+    def ids(self) -> paddle.Tensor:
+        """(N, ...) int64 class ids; ignored voxels hold -1."""
+        ids = self.label.astype("int64")
+        return ids if self.valid is None else paddle.where(self.valid, ids, paddle.full_like(ids, IGNORED))
+
+    @cached_property
+    def valid(self) -> paddle.Tensor | None:
+        """(N, ...) bool, False where ignored; None when nothing is ignored."""
+        return self.label.astype("int64") != self.ignore_index if self.any_ignored else None
 
     @property
     def filled(self) -> paddle.Tensor:
@@ -57,45 +104,40 @@ class Target:
 
     def class_counts(self, dtype: paddle.dtype) -> paddle.Tensor:
         """(K,) voxels of each class."""
-        counts = paddle.bincount(self.ids.flatten() - IGNORED, minlength=self.num_classes + 1)
-        return counts[1 : self.num_classes + 1].astype(dtype)
+        if self._counts is None:
+            return self.is_class().astype("int64").sum(axis=[0, *range(2, self.label.ndim + 1)]).astype(dtype)
+        return paddle.to_tensor(self._counts, dtype=dtype)
 
     def voxels(self, dtype: paddle.dtype) -> paddle.Tensor:
         """(1,) number of voxels that are not ignored."""
-        if self.valid is None:
-            return paddle.full([1], float(self.ids.size), dtype)
-        return self.valid.astype("int64").sum().reshape([1]).astype(dtype)
+        return paddle.full([1], float(self._counted), dtype)
 
 
-def as_integers(label: paddle.Tensor) -> paddle.Tensor:
-    """The label as int64.
+def _extent(ids: np.ndarray) -> tuple[int, int]:
+    return (int(ids.min()), int(ids.max())) if ids.size else (0, 0)
+
+
+def check_integers(label: paddle.Tensor) -> None:
+    """Refuse a label of other numbers.
 
     Raises:
         DataError: it is not of an integer kind.
     """
-    if label.dtype not in (paddle.int64, paddle.int32, paddle.int16, paddle.int8, paddle.uint8, paddle.bool):
+    if label.dtype not in INTEGERS:
         raise DataError(f"the label has type {label.dtype}; it must be of integers, one class id per voxel")
-    return label.astype("int64")
 
 
 def split_ignored(label: paddle.Tensor, ignore_index: int | None) -> tuple[paddle.Tensor, paddle.Tensor | None]:
-    """Put -1 into the voxels to ignore; also returns where they are not, None if there are none."""
+    """The label as int64 with -1 in the voxels to ignore; also returns where they are not, None if there are none.
+
+    Raises:
+        DataError: the label is not of an integer kind.
+    """
+    check_integers(label)
+    label = label.astype("int64")
     if ignore_index is None:
         return label, None
     valid = label != ignore_index
     if bool(valid.all().item()):
         return label, None
     return paddle.where(valid, label, paddle.full_like(label, IGNORED)), valid
-
-
-def _check_ids(ids: paddle.Tensor, valid: paddle.Tensor | None, num_classes: int, ignore_index: int | None) -> None:
-    inside = ids if valid is None else paddle.where(valid, ids, paddle.zeros_like(ids))
-    low, high = int(inside.min().item()), int(inside.max().item())
-    if low >= 0 and high < num_classes:
-        return
-    wrong = low if low < 0 else high
-    ignored = "nothing is ignored" if ignore_index is None else f"{ignore_index} is ignored"
-    raise DataError(
-        f"the label holds id {wrong}, but the classes are 0 to {num_classes - 1} and {ignored}; "
-        "correct num_classes, ignore_index or the labels"
-    )

@@ -8,6 +8,7 @@ from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.losses.arguments import check_number
 from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.rows import Row, overlap_rows
 from medicalseg.losses.sums import Overlap
 from medicalseg.losses.target import Target
 
@@ -65,3 +66,7 @@ class TverskyLoss(SegmentationLoss):
         if self.gamma != 1:
             distance = distance.clip(min=1e-7) ** self.gamma
         return overlap.mean_loss(1 - distance)
+
+    def rows(self) -> frozenset[Row]:
+        """See `SegmentationLoss.rows`."""
+        return frozenset(overlap_rows(self.sigmoid_norm, squared=False))

@@ -36,13 +36,3 @@ def class_weights(
         return present * counts.sum() / (present.sum().clip(min=1) * counts.clip(min=1))
     check_length(weight, target.num_classes, name)
     return paddle.to_tensor(weight, dtype=dtype)
-
-
-def voxel_weights(weights: paddle.Tensor | None, target: Target, dtype: paddle.dtype) -> paddle.Tensor | None:
-    """(N, 1, ...) weight of each voxel, 0 where ignored; None when each weighs 1."""
-    if weights is None:
-        return None if target.valid is None else target.valid.unsqueeze(1).astype(dtype)
-    chosen = paddle.gather(weights, target.filled.flatten()).reshape(target.ids.shape)
-    if target.valid is not None:
-        chosen = chosen * target.valid.astype(dtype)
-    return chosen.unsqueeze(1)

@@ -1,0 +1,103 @@
+"""Sums over the voxels of a batch, one per class, which is all that most losses are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import paddle
+from paddle.nn import functional as F
+
+from medicalseg.errors import ConfigError
+from medicalseg.losses import blocks
+from medicalseg.losses.rows import Row
+from medicalseg.losses.sharing import expected_rows, remembered
+from medicalseg.losses.target import Target
+from medicalseg.utils.arrays import host_array, is_host_array
+
+
+def class_sums(logits: paddle.Tensor, target: Target, rows: Iterable[Row]) -> Mapping[Row, paddle.Tensor]:
+    """The sums of float32 or float64 logits over this rank's batch, differentiable.
+
+    On the CPU they are made of cache-sized blocks, and again for their gradient, so that nothing of the logits' size
+    is kept or allocated but that gradient; elsewhere by Paddle's operations.
+
+    Args:
+        logits: (N, K, ...).
+        target: their labels.
+        rows: what to sum.
+
+    Returns:
+        (K,) of the logits' type for each row.
+
+    Raises:
+        ConfigError: cross-entropy of a single class, whose softmax is always 1.
+    """
+    known: dict[Row, paddle.Tensor] = remembered((logits, target), (True,), dict)
+    if not paddle.is_grad_enabled():
+        known = remembered((logits, target), (False,), known.copy)
+    missing = frozenset(rows) - known.keys()
+    if missing:
+        known.update(_compute(logits, target, tuple(sorted(missing | (expected_rows() - known.keys())))))
+    return known
+
+
+def _compute(logits: paddle.Tensor, target: Target, rows: tuple[Row, ...]) -> dict[Row, paddle.Tensor]:
+    if target.num_classes < 2 and any(row.kind == "entropy" for row in rows):
+        raise ConfigError("cross-entropy needs at least 2 classes, background included; use BCELoss for a single one")
+    if target.wrong is None and is_host_array(logits):
+        differentiable = paddle.is_grad_enabled() and not logits.stop_gradient
+        return dict(zip(rows, _BlockSums.apply(logits, target, rows, differentiable).unbind(0), strict=True))
+    return {row: _plain_sum(logits, target, row) for row in rows}
+
+
+class _BlockSums(paddle.autograd.PyLayer):
+    """(R, K) of R rows. The softmax is kept for the gradient, which then takes its place."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: paddle.Tensor, target: Target, rows: tuple[Row, ...], differentiable: bool
+    ) -> paddle.Tensor:
+        ctx.save_for_backward(logits)
+        ctx.task = blocks.Task(rows, host_array(target.label), target.ignore_index if target.any_ignored else None)
+        ctx.softmax = paddle.empty(logits.shape, logits.dtype) if differentiable and ctx.task.uses_softmax else None
+        sums = ctx.task.sums(host_array(logits), None if ctx.softmax is None else host_array(ctx.softmax))
+        return paddle.to_tensor(sums, dtype=logits.dtype, place=logits.place)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
+        (logits,) = ctx.saved_tensor()
+        known, ctx.softmax = ctx.softmax, None
+        result = paddle.empty(logits.shape, logits.dtype) if known is None else known
+        ctx.task.gradient(host_array(logits), gradient.numpy(), host_array(result), known is not None)
+        return result
+
+
+def _plain_sum(logits: paddle.Tensor, target: Target, row: Row) -> paddle.Tensor:
+    chosen = target.is_class()
+    if row.kind == "entropy":
+        entropy = F.cross_entropy(logits, target.filled.unsqueeze(1), axis=1, reduction="none")
+        if row.gamma:
+            entropy = entropy * (-paddle.expm1(-entropy)).clip(min=blocks.SMALLEST) ** row.gamma
+        return per_class(masked(entropy.expand_as(logits), chosen))
+    p = F.sigmoid(logits) if row.sigmoid else F.softmax(logits, axis=1)
+    if row.kind == "joint":
+        return per_class(masked(p, chosen))
+    if target.valid is not None:
+        p = masked(p, target.valid.unsqueeze(1).expand_as(p))
+    return per_class(p.square() if row.kind == "squares" else p)
+
+
+def per_class(values: paddle.Tensor) -> paddle.Tensor:
+    """Sum (N, K, ...) to (K,).
+
+    One axis after the other: a single float32 reduction over millions of voxels is off by a thousandth.
+    """
+    while values.ndim > 2:
+        values = values.sum(axis=-1)
+    return values.sum(axis=0)
+
+
+def masked(values: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
+    """`values` where `mask`, elsewhere 0; the graph keeps the mask's bytes rather than floats."""
+    return paddle.where(mask, values, paddle.zeros_like(values))
