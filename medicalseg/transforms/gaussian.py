@@ -37,29 +37,37 @@ def _smooth_axis(array: np.ndarray, axis: int, weights: np.ndarray) -> np.ndarra
     lines = array.reshape(int(np.prod(array.shape[:axis])), length, -1)
     result = np.empty_like(lines)
     mirrored = np.pad(np.arange(length), radius, mode="symmetric")
-    outside = np.r_[0:radius, radius + length : 2 * radius + length]
-    padded_length = length + 2 * radius
-    inner = max(1, min(lines.shape[2], _BLOCK // padded_length))
-    outer = max(1, _BLOCK // (padded_length * inner))
-    padded = np.empty((outer, padded_length, inner), np.float32)
-    scratch = np.empty((outer, length, inner), np.float32)
+    inner = max(1, min(lines.shape[2], _BLOCK // len(mirrored)))
+    outer = max(1, _BLOCK // (len(mirrored) * inner))
+    buffers = np.empty((3, outer * len(mirrored) * inner), np.float32)
     for first in range(0, lines.shape[0], outer):
         for left in range(0, lines.shape[2], inner):
-            part = lines[first : first + outer, :, left : left + inner]
-            block = padded[: part.shape[0], :, : part.shape[2]]
-            block[:, radius : radius + length] = part
-            block[:, outside] = part[:, mirrored[outside]]
-            target = result[first : first + outer, :, left : left + inner]
-            _add_up(block, weights, target, scratch[: part.shape[0], :, : part.shape[2]])
+            box = (slice(first, first + outer), slice(None), slice(left, left + inner))
+            _smooth_block(lines[box], result[box], mirrored, weights, buffers)
     return result.reshape(array.shape)
 
 
-def _add_up(padded: np.ndarray, weights: np.ndarray, target: np.ndarray, scratch: np.ndarray) -> None:
-    radius, length = len(weights) - 1, target.shape[1]
-    np.multiply(padded[:, radius : radius + length], weights[0], out=target)
+def _smooth_block(
+    source: np.ndarray, target: np.ndarray, mirrored: np.ndarray, weights: np.ndarray, buffers: np.ndarray
+) -> None:
+    """Smooth (outer, length, inner) along the middle.
+
+    The sums run over the flat padded block: contiguous, at the price of sums across its lines that nobody reads.
+    """
+    outer, length, inner = source.shape
+    radius = len(weights) - 1
+    padded, total, scratch = buffers[:, : outer * len(mirrored) * inner]
+    grid = padded.reshape(outer, len(mirrored), inner)
+    grid[:, radius : radius + length] = source
+    for edge in (slice(0, radius), slice(radius + length, None)):
+        grid[:, edge] = source[:, mirrored[edge]]
+    count = padded.size - 2 * radius * inner
+    middle = slice(radius * inner, radius * inner + count)
+    summed, term = total[middle], scratch[:count]
+    np.multiply(padded[middle], weights[0], out=summed)
     for distance in range(1, radius + 1):
-        before = padded[:, radius - distance : radius - distance + length]
-        after = padded[:, radius + distance : radius + distance + length]
-        np.add(before, after, out=scratch)
-        scratch *= weights[distance]
-        target += scratch
+        before, after = (radius - distance) * inner, (radius + distance) * inner
+        np.add(padded[before : before + count], padded[after : after + count], out=term)
+        term *= weights[distance]
+        summed += term
+    target[:] = total.reshape(grid.shape)[:, radius : radius + length]

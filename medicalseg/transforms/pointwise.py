@@ -30,7 +30,8 @@ def mean_and_deviation(array: np.ndarray) -> tuple[float, float]:
             origin = np.float32(part.mean(dtype=np.float64))
         difference = part - origin
         total += float(difference.sum())
-        squares += float(np.dot(difference, difference))
+        difference *= difference
+        squares += float(difference.sum())
     shift = total / array.size
     return float(origin or 0.0) + shift, math.sqrt(max(0.0, squares / array.size - shift * shift))
 

@@ -65,18 +65,19 @@ def _sample(
 
 
 def _affine_blocks(matrix: np.ndarray, offset: np.ndarray, shape: Sequence[int]) -> Iterator[Block]:
-    """Flat range of output voxels and their three input coordinates, a few rows of the grid at a time."""
-    _, sides, depth = shape
+    """Flat ranges of output voxels with their three input coordinates: some planes, or some rows of one plane."""
+    planes, sides, depth = shape
     rows = max(1, min(sides, _BLOCK // depth))
+    together = max(1, _BLOCK // (sides * depth)) if rows == sides else 1
     along = np.arange(depth)
     for first in range(0, sides, rows):
-        count = min(rows, sides - first)
-        across = np.arange(first, first + count)[:, None]
-        base = [(offset[a] + matrix[a, 1] * across + matrix[a, 2] * along).astype(np.float32).ravel() for a in range(3)]
-        for plane in range(shape[0]):
+        across = np.arange(first, min(first + rows, sides))[:, None]
+        base = [(offset[a] + matrix[a, 1] * across + matrix[a, 2] * along).ravel() for a in range(3)]
+        for plane in range(0, planes, together):
+            down = np.arange(plane, min(plane + together, planes))[:, None]
+            places = tuple((base[a] + matrix[a, 0] * down).astype(np.float32).ravel() for a in range(3))
             start = (plane * sides + first) * depth
-            places = tuple(base[a] + np.float32(matrix[a, 0] * plane) for a in range(3))
-            yield slice(start, start + count * depth), places
+            yield slice(start, start + places[0].size), places
 
 
 @dataclass
