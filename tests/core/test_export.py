@@ -11,6 +11,7 @@ import yaml
 
 from medicalseg.core.export import export
 from medicalseg.errors import CheckpointError, RunError, UserError
+from medicalseg.inference.backends.paddle_inference import PaddleInference
 from medicalseg.inference.preprocess import Preprocessing
 from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
 from medicalseg.inference.task import TaskSpec
@@ -151,15 +152,15 @@ def test_where_onednn_fails_paddles_own_kernels_take_over(
     export(model, TASK, tmp_path)
     network = StaticNetwork(tmp_path)
     expected = network.labels(x)
-    genuine = StaticNetwork._execute
+    genuine = PaddleInference._execute
 
-    def without_onednn(self: StaticNetwork, x: np.ndarray) -> np.ndarray:
+    def without_onednn(self: PaddleInference, x: np.ndarray) -> np.ndarray:
         if self._mkldnn:
             raise RuntimeError("UnimplementedError: no oneDNN kernel")
         return genuine(self, x)
 
-    monkeypatch.setattr(StaticNetwork, "_execute", without_onednn)
+    monkeypatch.setattr(PaddleInference, "_execute", without_onednn)
     assert (network.labels(x) == expected).mean() > 0.999
-    monkeypatch.setattr(StaticNetwork, "_execute", lambda self, x: 1 / 0)
+    monkeypatch.setattr(PaddleInference, "_execute", lambda self, x: 1 / 0)
     with pytest.raises(RunError, match="division by zero"):
         network.labels(x)
