@@ -99,6 +99,7 @@ class Work:
         pairs: what is compared.
         threads: number of threads; None takes `--threads`.
         units: what one round handles, for cost per unit (for example voxels); None where that means nothing.
+        series: works of one series are the same thing at growing size; a table shows their cost per unit side by side.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Work:
     pairs: tuple[Pair, ...] | list[Pair] = ()
     threads: int | None = None
     units: float | None = None
+    series: str | None = None
 
     def __post_init__(self) -> None:
         names = [contender.name for contender in self.contenders]

@@ -59,7 +59,7 @@ def markdown(report: Mapping[str, Any], picture: str | None) -> str:
     ]
     if picture:
         parts.append(f"![Ratios of the {report['suite']} suite]({picture})")
-    parts += [_pairs(report["works"]), "## Every contender", _contenders(report["works"])]
+    parts += [_pairs(report["works"]), _series(report["works"]), "## Every contender", _contenders(report["works"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -85,12 +85,38 @@ def _pairs(works: Sequence[Mapping[str, Any]]) -> str:
             what = "peak memory" if pair["measure"] == MEMORY else "time"
             target = "" if pair["target"] is None else f"≤ {pair['target']:g}"
             verdict = VERDICTS[pair["met"]] if pair["ratio"] is not None else _cell(pair["reason"] or "not measured")
-            rows.append([_title(work), what, pair["ours"], pair["theirs"], _ratio(pair), target, verdict])
+            cpu = "" if pair["cpu_ratio"] is None else f"{pair['cpu_ratio']:.2f}"
+            rows.append([_title(work), what, pair["ours"], pair["theirs"], _ratio(pair), cpu, target, verdict])
     if not rows:
         return ""
     return "## Ratios and targets\n\n" + _table(
-        ["work", "measure", "ours", "against", "ratio (rounds)", "target", ""], rows, right=(4, 5)
+        ["work", "measure", "ours", "against", "ratio (rounds)", "CPU s", "target", ""], rows, right=(4, 5, 6)
     )
+
+
+def _series(works: Sequence[Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(work["series"] for work in works if work["series"]))
+    if not names:
+        return ""
+    tables = []
+    for name in names:
+        members = sorted((work for work in works if work["series"] == name), key=lambda work: work["units"])
+        rows = []
+        for contender in dict.fromkeys(entry["name"] for work in members for entry in work["contenders"]):
+            costs = [_cost(work, contender) for work in members]
+            growth = f"{costs[-1][0] / costs[0][0]:.2f}" if costs[0] and costs[-1] else "n/a"
+            cells = ["n/a" if cost is None else f"{cost[0]:.0f} ns, {cost[1]:.0f} B" for cost in costs]
+            rows.append([contender, *cells, growth])
+        header = [name, *(_title(work) for work in members), "time, last / first"]
+        tables.append(_table(header, rows, right=range(1, len(members) + 2)))
+    return "\n\n".join(["## Cost per unit as the size grows", *tables])
+
+
+def _cost(work: Mapping[str, Any], contender: str) -> tuple[float, float] | None:
+    for entry in work["contenders"]:
+        if entry["name"] == contender and entry["status"] == "ok":
+            return entry["nanoseconds_per_unit"], entry["bytes_per_unit"] or 0.0
+    return None
 
 
 def _contenders(works: Sequence[Mapping[str, Any]]) -> str:

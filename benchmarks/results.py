@@ -98,6 +98,7 @@ def compare(pair: Pair, by_name: Mapping[str, Measured]) -> dict[str, Any]:
         "ratio": ratio,
         "ratio_min": low,
         "ratio_max": high,
+        "cpu_ratio": _cpu_ratio(ours, theirs) if pair.measure != MEMORY else None,
         "met": met,
         "reason": "; ".join(f"{m.contender.name}: {m.reason}" for m in (ours, theirs) if m.status != OK),
     }
@@ -121,6 +122,13 @@ def _ratios(ours: Measured, theirs: Measured, measure: str) -> tuple[float | Non
     return statistics.median(ours.times) / statistics.median(theirs.times), min(shared), max(shared)
 
 
+def _cpu_ratio(ours: Measured, theirs: Measured) -> float | None:
+    if ours.status != OK or theirs.status != OK:
+        return None
+    spent, needed = (statistics.median(v for v in m.cpu_seconds if v is not None) for m in (ours, theirs))
+    return spent / needed if needed else None
+
+
 def work_as_json(work: Work, threads: int, measured: Sequence[Measured]) -> dict[str, Any]:
     """The work's entry in the JSON."""
     by_name: Mapping[str, Measured] = {item.contender.name: item for item in measured}
@@ -128,6 +136,7 @@ def work_as_json(work: Work, threads: int, measured: Sequence[Measured]) -> dict
         "name": work.name,
         "threads": threads,
         "units": work.units,
+        "series": work.series,
         "contenders": [item.as_json(work.units) for item in measured],
         "pairs": [compare(pair, by_name) for pair in work.pairs],
     }

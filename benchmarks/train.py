@@ -22,6 +22,7 @@ SMALL = {"in_channels": 1, "num_classes": 3, "base_channels": 8, "norm": "instan
 SIDES = (64, 96, 128, 160, 192)
 BATCHES = (1, 2, 4)
 BATCH_SIDE = 64
+THREADS = (1, 2)
 ALLOCATOR = ", our allocator"
 FEW = 2
 SIZE_ROUNDS = 3
@@ -56,20 +57,19 @@ def target_work(name: str, net: str, arguments: Mapping[str, Any], shape: Sequen
 
 
 def size_works() -> list[Work]:
-    """A small U-Net from 64^3 to 192^3, with batches of 1, 2 and 4, on 1 and 2 threads."""
-    cubes = [size_work((1, 1, side, side, side), 2) for side in SIDES]
-    batches = [size_work((count, 1, *(BATCH_SIDE,) * 3), 2) for count in BATCHES if count > 1]
-    return [*cubes, *batches, size_work((1, 1, *(BATCH_SIDE,) * 3), 1)]
+    """A small U-Net from 64^3 to 192^3 on 1 and 2 threads, and with batches of 1, 2 and 4."""
+    cubes = [size_work((1, 1, side, side, side), count, "voxels") for count in THREADS for side in SIDES]
+    return [*cubes, *(size_work((count, 1, *(BATCH_SIDE,) * 3), THREADS[-1], "batch") for count in BATCHES)]
 
 
-def size_work(shape: Sequence[int], threads: int) -> Work:
-    """The small U-Net on one shape."""
+def size_work(shape: Sequence[int], threads: int, grows: str) -> Work:
+    """The small U-Net on one shape, in the series in which `grows` grows."""
     common = {"net": "unet3d", "arguments": SMALL, "shape": list(shape)}
     both = [*ours(common, SIZE_ROUNDS), *peers(common, SIZE_ROUNDS)]
     kept = [contender for contender in both if contender.name in (FP32, BF16, TORCH, TORCH_LAST, TORCH_BF16)]
     pairs = [Pair(FP32, (TORCH, TORCH_LAST)), Pair(BF16, TORCH_BF16), Pair(FP32, TORCH, None, MEMORY)]
-    plural = "" if threads == 1 else "s"
-    return Work(f"small U-Net {_size(shape)}, {threads} thread{plural}", kept, pairs, threads, _voxels(shape))
+    series = f"small U-Net, {threads} thread{'' if threads == 1 else 's'}, {grows}"
+    return Work(f"{series}: {_size(shape)}", kept, pairs, threads, _voxels(shape), series)
 
 
 def ours(common: Mapping[str, Any], rounds: int | None = None) -> list[Contender]:

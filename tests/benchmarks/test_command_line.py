@@ -77,7 +77,7 @@ def test_a_run_writes_its_results(tmp_path):
     assert set(found) == keys
     assert found["command"].startswith("python -m benchmarks fake --quick")
     (work,) = found["works"]
-    assert set(work) == {"name", "threads", "units", "contenders", "pairs", "date", "command"}
+    assert set(work) == {"name", "threads", "units", "series", "contenders", "pairs", "date", "command"}
     assert [entry["status"] for entry in work["contenders"]] == ["ok", "not installed", "not installed"]
     assert "no_such_package" in (tmp_path / "fake.md").read_text()
 
