@@ -152,6 +152,39 @@ def test_restore_is_the_largest_interpolated_indicator(settings, shape, slab, mo
     np.testing.assert_allclose(chosen, votes.max(0), atol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_restore_is_the_same_by_threads_and_in_file_order(count, monkeypatch):
+    monkeypatch.setattr("medicalseg.inference.restore.SLAB_VOXELS", 2000)
+    monkeypatch.setattr("medicalseg.inference.threads.SMALL", 0)
+    monkeypatch.setattr("medicalseg.inference.threads.default_threads", lambda: count)
+    steps = Preprocessing(size=(16, 20, 12), orientation="PIR")
+    original = volume(blobs((33, 41, 17)), OBLIQUE)
+    labels = steps.apply_label(original)
+    record = steps.grid(original)
+    restored = steps.restore(labels, record)
+    assert restored.array.flags.f_contiguous
+    votes = one_hot_votes(labels, record)
+    two, one = np.sort(votes, axis=0)[-2:]
+    clear = one - two > 1e-5
+    assert clear.mean() > 0.9
+    oriented = reorient(restored, "PIR").array
+    np.testing.assert_array_equal(oriented[clear], votes.argmax(0)[clear])
+
+
+def test_ties_go_to_the_lowest_class():
+    labels = np.array([3, 0, 5, 3], np.int32).reshape(4, 1, 1)
+    steps = Preprocessing(size=(4, 1, 1))
+    record = steps.grid(volume(np.zeros((7, 1, 1), np.uint8)))
+    np.testing.assert_array_equal(steps.restore(labels, record).array.ravel(), [3, 0, 0, 0, 5, 3, 3])
+
+
+def test_label_maps_without_foreground_or_without_background():
+    for labels in (np.zeros((4, 4, 4), int), np.full((4, 4, 4), 2), np.arange(64).reshape(4, 4, 4) % 2 + 1):
+        steps = Preprocessing(size=(4, 4, 4))
+        restored = steps.restore(labels, steps.grid(volume(np.zeros((9, 7, 4), np.uint8)))).array
+        assert set(np.unique(restored)) == set(np.unique(labels))
+
+
 def one_hot_votes(labels, record):
     lines = [
         np.clip(np.arange(record.oriented_shape[axis]) * record.scale[axis] + record.offset[axis], start, stop - 1)

@@ -121,3 +121,27 @@ def test_nan_logits_are_an_error() -> None:
 def test_argmax_takes_the_first_of_equals() -> None:
     logits = np.random.default_rng(0).integers(0, 3, (2, 5, 4, 3, 2)).astype(np.float32)
     np.testing.assert_array_equal(argmax_classes(logits, axis=1), logits.argmax(axis=1))
+
+
+@pytest.mark.parametrize("block", [7, 1 << 15])
+@pytest.mark.parametrize("axis", [0, 1, 3, -1])
+def test_argmax_in_blocks_equals_numpy_and_takes_the_first_of_equals(
+    block: int, axis: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medicalseg.inference.network.BLOCK_VOXELS", block)
+    logits = np.random.default_rng(0).integers(0, 4, (3, 5, 6, 7)).astype(np.float32)
+    result = argmax_classes(logits, axis=axis)
+    assert result.dtype == np.int32
+    np.testing.assert_array_equal(result, logits.argmax(axis=axis))
+
+
+def test_more_than_255_classes() -> None:
+    logits = np.random.default_rng(0).random((400, 5, 6)).astype(np.float32)
+    np.testing.assert_array_equal(argmax_classes(logits), logits.argmax(axis=0))
+
+
+def test_nan_of_any_class_is_an_error() -> None:
+    logits = np.zeros((3, 4, 4, 4), np.float32)
+    logits[2, 1, 1, 1] = np.nan
+    with pytest.raises(RunError, match="NaN"):
+        argmax_classes(logits)

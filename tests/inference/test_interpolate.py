@@ -1,0 +1,81 @@
+"""Block-wise interpolation against SciPy, whatever the memory order, the blocks and the threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from medicalseg.errors import DataError
+from medicalseg.inference import interpolate, threads
+from medicalseg.inference.grid import centre_aligned, corner_aligned
+from medicalseg.inference.interpolate import resize
+
+
+def arranged(array, how):
+    if how == "F":
+        return np.asfortranarray(array)
+    if how == "flipped":
+        return np.ascontiguousarray(array[::-1, :, ::-1])[::-1, :, ::-1]
+    if how == "middle":
+        return np.ascontiguousarray(array.transpose(1, 2, 0)).transpose(2, 0, 1)
+    return array
+
+
+@pytest.fixture(params=[1, 3])
+def parts(request, monkeypatch):
+    """Many small blocks, by one and by several threads."""
+    monkeypatch.setattr(interpolate, "BLOCK_VOXELS", 300)
+    monkeypatch.setattr(threads, "SMALL", 0)
+    monkeypatch.setattr(threads, "default_threads", lambda: request.param)
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("how", ["C", "F", "flipped", "middle"])
+@pytest.mark.parametrize("size", [(20, 9, 40), (5, 33, 7), (23, 1, 18), (64, 64, 64)])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_linear_and_nearest_equal_scipy_zoom(how, size, kind):
+    array = np.random.default_rng(0).integers(0, 200, (23, 17, 18)).astype(kind)
+    maps = [corner_aligned(*pair) for pair in zip(array.shape, size, strict=True)]
+    result = resize(arranged(array, how), maps, 1)
+    zoom = np.array(size) / array.shape
+    expected = ndimage.zoom(array.astype(float), zoom, order=1, mode="nearest")
+    assert result.dtype == np.float32
+    assert result.flags.c_contiguous
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+    labels = resize(arranged(array, how), maps, 0)
+    assert labels.dtype == kind
+    np.testing.assert_array_equal(labels, ndimage.zoom(array, zoom, order=0, mode="nearest"))
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("spacing", [0.4, 1.0, 2.7])
+def test_convert_before_interpolating(spacing):
+    """Clipping does not commute with interpolation, so the order shows."""
+    array = np.random.default_rng(0).integers(-50, 50, (19, 12, 30)).astype(np.int16)
+    maps = [centre_aligned(size, 1.0, spacing) for size in array.shape]
+    result = resize(np.asfortranarray(array), maps, 1, lambda part: np.clip(part, -10, 10).astype(np.float32))
+    points = np.meshgrid(*(axis.coordinates() for axis in maps), indexing="ij")
+    clipped = np.clip(array, -10, 10).astype(float)
+    np.testing.assert_allclose(result, ndimage.map_coordinates(clipped, points, order=1), atol=1e-5)
+
+
+def test_nothing_to_do_gives_the_array_itself():
+    array = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32)
+    assert resize(array, [corner_aligned(size, size) for size in array.shape], 1) is array
+
+
+def test_spline_of_an_axis_with_one_voxel():
+    array = np.random.default_rng(0).random((8, 1, 6)).astype(np.float32)
+    result = resize(array, [corner_aligned(*pair) for pair in ((8, 8), (1, 4), (6, 6))], 3)
+    np.testing.assert_allclose(result, np.broadcast_to(array, (8, 4, 6)), atol=1e-5)
+
+
+def test_an_error_in_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(threads, "default_threads", lambda: 2)
+
+    def fail(item):
+        raise DataError(f"part {item}")
+
+    with pytest.raises(DataError, match="part 0"):
+        threads.for_each(fail, range(5), threads.SMALL)
