@@ -204,7 +204,8 @@ def _block_sums(block: _Block, rows: Sequence[Row]) -> list[np.ndarray]:
         entropy = block.softmax()
         for row in of_softmax:
             if row.kind == "entropy":
-                made[row] = block.per_class(_focused(entropy, row.gamma))
+                terms = _focused(entropy, row.gamma)
+                made[row] = _pooled(terms, len(block.logits)) if row.pooled else block.per_class(terms)
         made |= _overlap(block, block.plane, block.own, of_softmax)
     of_sigmoid = [row for row in rows if row.sigmoid]
     if of_sigmoid:
@@ -214,6 +215,13 @@ def _block_sums(block: _Block, rows: Sequence[Row]) -> list[np.ndarray]:
         block.only_valid(p)
         made |= _overlap(block, p, lambda: p.reshape(-1).take(block.positions(0, p.shape[1])), of_sigmoid)
     return [made[row] for row in rows]
+
+
+def _pooled(values: np.ndarray, classes: int) -> np.ndarray:
+    """(K,) with the sum at class 0."""
+    result = np.zeros(classes)
+    result[0] = values.sum()
+    return result
 
 
 def _overlap(block: _Block, p: np.ndarray, own: Callable[[], np.ndarray], rows: Sequence[Row]) -> dict[Row, np.ndarray]:
@@ -256,14 +264,14 @@ def _softmax_gradient(block: _Block, weights: dict[Row, np.ndarray]) -> None:
 
     With a = dL/dp it is p (a - Σ a p); that of the entropy is p - t.
     """
-    p, own = block.plane, block.own()
+    p = block.plane
     joint, plain, squares = (weights.get(Row(kind)) for kind in ("joint", "sum", "squares"))
-    pull = np.zeros_like(own) if joint is None else joint[:, 0].take(block.label) * own
+    pull = np.zeros(p.shape[1], p.dtype) if joint is None else joint[:, 0].take(block.label) * block.own()
     for row, weight in weights.items():
         if row.kind == "entropy":
-            slope = weight[:, 0].take(block.label)
+            slope = np.full_like(pull, weight[0, 0]) if row.pooled else weight[:, 0].take(block.label)
             if row.gamma:
-                slope *= _focused_slope(own, row.gamma)
+                slope *= _focused_slope(block.own(), row.gamma)
             pull -= block.only_valid(slope)
     if squares is not None:
         slopes = np.multiply(p, 2 * squares, out=block.scratch.planes[1, : p.size].reshape(p.shape))

@@ -79,7 +79,8 @@ def _plain_sum(logits: paddle.Tensor, target: Target, row: Row) -> paddle.Tensor
         entropy = F.cross_entropy(logits, target.filled.unsqueeze(1), axis=1, reduction="none")
         if row.gamma:
             entropy = entropy * (-paddle.expm1(-entropy)).clip(min=blocks.SMALLEST) ** row.gamma
-        return per_class(masked(entropy.expand_as(logits), chosen))
+        sums = per_class(masked(entropy.expand_as(logits), chosen))
+        return paddle.concat([sums.sum().reshape([1]), paddle.zeros_like(sums[1:])]) if row.pooled else sums
     p = F.sigmoid(logits) if row.sigmoid else F.softmax(logits, axis=1)
     if row.kind == "joint":
         return per_class(masked(p, chosen))

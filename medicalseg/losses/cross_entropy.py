@@ -12,11 +12,10 @@ from medicalseg.losses.arguments import check_class_weights
 from medicalseg.losses.base import SegmentationLoss
 from medicalseg.losses.class_sums import class_sums
 from medicalseg.losses.class_weights import FREQUENCY, class_weights
-from medicalseg.losses.rows import Row
+from medicalseg.losses.rows import Row, entropy_row
 from medicalseg.losses.sums import ratio
 from medicalseg.losses.target import Target
 
-ENTROPY = Row("entropy")
 CHANNELS_FIRST = ("NCDHW", "NCHW")
 CHANNELS_LAST = ("NDHWC", "NHWC")
 
@@ -57,7 +56,8 @@ class CrossEntropyLoss(SegmentationLoss):
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """See the class."""
-        entropy = class_sums(logits, target, (ENTROPY,))[ENTROPY]
+        row = entropy_row(self.weight is not None)
+        entropy = class_sums(logits, target, (row,))[row]
         weights = class_weights(self.weight, target, logits.dtype, "CrossEntropyLoss.weight")
         if weights is None:
             return ratio(entropy.sum(), target.voxels(logits.dtype))
@@ -65,4 +65,4 @@ class CrossEntropyLoss(SegmentationLoss):
 
     def rows(self) -> frozenset[Row]:
         """See `SegmentationLoss.rows`."""
-        return frozenset({ENTROPY})
+        return frozenset({entropy_row(self.weight is not None)})

@@ -11,7 +11,7 @@ from medicalseg.losses.arguments import check_class_weights, check_number, is_nu
 from medicalseg.losses.base import SegmentationLoss
 from medicalseg.losses.class_sums import class_sums
 from medicalseg.losses.class_weights import FREQUENCY, class_weights
-from medicalseg.losses.rows import Row
+from medicalseg.losses.rows import Row, entropy_row
 from medicalseg.losses.sums import ratio
 from medicalseg.losses.target import Target
 
@@ -41,7 +41,7 @@ class FocalLoss(SegmentationLoss):
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """See the class."""
-        row = Row("entropy", gamma=self.gamma)
+        row = entropy_row(self.alpha is not None, self.gamma)
         entropy = class_sums(logits, target, (row,))[row]
         weights = class_weights(self.alpha, target, logits.dtype, "FocalLoss.alpha")
         total = entropy if weights is None else weights * entropy
@@ -49,4 +49,4 @@ class FocalLoss(SegmentationLoss):
 
     def rows(self) -> frozenset[Row]:
         """See `SegmentationLoss.rows`."""
-        return frozenset({Row("entropy", gamma=self.gamma)})
+        return frozenset({entropy_row(self.alpha is not None, self.gamma)})

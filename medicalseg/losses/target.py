@@ -12,6 +12,7 @@ from medicalseg.losses.sharing import remembered
 from medicalseg.utils.arrays import host_array
 
 IGNORED = -1
+FEW = 8
 INTEGERS = (paddle.int64, paddle.int32, paddle.int16, paddle.int8, paddle.uint8, paddle.bool)
 
 
@@ -32,14 +33,7 @@ class Target:
 
     def __init__(self, label: paddle.Tensor, num_classes: int, ignore_index: int | None) -> None:
         self.label, self.num_classes, self.ignore_index = label, num_classes, ignore_index
-        ids = host_array(label).reshape(-1)
-        low, high = _extent(ids)
-        if ignore_index is not None and low <= ignore_index <= high:
-            ids = ids[ids != ignore_index]
-            low, high = _extent(ids)
-        self._counted = int(ids.size)
-        self.wrong = low if low < 0 else high if high >= max(num_classes, 2) else None
-        self._counts = None if self.wrong is not None else np.bincount(ids, minlength=num_classes)[:num_classes]
+        self._counts, self._counted, self.wrong = _count(host_array(label).reshape(-1), num_classes, ignore_index)
 
     @classmethod
     def of(cls, logits: paddle.Tensor, label: paddle.Tensor, ignore_index: int | None) -> Target:
@@ -104,13 +98,31 @@ class Target:
 
     def class_counts(self, dtype: paddle.dtype) -> paddle.Tensor:
         """(K,) voxels of each class."""
-        if self._counts is None:
-            return self.is_class().astype("int64").sum(axis=[0, *range(2, self.label.ndim + 1)]).astype(dtype)
         return paddle.to_tensor(self._counts, dtype=dtype)
 
     def voxels(self, dtype: paddle.dtype) -> paddle.Tensor:
         """(1,) number of voxels that are not ignored."""
         return paddle.full([1], float(self._counted), dtype)
+
+
+def _count(ids: np.ndarray, num_classes: int, ignore_index: int | None) -> tuple[np.ndarray, int, int | None]:
+    """(K,) voxels of each class, the number that is not ignored, and an id that is no class."""
+    if num_classes <= FEW and ignore_index not in range(num_classes):
+        counts = _count_each(ids, num_classes)
+        if counts.sum() == ids.size:
+            return counts, ids.size, None
+    low, high = _extent(ids)
+    if ignore_index is not None and low <= ignore_index <= high:
+        ids = ids[ids != ignore_index]
+        low, high = _extent(ids)
+    wrong = low if low < 0 else high if high >= max(num_classes, 2) else None
+    if wrong is not None:
+        return _count_each(ids, num_classes), ids.size, wrong
+    return np.bincount(ids, minlength=num_classes)[:num_classes], ids.size, None
+
+
+def _count_each(ids: np.ndarray, num_classes: int) -> np.ndarray:
+    return np.array([np.count_nonzero(ids == index) for index in range(num_classes)])
 
 
 def _extent(ids: np.ndarray) -> tuple[int, int]:
