@@ -1,8 +1,8 @@
-"""Export: a trained network becomes files that Paddle Inference runs, with everything a prediction needs beside them.
+"""Export: a trained network becomes files that an inference backend runs, with everything a prediction needs.
 
 `deploy.yaml` names the files that were written and holds the task (preprocessing, classes, groups), the input shape,
-the kind of output, versions and SHA-256 sums. After writing, the model is loaded with Paddle Inference and compared
-with the network it came from.
+the kind of output, versions and SHA-256 sums. After writing, the model is loaded into every backend that is installed,
+compared with the network it came from, and the outcome is noted in `deploy.yaml`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ import yaml
 from paddle import nn
 
 from medicalseg import __version__
-from medicalseg.errors import RunError, UserError
-from medicalseg.inference.static_network import StaticNetwork
+from medicalseg.core import export_onnx
+from medicalseg.core.export_check import check_backends, image_like
+from medicalseg.core.export_graph import compose_group_norms, fold_batch_norms
+from medicalseg.errors import UserError
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.files import output_folder, sha256, write_text
-from medicalseg.utils.logger import logger
 
 OUTPUT_OPS = ("argmax", "softmax", "none")
-LOGIT_TOLERANCE = 1e-3
+FORMATS = ("paddle", "onnx", "all")
+PRECISIONS = ("fp32", "bf16")
 SMALLEST_CHECK = 16
+ONNX_FILE = "model.onnx"
 
 
 class _Deployed(nn.Layer):
@@ -55,47 +58,63 @@ def export(
     save_dir: str | Path,
     *,
     output_op: str = "argmax",
+    model_format: str = "paddle",
+    precision: str = "fp32",
     input_shape: Sequence[int | None] | None = None,
+    check_image: np.ndarray | None = None,
     transforms: Sequence[Mapping[str, Any]] | None = None,
     inference_helper: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `model` for Paddle Inference, check it, and return the path of its deploy.yaml.
+    """Write `model` for inference backends, check it in each, and return the path of its deploy.yaml.
 
     Args:
         model: a network whose forward returns a list of logits, the main head first.
         task: what goes into deploy.yaml so that a prediction needs nothing else.
         save_dir: receives the model files and deploy.yaml.
         output_op: "argmax" (int32 labels), "softmax" or "none" (logits).
+        model_format: "paddle" (Paddle Inference), "onnx" (ONNX Runtime and OpenVINO) or "all".
+        precision: "bf16" makes an error of what is otherwise noted: a backend's bfloat16 labels differ too much.
         input_shape: (N, C, X, Y, Z); None or -1 where any size is accepted. By default all but the channels.
+        check_image: a preprocessed image (N, C, X, Y, Z) to compare on; by default smooth noise.
         transforms: the `export.transforms` of the configuration, kept for PaddleSeg's tools.
         inference_helper: the `export.inference_helper` of the configuration, kept likewise.
 
     Raises:
         UserError: if the output operation, the input shape or `save_dir` is wrong.
-        RunError: if the exported model does not compute what the network computes.
+        MissingDependencyError: if what the format needs is not installed.
+        RunError: if the exported model cannot be written, or does not compute what the network computes.
     """
     shape = _checked_shape(input_shape, task.in_channels)
-    if output_op not in OUTPUT_OPS:
-        raise UserError(f"--output_op is one of {', '.join(OUTPUT_OPS)}, not '{output_op}'")
-    inputs = check_shape(model, task, shape)
+    _check_choices(output_op=output_op, format=model_format, precision=precision)
+    if model_format != "paddle":
+        export_onnx.check_installed()
+    x = image_like(check_shape(model, task, shape)) if check_image is None else check_image
     if hasattr(model, "check_input_shape"):
-        model.check_input_shape(inputs)
+        model.check_input_shape(x.shape)
     save_dir = output_folder(save_dir)
     save_dir.mkdir(parents=True, exist_ok=True)
     with _main_head(model), tempfile.TemporaryDirectory(dir=save_dir, prefix=".tmp-export-") as name:
         folder = Path(name)
-        files = _write_model(_Deployed(model, output_op), shape, folder)
+        files = _write_files(fold_batch_norms(model, x), output_op, shape, folder, model_format)
         content = _describe(files, task, shape, output_op)
         content["inference_helper"] = dict(inference_helper) if inference_helper else None
         content["transforms"] = [dict(item) for item in transforms] if transforms else [{}]
-        write_text(
-            folder / "deploy.yaml",
-            yaml.safe_dump({"Deploy": content}, sort_keys=False, allow_unicode=True, default_flow_style=None),
-        )
-        check(model, folder / "deploy.yaml", inputs)
+        _write_description(folder / "deploy.yaml", content)
+        with paddle.no_grad():
+            logits = model(paddle.to_tensor(x))[0].numpy()
+        checks = check_backends(logits, x, folder / "deploy.yaml", sorted({"fp32", precision}))
+        content["checks"] = [item.as_dict() for item in checks]
+        _write_description(folder / "deploy.yaml", content)
         for file in (*files, folder / "deploy.yaml"):
             os.replace(file, save_dir / file.name)
     return save_dir / "deploy.yaml"
+
+
+def _check_choices(**chosen: str) -> None:
+    allowed = {"output_op": OUTPUT_OPS, "format": FORMATS, "precision": PRECISIONS}
+    for flag, value in chosen.items():
+        if value not in allowed[flag]:
+            raise UserError(f"--{flag} is one of {', '.join(allowed[flag])}, not '{value}'")
 
 
 @contextlib.contextmanager
@@ -115,10 +134,9 @@ def _main_head(model: nn.Layer) -> Iterator[None]:
 
 
 def _describe(files: Sequence[Path], task: TaskSpec, shape: Sequence[int | None], output_op: str) -> dict[str, Any]:
-    names = [file.name for file in files]
+    keys = {".json": "model", ".pdmodel": "model", ".pdiparams": "params", ".onnx": "onnx"}
     return {
-        "model": next(name for name in names if name.endswith((".json", ".pdmodel"))),
-        "params": next(name for name in names if name.endswith(".pdiparams")),
+        **{keys[file.suffix]: file.name for file in files if file.suffix in keys},
         "input_shape": [-1 if size is None else size for size in shape],
         "output_op": output_op,
         "output_dtype": "int32" if output_op == "argmax" else "float32",
@@ -128,39 +146,9 @@ def _describe(files: Sequence[Path], task: TaskSpec, shape: Sequence[int | None]
     }
 
 
-def check(model: nn.Layer, deploy_yaml: Path, shape: Sequence[int]) -> None:
-    """Compare the exported model with the network on one input; a difference over tolerance is an error.
-
-    Args:
-        model: the network, in evaluation mode.
-        deploy_yaml: what `export` wrote.
-        shape: (N, C, X, Y, Z) of the input.
-
-    Raises:
-        RunError: naming the difference. Logits may differ by 1e-3 of their largest magnitude; a label may differ only
-            where the two logits are that close.
-    """
-    x = np.random.default_rng(0).random(tuple(shape), dtype=np.float32)
-    with paddle.no_grad():
-        logits = model(paddle.to_tensor(x))[0].numpy()
-    network = StaticNetwork(deploy_yaml)
-    tolerance = LOGIT_TOLERANCE * max(1.0, float(np.abs(logits).max()))
-    if network.output_op == "argmax":
-        labels = network.labels(x)
-        chosen = np.take_along_axis(logits, labels[:, None].astype(np.int64), axis=1)[:, 0]
-        difference = float((logits.max(axis=1) - chosen).max())
-        agreement = float((labels == logits.argmax(axis=1)).mean())
-        logger.info("Export check on %s: %.4f %% of the labels agree.", "x".join(map(str, shape)), 100 * agreement)
-    else:
-        output = network.logits(x)
-        expected = _softmax(logits) if network.output_op == "softmax" else logits
-        difference = float(np.abs(output - expected).max())
-        logger.info("Export check on %s: largest difference %.2e.", "x".join(map(str, shape)), difference)
-    if not difference <= tolerance:
-        raise RunError(
-            f"the exported model differs from the network by {difference:.3g} in its logits "
-            f"(allowed {tolerance:.3g}); do not deploy it"
-        )
+def _write_description(file: Path, content: Mapping[str, Any]) -> None:
+    text = yaml.safe_dump({"Deploy": dict(content)}, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_text(file, text)
 
 
 def check_shape(model: nn.Layer, task: TaskSpec, shape: Sequence[int | None]) -> tuple[int, ...]:
@@ -184,14 +172,28 @@ def _checked_shape(shape: Sequence[int | None] | None, channels: int) -> list[in
     return [sizes[0], channels, *sizes[2:]]
 
 
+def _write_files(model: nn.Layer, output_op: str, shape: Sequence[int | None], folder: Path, kind: str) -> list[Path]:
+    """The files of format `kind` in `folder`, which holds nothing else afterwards."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        graph = _write_model(_Deployed(model, output_op), shape, Path(name) / "paddle")
+        written = []
+        if kind != "paddle":
+            source = graph
+            if any(isinstance(layer, nn.GroupNorm) for layer in model.sublayers()):
+                composed = _Deployed(compose_group_norms(model), output_op)
+                source = _write_model(composed, shape, Path(name) / "composed")
+            structure = next(file for file in source if file.suffix in (".json", ".pdmodel"))
+            weights = next(file for file in source if file.suffix == ".pdiparams")
+            export_onnx.write_onnx(structure, weights, folder / ONNX_FILE)
+            written.append(folder / ONNX_FILE)
+        if kind != "onnx":
+            written += [file.replace(folder / file.name) for file in graph]
+    return written
+
+
 def _write_model(deployed: nn.Layer, shape: Sequence[int | None], folder: Path) -> list[Path]:
     deployed.eval()
     spec = [paddle.static.InputSpec(list(shape), "float32", name="x")]
     static = paddle.jit.to_static(deployed, input_spec=spec, full_graph=True)
     paddle.jit.save(static, str(folder / "model"))
     return sorted(folder.iterdir())
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)

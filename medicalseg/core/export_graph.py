@@ -7,7 +7,6 @@ Inference folds it in 2D only). Folding works on a copy; the trained network is 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import numpy as np
 import paddle
@@ -21,7 +20,7 @@ BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)
 FOLD_TOLERANCE = 1e-4
 
 
-def fold_batch_norms(model: nn.Layer, shape: Sequence[int]) -> nn.Layer:
+def fold_batch_norms(model: nn.Layer, image: np.ndarray) -> nn.Layer:
     """A copy of `model` whose convolutions have taken in the batch norm that follows them.
 
     The pairs are those of one forward pass. Where the copy's logits then differ from the network's, an unfolded copy
@@ -29,9 +28,9 @@ def fold_batch_norms(model: nn.Layer, shape: Sequence[int]) -> nn.Layer:
 
     Args:
         model: a network whose forward returns a list, in evaluation mode.
-        shape: (N, C, X, Y, Z) of an input that it takes.
+        image: (N, C, X, Y, Z), an input that it takes.
     """
-    x = paddle.to_tensor(np.random.default_rng(0).random(tuple(shape), dtype=np.float32))
+    x = paddle.to_tensor(image)
     folded = copy.deepcopy(model)
     with paddle.no_grad():
         expected = folded(x)[0].numpy()

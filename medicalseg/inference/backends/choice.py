@@ -106,9 +106,8 @@ def reason_against(name: str, files: ModelFiles, precision: str) -> UserError | 
             f"--backend {name} needs the package {kind.package}: pip install 'medicalseg[{kind.extra}]'"
         )
     if not files.has(*kind.files):
-        return UserError(
-            f"{files.path}: has no ONNX file, which --backend {name} needs: export again with --format all"
-        )
+        what = "ONNX file" if "onnx" in kind.files else "Paddle model"
+        return UserError(f"{files.path}: has no {what}, which --backend {name} needs: export again with --format all")
     refused = files.refusal(name, precision)
     if refused:
         return UserError(f"{files.path}: --backend {name} --precision {precision} is refused: {refused}; use fp32")

@@ -41,7 +41,9 @@ class ModelFiles:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise CheckpointError(f"{path}: not a YAML file: {first_line(error)}") from error
         description = content.get("Deploy") if isinstance(content, dict) else None
-        if not isinstance(description, dict) or not {"model", "params"} <= description.keys():
+        if not isinstance(description, dict) or not (
+            {"model", "params"} <= description.keys() or "onnx" in description
+        ):
             raise CheckpointError(f"{path}: has no 'Deploy' with 'model' and 'params'; tools/export.py writes it")
         if "task" not in description:
             raise CheckpointError(
