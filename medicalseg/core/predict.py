@@ -5,16 +5,20 @@ Nothing here needs Paddle: the network is whatever computes labels, a checkpoint
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from medicalseg.core.prefetch import Behind, prefetch
 from medicalseg.errors import DataError, MedicalSegError
-from medicalseg.inference import Inferer, Network, TaskSpec, Timings, segment_batch
+from medicalseg.inference import Inferer, Network, TaskSpec, Timings
+from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
+from medicalseg.inference.pipeline import prepare, restore, run_network
 from medicalseg.io import Volume, read_label, write_volume
 from medicalseg.metrics import CaseResult, Summary, confusion_counts, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
@@ -63,8 +67,11 @@ def predict_cases(
     labels: Labels | None = None,
     sliding: Inferer | None = None,
     batch_size: int = 1,
+    ahead: int = 1,
 ) -> Predictions:
     """Segment cases; one that fails is logged with its name and the rest goes on.
+
+    While the network works on some cases, the next are read and prepared and the last are restored and written.
 
     Args:
         cases: from `medicalseg.inference.inputs.find_inputs`.
@@ -74,18 +81,16 @@ def predict_cases(
         labels: references to score against.
         sliding: how a volume goes through the network; None = in one piece.
         batch_size: cases that go through the network together where their network grids are equal.
+        ahead: batches that may wait on either side of the network; 0 does one thing after the other.
     """
     run = _Run(task, network, Path(save_dir), labels, sliding, alone=len(cases) == 1)
-    done = 0
-    for start in range(0, len(cases), batch_size):
-        batch = list(cases[start : start + batch_size])
-        for case, path, seconds in run.predict(batch):
-            done += 1
-            where = f"[{done}/{len(cases)}] {case.name}"
-            if path is None:
-                logger.error("%s failed: %s", where, run.report.failed[case.name])
-            else:
-                logger.info("%s -> %s (%.1f s)", where, path, seconds)
+    batches = [list(cases[start : start + batch_size]) for start in range(0, len(cases), batch_size)]
+    ahead = min(ahead, len(batches) - 1)
+    behind: Behind[Sequence[_Work]] = Behind(lambda works: run.finish(works, len(cases)), ahead)
+    with behind:
+        for _, works in prefetch(run.load, batches, ahead):
+            run.compute(works)
+            behind.put(works)
     return run.report
 
 
@@ -127,6 +132,18 @@ def conclude(report: Predictions, cases: Sequence[InputCase], save_dir: str | Pa
     return 0
 
 
+@dataclass
+class _Work:
+    """A case on its way: what has been made of it so far, or why it failed."""
+
+    case: InputCase
+    timings: Timings = field(default_factory=Timings)
+    image: Volume | None = None
+    array: np.ndarray | None = None
+    record: GridRecord | None = None
+    failure: str | None = None
+
+
 class _Run:
     """One prediction run: how a batch of cases becomes label maps and figures."""
 
@@ -143,42 +160,66 @@ class _Run:
         self.labels, self.sliding, self.alone = labels, sliding, alone
         self.report = Predictions()
 
-    def predict(self, batch: Sequence[InputCase]) -> list[tuple[InputCase, Path | None, float]]:
-        """Path (None = failed) and seconds of every case; a batch that fails is taken apart to find the case."""
+    def load(self, batch: Sequence[InputCase]) -> list[_Work]:
+        """Read and prepare; of the images only their geometry is kept."""
+        works = [_Work(case) for case in batch]
+        for work in works:
+            with _failing(work):
+                with work.timings.measure("read"):
+                    image = work.case.read()
+                work.array, work.record = prepare(image, self.task, work.timings)
+                work.image = image.with_array(np.broadcast_to(np.uint8(0), image.array.shape))
+        return works
+
+    def compute(self, works: Sequence[_Work]) -> None:
+        """Labels of every work; a batch that fails is taken apart to find the case."""
+        works = [work for work in works if work.failure is None]
+        if not works:
+            return
         clock = time.perf_counter()
         try:
-            paths = self._together(batch)
+            arrays = run_network([work.array for work in works if work.array is not None], self.network, self.sliding)
         except FAILURES as error:
-            if len(batch) > 1:
-                return [item for case in batch for item in self.predict([case])]
-            reason = str(error) if isinstance(error, MedicalSegError) else f"{type(error).__name__}: {error}"
-            self.report.failed[batch[0].name] = reason
-            return [(batch[0], None, 0.0)]
-        seconds = (time.perf_counter() - clock) / len(batch)
-        return [(case, path, seconds) for case, path in zip(batch, paths, strict=True)]
+            if len(works) == 1:
+                works[0].failure = _reason(error)
+            else:
+                for work in works:
+                    self.compute([work])
+            return
+        seconds = (time.perf_counter() - clock) / len(works)
+        for work, array in zip(works, arrays, strict=True):
+            work.array = array
+            work.timings.seconds["run"] = [seconds]
 
-    def _together(self, batch: Sequence[InputCase]) -> list[Path]:
-        timings = Timings()
-        images = []
-        for case in batch:
-            with timings.measure("read"):
-                images.append(case.read())
-        results = segment_batch(images, self.task, self.network, self.sliding, timings)
-        scored: dict[str, CaseResult] = {}
-        paths = []
-        for case, image, result in zip(batch, images, results, strict=True):
-            paths.append(self.save_dir / case.output)
-            with timings.measure("write"):
-                paths[-1].parent.mkdir(parents=True, exist_ok=True)
-                write_volume(result, paths[-1])
-            if self.labels is not None:
-                scored.update(self._score(case, self.labels, image, result))
-        self.report.timings.add(timings)
+    def finish(self, works: Sequence[_Work], total: int) -> None:
+        """Restore, write and score; say how each case went."""
+        for work in works:
+            with _failing(work):
+                self._write(work)
+            name, seconds = work.case.name, sum(work.timings.mean().values())
+            if work.failure is not None:
+                self.report.failed[name] = work.failure
+            where = f"[{len(self.report.written) + len(self.report.failed)}/{total}] {name}"
+            if work.failure is not None:
+                logger.error("%s failed: %s", where, work.failure)
+            else:
+                logger.info("%s -> %s (%.1f s)", where, self.report.written[name], seconds)
+
+    def _write(self, work: _Work) -> None:
+        if work.failure is not None or work.image is None or work.array is None or work.record is None:
+            return
+        result = restore(work.array, work.record, self.task, work.timings)
+        result = work.image.with_array(result.array, labels=True)
+        path = self.save_dir / work.case.output
+        with work.timings.measure("write"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_volume(result, path)
+        scored = self._score(work.case, self.labels, work.image, result) if self.labels is not None else {}
+        self.report.timings.add(work.timings)
         self.report.results.update(scored)
-        self.report.written.update({case.name: path for case, path in zip(batch, paths, strict=True)})
-        if self.labels is not None:
-            self.report.unlabelled += [case.name for case in batch if case.name not in scored]
-        return paths
+        self.report.written[work.case.name] = path
+        if self.labels is not None and not scored:
+            self.report.unlabelled.append(work.case.name)
 
     def _score(self, case: InputCase, labels: Labels, image: Volume, result: Volume) -> dict[str, CaseResult]:
         path = labels.find(case, self.alone)
@@ -195,6 +236,18 @@ class _Run:
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         return {case.name: CaseResult(case.name, counts, float(np.prod(reference.spacing)))}
+
+
+@contextlib.contextmanager
+def _failing(work: _Work) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        work.failure = _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, MedicalSegError) else f"{type(error).__name__}: {error}"
 
 
 def _write_overlay(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medicalseg.errors import VolumeError
+from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.network import Network
 from medicalseg.inference.sliding_window import Inferer, WholeVolume
 from medicalseg.inference.task import TaskSpec
@@ -51,27 +52,33 @@ def segment_batch(
     Args and errors are those of `segment`; a sliding window takes the volumes one by one.
     """
     timings = timings or Timings()
-    prepared = []
-    for volume in volumes:
-        _check_channels(volume, task)
-        with timings.measure("pre"):
-            prepared.append(task.preprocessing.apply(volume))
+    prepared = [prepare(volume, task, timings) for volume in volumes]
     with timings.measure("run"):
-        labels = _labels([image for image, _ in prepared], network, sliding)
-    results = []
-    for array, (_, record) in zip(labels, prepared, strict=True):
-        with timings.measure("post"):
-            restored = task.preprocessing.restore(array, record)
-            results.append(restored.with_array(restored.array, labels=True))
-    return results
+        labels = run_network([image for image, _ in prepared], network, sliding)
+    return [restore(array, record, task, timings) for array, (_, record) in zip(labels, prepared, strict=True)]
 
 
-def _labels(images: Sequence[np.ndarray], network: Network, sliding: Inferer | None) -> list[np.ndarray]:
+def prepare(volume: Volume, task: TaskSpec, timings: Timings) -> tuple[np.ndarray, GridRecord]:
+    """First part of `segment`: the network's input (C, X, Y, Z) and the way back; seconds of "pre"."""
+    _check_channels(volume, task)
+    with timings.measure("pre"):
+        return task.preprocessing.apply(volume)
+
+
+def run_network(images: Sequence[np.ndarray], network: Network, sliding: Inferer | None) -> list[np.ndarray]:
+    """Second part of `segment`: labels (X, Y, Z) of inputs (C, X, Y, Z); those of one shape run together."""
     together = sliding is None and len({image.shape for image in images}) == 1
     if together:
-        return list(network.labels(np.stack(images)))
+        stacked = images[0][None] if len(images) == 1 else np.stack(images)
+        return list(network.labels(stacked))
     inferer = sliding or WholeVolume()
     return [inferer.labels(network, image) for image in images]
+
+
+def restore(labels: np.ndarray, record: GridRecord, task: TaskSpec, timings: Timings) -> Volume:
+    """Last part of `segment`: the label volume on the image's own grid; seconds of "post"."""
+    with timings.measure("post"):
+        return task.preprocessing.restore(labels, record)
 
 
 def _check_channels(volume: Volume, task: TaskSpec) -> None:

@@ -14,6 +14,7 @@ paddle = pytest.importorskip("paddle")
 from evaluation_fakes import AFFINE, TASK, Oracle, blocks  # noqa: E402
 
 from medicalseg.core.predict import predict_cases, write_report  # noqa: E402
+from medicalseg.core.prefetch import Behind  # noqa: E402
 from medicalseg.errors import UserError, VolumeError  # noqa: E402
 from medicalseg.inference import EagerNetwork, Preprocessing, SlidingWindow, segment  # noqa: E402
 from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs  # noqa: E402
@@ -50,6 +51,52 @@ def test_label_maps_on_the_original_grid_and_failures_by_name(images: Path, tmp_
         np.testing.assert_allclose(written.affine, AFFINE, atol=1e-5)
     assert list(report.timings.mean()) == ["read", "pre", "run", "post", "write"]
     assert sorted(path.name for path in images.rglob("*.nii.gz")) == ["c.nii.gz", "case.1.2.nii.gz"]
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_the_same_results_whatever_runs_at_once(tmp_path: Path, ahead: int, batch_size: int) -> None:
+    for index in range(5):
+        write(tmp_path / "in" / f"c{index}.nii.gz", blocks(index))
+    (tmp_path / "in" / "c2.nii.gz").write_bytes(b"not a volume")
+    write(tmp_path / "labels" / "c1.nii.gz", blocks(), np.uint8)
+    write(tmp_path / "labels" / "c3.nii.gz", blocks()[1:], np.uint8)
+    cases, labels = find_inputs(tmp_path / "in"), Labels(tmp_path / "labels")
+    report = predict_cases(
+        cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out", labels=labels, batch_size=batch_size, ahead=ahead
+    )
+    assert list(report.failed) == ["c2", "c3"]
+    assert list(report.written) == ["c0", "c1", "c4"]
+    assert list(report.results) == ["c1"]
+    assert report.unlabelled == ["c0", "c4"]
+    assert {len(seconds) for seconds in report.timings.seconds.values()} == {3}
+    for index in (0, 1, 4):
+        np.testing.assert_array_equal(read_label(tmp_path / "out" / f"c{index}.nii.gz").array, blocks(index))
+
+
+def test_a_network_that_fails_on_one_case_of_a_batch(tmp_path: Path) -> None:
+    class Picky(EagerNetwork):
+        def labels(self, x: np.ndarray) -> np.ndarray:
+            if len(x) > 1 or x.max() == 0:
+                raise RuntimeError("too much")
+            return super().labels(x)
+
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    write(tmp_path / "in" / "b.nii.gz", blocks() * 0)
+    report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Picky(Oracle()), tmp_path / "out", batch_size=2)
+    assert list(report.written) == ["a"]
+    assert report.failed == {"b": "RuntimeError: too much"}
+
+
+def test_work_behind_keeps_its_order_and_raises() -> None:
+    for waiting in (0, 1, 4):
+        done: list[int] = []
+        with Behind(done.append, waiting) as behind:
+            for item in range(6):
+                behind.put(item)
+        assert done == list(range(6))
+        with pytest.raises(ZeroDivisionError), Behind(lambda item: 1 / item, waiting) as failing:
+            failing.put(0)
 
 
 def test_scores_against_references(images: Path, tmp_path: Path) -> None:
