@@ -13,7 +13,8 @@ from typing import Any
 
 from benchmarks import report, suites
 from benchmarks.frame import Work
-from benchmarks.machine import cores, describe
+from benchmarks.machine import commit, cores, describe
+from benchmarks.process import ROOT
 from benchmarks.results import Measured, work_as_json
 from benchmarks.runner import Runner
 
@@ -77,6 +78,7 @@ def run(suite: str, works: Sequence[Work], options: argparse.Namespace, given: S
         "suite": suite,
         "date": _now(),
         "command": shlex.join(["python", "-m", "benchmarks", *given]),
+        "commit": commit(ROOT),
         "threads": options.threads,
         "repeats": options.repeats,
         "machine": describe(),
@@ -90,7 +92,7 @@ def run(suite: str, works: Sequence[Work], options: argparse.Namespace, given: S
         failed = failed or any(item.status == "failed" for item in measured)
         result["versions"].update(_versions(measured))
         entry = work_as_json(work, runner.threads(work), measured)
-        result["works"].append({**entry, "date": _now(), "command": result["command"]})
+        result["works"].append({**entry, "date": _now(), "command": result["command"], "commit": result["commit"]})
         whole = report.merged(result, options.out / f"{suite}.json") if options.only or options.against else result
         report.write(options.out, whole)
     LOG.info("written: %s", (options.out / suite).with_suffix(".{json,md,png}"))

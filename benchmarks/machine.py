@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,20 @@ def cores() -> int:
 def available_megabytes() -> float:
     """Memory that can still be had, MiB; infinite where the system does not tell."""
     return _meminfo("MemAvailable") or float("inf")
+
+
+def commit(folder: Path) -> str | None:
+    """The commit checked out in a folder, with "+" if files differ from it; None where git does not tell."""
+    try:
+        head = _git(folder, "rev-parse", "--short", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "medicalseg", "benchmarks")
+        return head + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def busy_seconds() -> float | None:

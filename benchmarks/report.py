@@ -55,7 +55,8 @@ def markdown(report: Mapping[str, Any], picture: str | None) -> str:
         f"- **Versions**: Python {machine['python']}, "
         + ", ".join(f"{name} {version}" for name, version in _headline(report["versions"]).items())
         + f"\n- **Threads**: {report['threads']} unless a line says otherwise\n- **Measured**: {report['date']}, "
-        f"`{report['command']}`\n- **Noise**: {_noise(report['works'])}",
+        f"`{report['command']}`, medicalseg at commit {report['commit'] or 'unknown'}\n"
+        f"- **Noise**: {_noise(report['works'])}",
     ]
     if picture:
         parts.append(f"![Ratios of the {report['suite']} suite]({picture})")

@@ -80,7 +80,7 @@ class Measured:
 
 
 def compare(pair: Pair, by_name: Mapping[str, Measured]) -> dict[str, Any]:
-    """The pair's entry in the JSON: ratio of the medians, spread of the rounds' ratios, and whether the target is met.
+    """The pair's entry in the JSON: ratio of the medians over the rounds that both did, its spread, and the verdict.
 
     Where a side names several contenders, the best of those measured stands for it. `met` is None without a target,
     and also where the ratio could not be measured.
@@ -118,15 +118,26 @@ def _ratios(ours: Measured, theirs: Measured, measure: str) -> tuple[float | Non
     if measure == MEMORY:
         ratio = ours.work_mb / theirs.work_mb if ours.work_mb is not None and theirs.work_mb else None
         return ratio, ratio, ratio
-    shared = [a / b for a, b in zip(ours.seconds, theirs.seconds, strict=False) if a is not None and b is not None]
-    return statistics.median(ours.times) / statistics.median(theirs.times), min(shared), max(shared)
+    pairs = _shared(ours.seconds, theirs.seconds)
+    each = [a / b for a, b in pairs]
+    return _of_medians(pairs), min(each), max(each)
+
+
+def _shared(ours: Sequence[float | None], theirs: Sequence[float | None]) -> list[tuple[float, float]]:
+    """Figures of the rounds that both took part in."""
+    return [(a, b) for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None]
+
+
+def _of_medians(pairs: Sequence[tuple[float, float]]) -> float:
+    ours, theirs = zip(*pairs, strict=True)
+    return statistics.median(ours) / statistics.median(theirs)
 
 
 def _cpu_ratio(ours: Measured, theirs: Measured) -> float | None:
     if ours.status != OK or theirs.status != OK:
         return None
-    spent, needed = (statistics.median(v for v in m.cpu_seconds if v is not None) for m in (ours, theirs))
-    return spent / needed if needed else None
+    pairs = _shared(ours.cpu_seconds, theirs.cpu_seconds)
+    return _of_medians(pairs) if all(theirs for _, theirs in pairs) else None
 
 
 def work_as_json(work: Work, threads: int, measured: Sequence[Measured]) -> dict[str, Any]:

@@ -73,11 +73,11 @@ def test_list_and_wrong_calls(capsys):
 def test_a_run_writes_its_results(tmp_path):
     assert command.main(["fake", "--quick", "--repeats", "1", "--threads", "1", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "fake.json").read_text())
-    keys = {"schema", "suite", "date", "command", "threads", "repeats", "machine", "versions", "works"}
+    keys = {"schema", "suite", "date", "command", "commit", "threads", "repeats", "machine", "versions", "works"}
     assert set(found) == keys
     assert found["command"].startswith("python -m benchmarks fake --quick")
     (work,) = found["works"]
-    assert set(work) == {"name", "threads", "units", "series", "contenders", "pairs", "date", "command"}
+    assert set(work) == {"name", "threads", "units", "series", "contenders", "pairs", "date", "command", "commit"}
     assert [entry["status"] for entry in work["contenders"]] == ["ok", "not installed", "not installed"]
     assert "no_such_package" in (tmp_path / "fake.md").read_text()
 
