@@ -15,19 +15,9 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any, TextIO
 
+from benchmarks.machine import process_megabytes
+
 FRAMEWORKS = ("paddle", "torch")
-
-
-def status_megabytes(key: str) -> float | None:
-    """A memory field of this process, such as VmRSS or VmHWM, in MiB; None where the system does not tell."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as stream:
-            for line in stream:
-                if line.startswith(f"{key}:"):
-                    return int(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return None
 
 
 def forget_peak() -> None:
@@ -78,7 +68,7 @@ class Child:
         self._run = load_factory(order["factory"])(**order["arguments"])
         check_frameworks()
         forget_peak()
-        self._baseline = status_megabytes("VmRSS")
+        self._baseline = process_megabytes("VmRSS")
         self._answer(ready=True, seconds=time.perf_counter() - start)
 
     def obey(self, command: Mapping[str, Any]) -> bool:
@@ -88,7 +78,7 @@ class Child:
             return True
         self._answer(
             baseline_rss_mb=self._baseline,
-            peak_rss_mb=status_megabytes("VmHWM"),
+            peak_rss_mb=process_megabytes("VmHWM"),
             extra=self._extra,
             versions=versions(),
         )

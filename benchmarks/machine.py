@@ -55,6 +55,15 @@ def _git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def process_megabytes(key: str, process: int | str = "self") -> float | None:
+    """A memory field of a process, such as VmRSS or VmHWM, in MiB; None where the system does not tell."""
+    try:
+        status = _fields(Path("/proc", str(process), "status"))
+    except OSError:
+        return None
+    return int(status[key].split()[0]) / 1024 if key in status else None
+
+
 def busy_seconds() -> float | None:
     """Processor seconds spent by everything on the machine so far, waiting left out; None where it does not tell."""
     try:

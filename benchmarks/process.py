@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.frame import THREADS_VARIABLE, Contender
+from benchmarks.machine import process_megabytes
 
 ROOT = Path(__file__).resolve().parents[1]
 THREAD_VARIABLES = (
@@ -89,6 +90,10 @@ class ContenderProcess:
         self._process.wait(timeout=self._contender.timeout)
         self.close()
         return answer
+
+    def megabytes(self, key: str) -> float:
+        """A memory field of the process, VmRSS or VmHWM, in MiB; 0 where the system does not tell."""
+        return process_megabytes(key, self._process.pid) or 0.0
 
     def close(self) -> None:
         """End the process whatever it does."""

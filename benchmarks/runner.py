@@ -18,7 +18,8 @@ LOG = logging.getLogger("benchmarks")
 SHORTEST_ROUND = 0.2
 LONG_WARM_UP = 20.0
 PAUSE = 0.3
-KEPT_FREE_MB = 3000.0
+KEPT_FREE_MB = 1000.0
+PEAK_MARGIN = 1.1
 Start = Callable[[Contender, int], ContenderProcess]
 
 
@@ -71,6 +72,7 @@ class Runner:
             item.cpu_seconds.append(None)
             self._close(item)
             return
+        self._make_room(item)
         try:
             _, process = self._open.get(item.contender.name) or (item, self._enter(item, threads))
             time.sleep(self._pause)
@@ -87,7 +89,6 @@ class Runner:
         LOG.info("  round %d  %-44s %s", number + 1, item.contender.name, _outcome(item))
 
     def _enter(self, item: Measured, threads: int) -> ContenderProcess:
-        self._make_room(item)
         process = self._start(item.contender, threads)
         self._open[item.contender.name] = (item, process)
         once, _ = process.round()
@@ -98,10 +99,18 @@ class Runner:
         return process
 
     def _make_room(self, item: Measured) -> None:
-        """Close processes until this one's peak, or where that is unknown a margin, is free."""
-        needed = max(KEPT_FREE_MB, 1.2 * (item.peak_mb or 0.0))
-        while self._open and available_megabytes() < needed:
-            other, _ = self._open[next(reversed(self._open))]
+        """Close processes, the last opened first, until this one's next peak fits beside what is left.
+
+        The peak of one that was never measured is taken to be the highest of the others.
+        """
+        own = self._open.get(item.contender.name)
+        others = [entry for entry in self._open.values() if entry[0] is not item]
+        peaks = [own[1].megabytes("VmHWM")] if own else [item.peak_mb or 0.0]
+        if not any(peaks):
+            peaks = [process.megabytes("VmHWM") for _, process in others]
+        missing = PEAK_MARGIN * max(peaks, default=0.0) - (own[1].megabytes("VmRSS") if own else 0.0)
+        while others and available_megabytes() < KEPT_FREE_MB + max(0.0, missing):
+            other, _ = others.pop()
             LOG.info("  closing %s to make room; it is started again for its next round", other.contender.name)
             self._close(other)
 
