@@ -1,10 +1,16 @@
-"""`medicalseg export`: write a trained network for Paddle Inference."""
+"""`medicalseg export`: write a trained network for inference backends."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-HELP = "Write a model for Paddle Inference, with deploy.yaml, and check it against the trained network."
+if TYPE_CHECKING:
+    import numpy as np
+
+    from medicalseg.inference import TaskSpec
+
+HELP = "Write a model for deployment, with deploy.yaml, and check it in every backend against the trained network."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output_op", choices=("argmax", "softmax", "none"), help="what the model returns (argmax)")
     parser.add_argument("--without_argmax", action="store_true", help="return scores instead of labels")
     parser.add_argument("--with_softmax", action="store_true", help="return probabilities (with --without_argmax)")
+    parser.add_argument(
+        "--format", choices=("paddle", "onnx", "all"), default="paddle",
+        help="paddle: for Paddle Inference (default); onnx: for ONNX Runtime and OpenVINO; all: both",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32",
+        help="bf16: it is an error if a backend's labels in bf16 differ too much (by default it is noted)",
+    )  # fmt: skip
+    parser.add_argument("--check_image", metavar="FILE", help="an image to check on (default: smooth noise)")
     parser.add_argument("--input_shape", type=int, nargs="+", help="N C X Y Z, -1 = any; by default any size")
     parser.add_argument("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value of the file")
 
@@ -38,12 +53,22 @@ def run(args: argparse.Namespace) -> int:
         task,
         args.save_dir,
         output_op=_output_op(args),
+        model_format=args.format,
+        precision=args.precision,
+        check_image=_check_image(args.check_image, task) if args.check_image else None,
         input_shape=args.input_shape,
         transforms=settings.get("transforms"),
         inference_helper=settings.get("inference_helper"),
     )
     logger.info("Exported model: %s", target)
     return 0
+
+
+def _check_image(path: str, task: TaskSpec) -> np.ndarray:
+    from medicalseg.inference.inputs import find_inputs
+
+    image, _ = task.preprocessing.apply(find_inputs(path, task.in_channels)[0].read())
+    return image[None]
 
 
 def _output_op(args: argparse.Namespace) -> str:

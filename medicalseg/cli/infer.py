@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
+from medicalseg.cli.backend import add_backend_arguments, choose_device
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
     from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
     from medicalseg.inference.timings import Timings
 
-HELP = "Segment images with an exported model through Paddle Inference."
+HELP = "Segment images with an exported model."
 IGNORED = {
     "is_nhwd": "the layout comes from deploy.yaml",
     "use_warmup": "with --benchmark the model is run once before the clock starts",
@@ -44,10 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--device", default="auto", help="cpu, gpu, gpu:N or auto: a GPU if Paddle is built for one (default)")
-    add("--cpu_threads", type=int, help="threads on the CPU (default: the cores of this process)")
-    add("--enable_mkldnn", type=truth, default=True, metavar="BOOL", help="oneDNN on the CPU (default: True)")
-    add("--use_trt", type=truth, default=False, metavar="BOOL", help="TensorRT on the GPU (default: False)")
-    add("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="with --use_trt (default: fp32)")
+    add_backend_arguments(group, ["fp32", "bf16", "fp16", "int8"])
+    add("--enable_mkldnn", type=truth, default=True, metavar="BOOL", help="oneDNN in Paddle (default: True)")
+    add(
+        "--use_trt",
+        type=truth,
+        default=False,
+        metavar="BOOL",
+        help="TensorRT on the GPU, with fp32, fp16, int8 (default: False)",
+    )
 
 
 def _add_window_arguments(group: argparse._ArgumentGroup) -> None:
@@ -83,19 +89,27 @@ def run(args: argparse.Namespace) -> int:
     if args.benchmark:
         _warm_up(network)
     report = predict_cases(
-        cases, network.task, network, args.save_dir, labels=labels, sliding=sliding, batch_size=args.batch_size
+        cases,
+        network.task,
+        network,
+        args.save_dir,
+        labels=labels,
+        sliding=sliding,
+        batch_size=args.batch_size,
+        ahead=0 if args.benchmark else 1,
     )
     write_report(report, cases, network.task, args.save_dir, labels=labels, overlays=args.overlays)
     if args.benchmark and report.timings.seconds:
-        print(latency_table(report.timings, args.model_name or str(network.path), network.options))
+        print(latency_table(report.timings, args.model_name or str(network.path), network))
     return conclude(report, cases, args.save_dir)
 
 
-def latency_table(timings: Timings, title: str, options: RuntimeOptions) -> str:
+def latency_table(timings: Timings, title: str, network: StaticNetwork) -> str:
     """Milliseconds per stage over the cases: mean, median, 90th percentile."""
     import numpy as np
 
-    runtime = f"device {options.device}, {options.cpu_threads or 'default'} threads, oneDNN {options.enable_mkldnn}"
+    options = network.options
+    runtime = f"{network.backend}, {options.precision}, device {options.device}, {options.threads} threads"
     lines = [f"{title} ({runtime})", f"{'stage':8}{'cases':>7}{'mean ms':>11}{'median ms':>11}{'p90 ms':>11}"]
     for stage in timings.mean():
         values = 1000 * np.array(timings.seconds[stage])
@@ -108,14 +122,10 @@ def latency_table(timings: Timings, title: str, options: RuntimeOptions) -> str:
 def _options(args: argparse.Namespace) -> RuntimeOptions:
     from medicalseg.inference.static_network import RuntimeOptions
 
-    device = args.device
-    if device == "auto":
-        import paddle
-
-        device = "gpu" if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() else "cpu"
     shape = (1, 1, *_triple(args.img_shape)) if args.use_trt and args.img_shape else None
     return RuntimeOptions(
-        device=device,
+        device=choose_device(args.device, args.backend),
+        backend=args.backend or "paddle",
         cpu_threads=args.cpu_threads,
         enable_mkldnn=args.enable_mkldnn,
         use_trt=args.use_trt,
