@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg import errors
+from medicalseg.core.exchange import Exchange
 from medicalseg.errors import MedicalSegError, RunError
 from medicalseg.utils import seeding
 from medicalseg.utils.logger import logger
@@ -108,7 +109,9 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         forked = context.get_start_method() == "fork"
         close = [*inherited, self.connection] if forked else []
-        self.process = context.Process(target=_work, args=(make, theirs, close, os.getpid()), daemon=True)
+        self.exchange = Exchange(AHEAD) if forked else None
+        arguments = (make, theirs, close, os.getpid(), self.exchange)
+        self.process = context.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
         self.tasks: deque[Sequence[Any]] = deque()
@@ -121,7 +124,7 @@ class _Worker:
             raise RunError(self._death(make)) from None
         self.tasks.popleft()
         if kind == "batch":
-            return content
+            return content if self.exchange is None else self.exchange.take(content)
         name, message, trace = content
         logger.debug("In the data worker:\n%s", trace)
         known = getattr(errors, name, RunError)
@@ -175,9 +178,13 @@ class _Crew:
                 worker.process.kill()
                 worker.process.join()
             worker.connection.close()
+            if worker.exchange is not None:
+                worker.exchange.close()
 
 
-def _work(make: _Maker, connection: Connection, inherited: list[Connection], parent: int) -> None:
+def _work(
+    make: _Maker, connection: Connection, inherited: list[Connection], parent: int, exchange: Exchange | None
+) -> None:
     """Life of a worker: batches until the pipe closes or the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -188,14 +195,15 @@ def _work(make: _Maker, connection: Connection, inherited: list[Connection], par
             while not connection.poll(LOOK_FOR_PARENT):
                 if os.getppid() != parent:
                     return
-            connection.send(_attempt(make, connection.recv()))
+            connection.send(_attempt(make, connection.recv(), exchange))
 
 
-def _attempt(make: _Maker, indices: Sequence[Any]) -> tuple[str, Any]:
+def _attempt(make: _Maker, indices: Sequence[Any], exchange: Exchange | None) -> tuple[str, Any]:
     import traceback
 
     try:
-        return "batch", make(indices)
+        batch = make(indices)
+        return "batch", batch if exchange is None else exchange.put(batch)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
         known = isinstance(error, MedicalSegError)
         message = str(error) if known else f"cannot make a batch: {describe(error)}"

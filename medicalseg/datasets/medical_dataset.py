@@ -76,9 +76,9 @@ class MedicalDataset(CaseDataset):
         super().__init__(cases, task, transforms, mode, repeat_times)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read the two arrays."""
-        image = _load_array(case.images[0])
-        return image, None if case.label is None else _integers(_load_array(case.label), case.label)
+        """The two arrays, mapped: what is written to them stays in this process."""
+        image = _load_array(case.images[0], mmap=True)
+        return image, None if case.label is None else _integers(_load_array(case.label, mmap=True), case.label)
 
     def record(self, index: int) -> GridRecord | None:
         """The case's `grid` in `dataset.json`."""
@@ -160,12 +160,12 @@ def _read_description(root: Path, given: str) -> dict[str, Any]:
 
 def _load_array(path: Path, mmap: bool = False) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+        array = np.load(path, mmap_mode="c" if mmap else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as an array: {error}") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (3, 4) or array.dtype.kind not in "biuf":
         raise DataError(f"{path}: expected an array (X, Y, Z) or (C, X, Y, Z) of numbers")
-    return array
+    return np.asarray(array)
 
 
 def _integers(label: np.ndarray, path: Path) -> np.ndarray:
@@ -174,7 +174,7 @@ def _integers(label: np.ndarray, path: Path) -> np.ndarray:
         if not np.array_equal(whole, label):
             raise DataError(f"{path}: label has values that are no integers, such as {label[whole != label][0]}")
         label = whole
-    return label.astype(np.int32, copy=False)
+    return label if label.dtype in (np.uint8, np.int16, np.int32) else label.astype(np.int32)
 
 
 def _channels(case: Case) -> int:

@@ -75,6 +75,6 @@ def _nearest(label: np.ndarray, plane: Plane, places: list[np.ndarray], inside: 
     front = np.moveaxis(label, plane, (0, 1))
     rows = np.ascontiguousarray(front).reshape(front.shape[0] * front.shape[1], -1)
     index = np.floor(places[0] + 0.5).astype(np.intp) * front.shape[1] + np.floor(places[1] + 0.5).astype(np.intp)
-    moved = rows[index]
+    moved = rows.take(index, axis=0)
     moved[~inside] = 0
     return np.moveaxis(moved.reshape(*shape, front.shape[2]), (0, 1), plane)

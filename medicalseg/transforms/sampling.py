@@ -13,6 +13,7 @@ import scipy.ndimage
 import scipy.special
 
 from medicalseg.transforms.boxes import crop, needed_box
+from medicalseg.transforms.line_warp import warp_axis
 from medicalseg.transforms.plane_warp import Plane, warp_plane
 from medicalseg.transforms.volume_warp import warp_volume
 
@@ -72,7 +73,7 @@ def warp(
         shape: spatial shape of the result; default: the image's. Nothing outside of it is computed.
     """
     shape = tuple(image.shape[1:] if shape is None else shape)
-    kept = [axis for axis in range(3) if _shifted_only(matrix, offset, axis)]
+    kept = [axis for axis in range(3) if _is_alone(matrix, axis) and _is_whole(matrix[axis, axis], offset[axis])]
     low, high = needed_box(image.shape[1:], matrix, offset, shape)
     for axis in kept:
         low[axis] = round(float(offset[axis]))
@@ -80,13 +81,18 @@ def warp(
     if (low == high).any():
         return np.zeros((len(image), *shape), np.float32), None if label is None else np.zeros(shape, label.dtype)
     image, label = crop(image, label, low.tolist(), (high - low).tolist())
-    if len(kept) == 3:
+    offset = offset - low
+    lines = [axis for axis in range(3) if axis not in kept and _is_alone(matrix, axis)]
+    for axis in sorted(lines, key=lambda axis: (shape[axis] / image.shape[axis + 1], -axis)):
+        image, label = warp_axis(image, label, axis, matrix[axis, axis], offset[axis], shape[axis])
+    done = kept + lines
+    if len(done) == 3:
         return image, label
-    if not kept:
-        return warp_volume(image, label, matrix, offset - low, shape)
-    plane = ((1, 2), (0, 2), (0, 1))[kept[-1]]
+    if not done:
+        return warp_volume(image, label, matrix, offset, shape)
+    plane = ((1, 2), (0, 2), (0, 1))[done[0]]
     sides = (shape[plane[0]], shape[plane[1]])
-    return warp_plane(image, label, plane, matrix[np.ix_(plane, plane)], (offset - low)[list(plane)], sides)
+    return warp_plane(image, label, plane, matrix[np.ix_(plane, plane)], offset[list(plane)], sides)
 
 
 def resize(image: np.ndarray, shape: Sequence[int], order: int, *, corners: bool = True) -> np.ndarray:
@@ -125,11 +131,15 @@ def _zoom(channel: np.ndarray, factors: np.ndarray, order: int, corners: bool) -
     return scipy.ndimage.zoom(channel, factors, order=order, mode="nearest", grid_mode=not corners)
 
 
-def _shifted_only(matrix: np.ndarray, offset: np.ndarray, axis: int) -> bool:
+def _is_alone(matrix: np.ndarray, axis: int) -> bool:
+    """Whether no other axis is mixed with this one."""
+    others = [other for other in range(3) if other != axis]
+    return bool(np.allclose([matrix[axis, others], matrix[others, axis]], 0, atol=1e-12))
+
+
+def _is_whole(scale: float, offset: float) -> bool:
     """Whether the axis is at most shifted by whole voxels."""
-    unit = np.eye(3)[axis]
-    alone = np.allclose(matrix[axis], unit, atol=1e-12) and np.allclose(matrix[:, axis], unit, atol=1e-12)
-    return bool(alone and abs(offset[axis] - round(float(offset[axis]))) < 1e-9)
+    return abs(scale - 1) < 1e-12 and abs(offset - round(float(offset))) < 1e-9
 
 
 def _places(length: int, new_length: int, corners: bool) -> np.ndarray:
