@@ -28,10 +28,12 @@ class SegmentationModel(nn.Layer):
         size_rule: which spatial sizes fit; None means any.
         channels_last: whether accelerated layers may hand channels-last tensors to each other, see
             `medicalseg.ops.accelerate`; `forward` turns the logits into plain tensors again.
+        heads: names of the layers that give the logits; in bfloat16 arithmetic their outputs stay float32.
     """
 
     data_format = "NCDHW"
     channels_last = False
+    heads: tuple[str, ...] = ()
 
     def __init__(self, in_channels: int, num_classes: int, size_rule: SizeRule | None = None) -> None:
         super().__init__()

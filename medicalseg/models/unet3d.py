@@ -75,6 +75,7 @@ class UNet3D(SegmentationModel):
     """
 
     channels_last = True
+    heads = ("head",)
 
     def __init__(
         self,

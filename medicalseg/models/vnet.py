@@ -93,6 +93,8 @@ class VNet(VNetTrunk):
         (512, 512, 16)
     """
 
+    heads = ("out_tr.conv2",)
+
     def __init__(
         self,
         elu: bool = False,

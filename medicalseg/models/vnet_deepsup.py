@@ -35,6 +35,8 @@ class VNetDeepSup(VNetTrunk):
         ConfigError: an argument is wrong; the message names it.
     """
 
+    heads = ("out_tr32.conv2", "out_tr64", "out_tr128", "out_tr256")
+
     def __init__(
         self,
         elu: bool = False,

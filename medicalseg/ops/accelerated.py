@@ -8,6 +8,7 @@ import paddle
 
 from medicalseg.ops import layout
 from medicalseg.ops.combine import PlainFunction
+from medicalseg.ops.library import OneDNNError
 
 
 class Accelerated:
@@ -16,10 +17,12 @@ class Accelerated:
     Attributes:
         bf16: multiply in bfloat16; chained layers also keep their outputs in it.
         chained: takes and gives channels-last tensors; else plain float32 ones.
+        head: a chained layer whose output stays float32.
     """
 
     bf16 = False
     chained = False
+    head = False
 
     def _takes(self, x: paddle.Tensor) -> bool:
         """Whether an input can be computed on: eager, on the CPU, a float array of at least one voxel."""
@@ -40,12 +43,15 @@ class ChainLayer(Accelerated):
         """Same as the layer it stands for."""
         if not (self.chained and layout.is_fast(x) and not args and not kwargs):
             return super().forward(x, *args, **kwargs)  # type: ignore[misc]
-        result = self._fast(x)
+        try:
+            result = self._fast(x)
+        except OneDNNError:
+            result = None
         if result is not None:
             return result
         plain = PlainFunction.apply(x) if paddle.is_grad_enabled() else layout.as_plain(x)
         return super().forward(plain)  # type: ignore[misc]
 
     def _fast(self, x: paddle.Tensor) -> paddle.Tensor | None:
-        """The result for a channels-last tensor, None where the arguments of the layer do not allow it."""
-        raise NotImplementedError
+        """The result for a channels-last tensor, None where there is no fast form for the layer's arguments."""
+        return None

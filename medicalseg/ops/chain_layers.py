@@ -22,10 +22,7 @@ class _BatchNorm(ChainLayer):
             return None
         stored = not layer.training if layer._use_global_stats is None else layer._use_global_stats
         given = (layer._mean, layer._variance) if stored else None
-        result = normalize(x, layer.weight, layer.bias, layer._epsilon, given)
-        if result is None:
-            return None
-        output, mean, variance = result
+        output, mean, variance = normalize(x, layer.weight, layer.bias, layer._epsilon, given)
         if not stored:
             self._follow(mean[0], variance[0])
         return output
@@ -51,8 +48,7 @@ class _InstanceNorm(ChainLayer):
         layer: Any = self
         if layer.scale is None or layer.bias is None or layer._data_format not in ("NCHW", "NCDHW"):
             return None
-        result = normalize(x, layer.scale, layer.bias, layer._epsilon, per_sample=True)
-        return None if result is None else result[0]
+        return normalize(x, layer.scale, layer.bias, layer._epsilon, per_sample=True)[0]
 
 
 class InstanceNorm2D(_InstanceNorm, nn.InstanceNorm2D):
@@ -63,9 +59,7 @@ class InstanceNorm3D(_InstanceNorm, nn.InstanceNorm3D):
     """`paddle.nn.InstanceNorm3D` through oneDNN."""
 
 
-def _rectified(x: paddle.Tensor, algorithm: int, alpha: float) -> paddle.Tensor | None:
-    if activation.rectifier(tuple(x.shape), layout.kind(x), algorithm, alpha) is None:
-        return None
+def _rectified(x: paddle.Tensor, algorithm: int, alpha: float) -> paddle.Tensor:
     if paddle.is_grad_enabled():
         return activation.RectifierFunction.apply(x, algorithm, alpha)
     return activation.rectify(x, algorithm, alpha)
@@ -97,8 +91,7 @@ class PReLU(ChainLayer, nn.PReLU):
 
     def _fast(self, x: paddle.Tensor) -> paddle.Tensor | None:
         weight = self._weight
-        fits = self._data_format in ("NCHW", "NCDHW") and weight.size in (1, x.shape[1])
-        if not fits or activation.prelu(tuple(x.shape), layout.kind(x), weight.size) is None:
+        if self._data_format not in ("NCHW", "NCDHW") or weight.size not in (1, x.shape[1]):
             return None
         if paddle.is_grad_enabled():
             return activation.PReLUFunction.apply(x, weight)
@@ -109,11 +102,12 @@ class _Pool(ChainLayer):
     def _pooled(self, x: paddle.Tensor, algorithm: int, kernel: Any, stride: Any) -> paddle.Tensor | None:
         layer: Any = self
         axes = x.ndim - 2
-        sizes = [per_axis(value, axes) for value in (kernel, kernel if stride is None else stride, layer.padding)]
-        if layer.ceil_mode or layer.data_format not in ("NCHW", "NCDHW") or None in sizes:
+        given = (per_axis(value, axes) for value in (kernel, kernel if stride is None else stride, layer.padding))
+        sizes = [size for size in given if size is not None]
+        if layer.ceil_mode or layer.data_format not in ("NCHW", "NCDHW") or len(sizes) < 3:
             return None
         window = pooling.Window(tuple(x.shape), layout.kind(x), algorithm, *sizes)
-        if min(window.output) < 1 or pooling.pooling(window) is None:
+        if min(window.output) < 1:
             return None
         return pooling.PoolingFunction.apply(x, window) if paddle.is_grad_enabled() else pooling.pool(x, window)[0]
 

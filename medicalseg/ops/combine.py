@@ -14,9 +14,7 @@ from medicalseg.ops.primitives import Operand, Primitive, cached, channels_last,
 
 
 @cached
-def _binary(
-    algorithm: int, shape: tuple[int, ...], kind: int, second: tuple[int, ...], second_kind: int
-) -> Primitive:
+def _binary(algorithm: int, shape: tuple[int, ...], kind: int, second: tuple[int, ...], second_kind: int) -> Primitive:
     first, other = strided(shape, channels_last(shape), kind), strided(second, channels_last(second), second_kind)
     operation = descriptor("binary", algorithm, first, other, first)
     return Primitive(

@@ -38,7 +38,7 @@ class Geometry:
         stride, padding, dilation: per spatial axis, in voxels.
         output_padding: extra voxels at the end of each axis of a transposed convolution.
         bf16: multiply in bfloat16 and sum in float32.
-        stored_bf16: the arrays of source and output (and their gradients) hold bfloat16, not float32.
+        source_bf16, output_bf16: that array and its gradient hold bfloat16, not float32.
         plain: the arrays are plain, not channels-last.
     """
 
@@ -52,7 +52,8 @@ class Geometry:
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
     bf16: bool = False
-    stored_bf16: bool = False
+    source_bf16: bool = False
+    output_bf16: bool = False
     plain: bool = False
 
     @property
@@ -121,12 +122,13 @@ class Convolution:
         self.geometry = geometry
         g = geometry
         logical, strides = g.weight_layout()
-        arithmetic, stored = (dnn.BF16 if low else dnn.F32 for low in (g.bf16, g.stored_bf16))
+        kinds = (dnn.BF16 if low else dnn.F32 for low in (g.bf16, g.source_bf16, g.output_bf16))
+        arithmetic, source_kind, output_kind = kinds
         given = contiguous if g.plain else channels_last
         self._given = {
-            "src": strided(g.source, given(g.source), stored),
+            "src": strided(g.source, given(g.source), source_kind),
             "weights": strided(logical, strides),
-            "dst": strided(g.output, given(g.output), stored),
+            "dst": strided(g.output, given(g.output), output_kind),
         }
         self._bias = strided((g.output[1],), (1,)) if g.bias else None
         self._source, self._output = self._ends(arithmetic)
@@ -206,5 +208,9 @@ OPERANDS = {
 
 @cached
 def convolution(geometry: Geometry) -> Convolution:
-    """The primitives for `geometry`; None where oneDNN has no implementation."""
+    """The primitives for `geometry`.
+
+    Raises:
+        OneDNNError: oneDNN has no implementation for it.
+    """
     return Convolution(geometry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from paddle import nn
 from medicalseg.ops import layout
 from medicalseg.ops.accelerated import Accelerated
 from medicalseg.ops.convolution import Convolution, Geometry, convolution
+from medicalseg.ops.library import OneDNNError
 
 
 class ConvolutionFunction(paddle.autograd.PyLayer):
@@ -23,7 +25,7 @@ class ConvolutionFunction(paddle.autograd.PyLayer):
         """x: (N, C, *spatial) laid out as `primitives` says."""
         ctx.primitives = primitives
         ctx.wanted = layout.trained(x, weight) if bias is None else layout.trained(x, weight, bias)
-        x = _laid_out(x, primitives.geometry)
+        x = _source(x, primitives.geometry)
         ctx.save_for_backward(x, weight)
         return convolve(x, weight, bias, primitives)
 
@@ -31,7 +33,7 @@ class ConvolutionFunction(paddle.autograd.PyLayer):
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
         """Gradients of x, weight and bias."""
         x, weight = ctx.saved_tensor()
-        gradient = _laid_out(gradient, ctx.primitives.geometry)
+        gradient = _output(gradient, ctx.primitives.geometry)
         primitives, (data_wanted, *parameters_wanted) = ctx.primitives, ctx.wanted
         gradients: list[paddle.Tensor | None] = [None] * len(ctx.wanted)
         if any(parameters_wanted):
@@ -40,29 +42,34 @@ class ConvolutionFunction(paddle.autograd.PyLayer):
             primitives.backward_weights(x.data_ptr(), gradient.data_ptr(), *addresses)
             gradients[1:] = [value if wanted else None for value, wanted in zip(made, parameters_wanted)]  # noqa: B905
         if data_wanted:
-            data_gradient = gradients[0] = _empty(x.shape, primitives.geometry)
+            data_gradient = gradients[0] = _empty(x.shape, primitives.geometry, primitives.geometry.source_bf16)
             primitives.backward_data(gradient.data_ptr(), weight.data_ptr(), data_gradient.data_ptr())
         return tuple(gradients)
 
 
-def _dtype(geometry: Geometry) -> paddle.dtype:
-    return paddle.bfloat16 if geometry.stored_bf16 else paddle.float32
+def _dtype(bf16: bool) -> paddle.dtype:
+    return paddle.bfloat16 if bf16 else paddle.float32
 
 
-def _laid_out(x: paddle.Tensor, geometry: Geometry) -> paddle.Tensor:
-    return x.contiguous() if geometry.plain else layout.as_channels_last(x, _dtype(geometry))
+def _source(x: paddle.Tensor, geometry: Geometry) -> paddle.Tensor:
+    return x.contiguous() if geometry.plain else layout.as_channels_last(x, _dtype(geometry.source_bf16))
 
 
-def _empty(shape: Any, geometry: Geometry) -> paddle.Tensor:
+def _output(gradient: paddle.Tensor, geometry: Geometry) -> paddle.Tensor:
+    return gradient.contiguous() if geometry.plain else layout.as_channels_last(gradient, _dtype(geometry.output_bf16))
+
+
+def _empty(shape: Sequence[int], geometry: Geometry, bf16: bool) -> paddle.Tensor:
     make = paddle.empty if geometry.plain else layout.empty
-    return make(list(shape), _dtype(geometry))
+    return make(list(shape), _dtype(bf16))
 
 
 def convolve(
     x: paddle.Tensor, weight: paddle.Tensor, bias: paddle.Tensor | None, primitives: Convolution
 ) -> paddle.Tensor:
     """The convolution without a gradient."""
-    output = _empty(primitives.geometry.output, primitives.geometry)
+    geometry = primitives.geometry
+    output = _empty(geometry.output, geometry, geometry.output_bf16)
     address = None if bias is None else bias.data_ptr()
     primitives.forward(x.data_ptr(), weight.data_ptr(), address, output.data_ptr())
     return output
@@ -82,7 +89,7 @@ class _Convolution(Accelerated):
         weight, bias = self.weight, self.bias  # type: ignore[attr-defined]
         if paddle.is_grad_enabled():
             return ConvolutionFunction.apply(x, weight, bias, primitives)
-        return convolve(_laid_out(x, primitives.geometry), weight, bias, primitives)
+        return convolve(_source(x, primitives.geometry), weight, bias, primitives)
 
     def _primitives(self, x: paddle.Tensor) -> Convolution | None:
         if not self._fits(x):
@@ -92,7 +99,10 @@ class _Convolution(Accelerated):
             return None
         if geometry.bf16 and not geometry.sound_in_bf16:
             geometry = replace(geometry, bf16=False)
-        return convolution(geometry)
+        try:
+            return convolution(geometry)
+        except OneDNNError:
+            return None
 
     def _fits(self, x: paddle.Tensor) -> bool:
         layer: Any = self
@@ -122,7 +132,8 @@ class _Convolution(Accelerated):
             transposed=self.transposed,
             output_padding=extra if extra and any(extra) else (),
             bf16=self.bf16,
-            stored_bf16=self.bf16 and self.chained,
+            source_bf16=self.bf16 and self.chained,
+            output_bf16=self.bf16 and self.chained and not self.head,
             plain=not self.chained,
         )
 

@@ -1,8 +1,8 @@
 """Switches a model's layers to oneDNN and back.
 
 `accelerate` changes the class of a model's layers and nothing else: parameters, names, state_dict and hooks stay. A
-layer computes through oneDNN only where that is possible (eager mode, CPU, float32) and is Paddle's own layer everywhere
-else, so `paddle.jit.to_static`, export and GPUs are not affected.
+layer computes through oneDNN only where that is possible (eager mode, CPU, float32) and is Paddle's own layer
+everywhere else, so `paddle.jit.to_static`, export and GPUs are not affected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from paddle import nn
 
 from medicalseg.errors import UserError
 from medicalseg.ops import chain_layers, convolution_layers, library
-from medicalseg.ops.accelerated import Accelerated
+from medicalseg.ops.accelerated import Accelerated, ChainLayer
 from medicalseg.ops.process import default_threads, plain_threads, set_openmp_threads
 from medicalseg.utils.logger import logger
 
@@ -26,9 +26,11 @@ BETWEEN = (
     *("ReLU", "LeakyReLU", "ELU", "PReLU"),
     *("MaxPool2D", "MaxPool3D", "AvgPool2D", "AvgPool3D", "Dropout2D", "Dropout3D"),
 )
+CONVERTED = ("GroupNorm", "Dropout", "GELU", "Sigmoid", "SiLU", "Softmax", "Softplus", "Swish", "Tanh", "Upsample")
 ACCELERATED: dict[type, type] = {
     **{getattr(nn, name): getattr(convolution_layers, name) for name in CONVOLUTIONS},
     **{getattr(nn, name): getattr(chain_layers, name) for name in BETWEEN},
+    **{getattr(nn, name): type(name, (ChainLayer, getattr(nn, name)), {}) for name in CONVERTED},
 }
 PLAIN = {fast: plain for plain, fast in ACCELERATED.items()}
 NEUTRAL = (nn.Identity, nn.Sequential, nn.LayerList, nn.LayerDict)
@@ -44,7 +46,7 @@ def accelerate(model: nn.Layer, mode: str | None = None, bf16: bool = False) -> 
 
     The convolutions of any network gain. A network whose class says `channels_last = True`, because its `forward`
     joins and adds tensors with `medicalseg.ops.functional` alone, also keeps its activations channels-last from one
-    layer to the next, and in bfloat16 if that is asked for.
+    layer to the next, and in bfloat16 if that is asked for, but for the outputs of the layers it names in `heads`.
 
     Args:
         model: any network; layers of subclasses are left alone.
@@ -73,6 +75,9 @@ def accelerate(model: nn.Layer, mode: str | None = None, bf16: bool = False) -> 
             layer.__class__ = table[type(layer)]
         if isinstance(layer, Accelerated):
             layer.bf16, layer.chained = bf16, chained
+    for name, layer in model.named_sublayers():
+        if isinstance(layer, Accelerated):
+            layer.head = name in getattr(model, "heads", ())
     return model
 
 

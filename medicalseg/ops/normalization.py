@@ -87,7 +87,11 @@ class BatchNormalization:
 
 @cached
 def batch_normalization(key: Statistics) -> BatchNormalization:
-    """The primitives for `key`; None where oneDNN has no implementation."""
+    """The primitives for `key`.
+
+    Raises:
+        OneDNNError: oneDNN has no implementation for it.
+    """
     return BatchNormalization(key)
 
 
@@ -175,7 +179,7 @@ def normalize(
     epsilon: float,
     statistics: tuple[paddle.Tensor, paddle.Tensor] | None = None,
     per_sample: bool = False,
-) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor] | None:
+) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
     """Normalise over the batch and space, or each sample over space.
 
     Args:
@@ -187,13 +191,14 @@ def normalize(
         per_sample: statistics of each sample, as in instance normalisation.
 
     Returns:
-        The normalised array, and mean and (biased) variance, (1, C) or (N, C); None where oneDNN cannot.
+        The normalised array, and mean and (biased) variance, (1, C) or (N, C).
+
+    Raises:
+        OneDNNError: oneDNN has no implementation for the shape.
     """
     samples = x.shape[0] if per_sample else 1
     shape = (x.shape[0] // samples, *x.shape[1:])
     key = Statistics(_split(shape), layout.kind(x), epsilon, statistics is not None)
-    if batch_normalization(key) is None:
-        return None
     mean, variance = statistics or (paddle.empty([samples, x.shape[1]], "float32") for _ in range(2))
     apply = BatchNormFunction.apply if paddle.is_grad_enabled() else _forward
     return apply(x, scale, shift, mean, variance, key, samples), mean, variance

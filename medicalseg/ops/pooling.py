@@ -75,7 +75,11 @@ class Pooling:
 
 @cached
 def pooling(window: Window) -> Pooling:
-    """The primitives for `window`; None where oneDNN has no implementation."""
+    """The primitives for `window`.
+
+    Raises:
+        OneDNNError: oneDNN has no implementation for it.
+    """
     return Pooling(window)
 
 

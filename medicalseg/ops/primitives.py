@@ -12,7 +12,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from math import prod
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,7 +33,7 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
 
 def channels_last(shape: Sequence[int]) -> tuple[int, ...]:
     """Strides, in elements, of (N, C, *spatial) stored as (N, *spatial, C)."""
-    batch, channels, *spatial = shape
+    _, channels, *spatial = shape
     inner = tuple(channels * stride for stride in contiguous(spatial))
     return (channels * prod(spatial), 1, *inner)
 
@@ -138,18 +138,25 @@ _lock = threading.RLock()
 _caches: list[Any] = []
 
 
-def cached(make: Callable[P, T]) -> Callable[P, T | None]:
-    """Remember what `make` builds for the last shapes; None where oneDNN has no implementation."""
+def cached(make: Callable[P, T]) -> Callable[P, T]:
+    """Remember what `make` builds for the last shapes, and which ones oneDNN refused."""
 
     @lru_cache(maxsize=CACHED_SHAPES)
-    def remembered(*args: Any) -> T | None:
+    def remembered(*args: Any) -> T | OneDNNError:
         try:
             return make(*args)  # type: ignore[call-arg]
-        except OneDNNError:
-            return None
+        except OneDNNError as error:
+            return error
+
+    @wraps(make)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        result = remembered(*args)
+        if isinstance(result, OneDNNError):
+            raise OneDNNError(str(result))
+        return result
 
     _caches.append(remembered)
-    return remembered  # type: ignore[return-value]
+    return call
 
 
 def clear_caches() -> None:

@@ -37,6 +37,8 @@ LAYERS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
     "average pool 3d": (lambda: nn.AvgPool3D(2), SHAPE_3D),
     "average pool 2d, padding counted": (lambda: nn.AvgPool2D(3, stride=2, padding=1, exclusive=False), SHAPE_2D),
     "average pool 2d, padding left out": (lambda: nn.AvgPool2D(3, stride=2, padding=1), SHAPE_2D),
+    "group norm, by Paddle": (lambda: nn.GroupNorm(4, 20), SHAPE_3D),
+    "softplus, by Paddle": (nn.Softplus, SHAPE_3D),
     "channel dropout 3d": (lambda: nn.Dropout3D(0.4), SHAPE_3D),
     "channel dropout 2d": (lambda: nn.Dropout2D(0.4), SHAPE_2D),
 }
@@ -143,7 +145,7 @@ def test_bfloat16_rounds_to_nearest() -> None:
 
 
 def test_a_layer_without_a_fast_form_switches_the_chain_off(caplog: pytest.LogCaptureFixture) -> None:
-    model = Chain(nn.Sequential(nn.Conv3D(1, 4, 3, padding=1), nn.Softplus(), nn.Conv3D(4, 2, 1)))
+    model = Chain(nn.Sequential(nn.Conv3D(1, 4, 3, padding=1), nn.Hardtanh(), nn.Conv3D(4, 2, 1)))
     x = paddle.randn([1, 1, 5, 5, 5])
     expected = model(x).numpy()
     with caplog.at_level("INFO", logger="medicalseg"):

@@ -62,3 +62,9 @@ def test_paddles_own_convolutions_get_paddles_own_thread_count() -> None:
     environment["MEDICALSEG_NUM_THREADS"] = "2"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip().endswith("[2, 1]")
+
+
+def test_threads_can_be_asked_for() -> None:
+    code = "from medicalseg import ops; ops.configure_process(2); print(ops.process.openmp_threads())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip().splitlines()[-1] == "2"
