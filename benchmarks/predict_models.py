@@ -7,6 +7,7 @@ weights under PyTorch's names). A network with random weights would make noise o
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -52,8 +53,8 @@ VNET = {
     "stride_size": [[2, 2, 1], [2, 2, 1], [2, 2, 2], [2, 2, 2]],
 }
 MODELS = {
-    "unet3d": Model("unet3d", UNET, (128, 160, 16), (128, 160, 16), 80),
-    "vnet": Model("vnet", VNET, (512, 512, 12), (128, 128, 12), 60),
+    "unet3d": Model("unet3d", UNET, (128, 160, 16), (128, 160, 16), 60),
+    "vnet": Model("vnet", VNET, (512, 512, 12), (128, 128, 12), 30),
 }
 
 
@@ -74,15 +75,18 @@ def write(folder: Path, name: str) -> None:
 
     from medicalseg.core.export import export
     from medicalseg.inference import Preprocessing, TaskSpec
+    from medicalseg.io import read_volume
 
     model = MODELS[name]
     network = _trained(model)
     whole = Preprocessing(orientation="PIL", intensity=INTENSITY, size=model.size, normalize="zscore")
     task = TaskSpec(CLASSES, preprocessing=whole)
     network.eval()
-    export(network, task, folder / f"{name}-argmax", output_op="argmax")
+    every = "all" if all(importlib.util.find_spec(package) for package in ("onnx", "paddle2onnx")) else "paddle"
+    image = whole.apply(read_volume(spine_files.image()))[0][None]
+    export(network, task, folder / f"{name}-argmax", output_op="argmax", model_format=every, check_image=image)
     windows = replace(task, preprocessing=replace(whole, size=None))
-    export(network, windows, folder / f"{name}-none", output_op="none")
+    export(network, windows, folder / f"{name}-none", output_op="none", model_format=every, check_image=image)
     weights = {_torch_name(key): value.numpy() for key, value in network.state_dict().items()}
     np.savez(folder / f"{name}.tmp.npz", **weights)
     (folder / f"{name}.tmp.npz").rename(folder / f"{name}.npz")
