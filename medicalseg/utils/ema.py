@@ -6,11 +6,15 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medicalseg.errors import ConfigError
+from medicalseg.utils.arrays import host_array, is_host_array
 
 if TYPE_CHECKING:
-    import numpy as np
     import paddle
+
+BLOCK = 1 << 16
 
 
 class ExponentialMovingAverage:
@@ -41,10 +45,12 @@ class ExponentialMovingAverage:
         with paddle.no_grad():
             for key, tensor in self._model.state_dict().items():
                 average = self._average[key]
-                if key in self._trainable:
-                    average.set_value(average * self._decay + tensor.detach().astype(average.dtype) * (1 - self._decay))
-                else:
+                if key not in self._trainable:
                     average.set_value(tensor.detach())
+                elif is_host_array(average) and is_host_array(tensor) and average.is_contiguous():
+                    _blend(host_array(average).reshape(-1), host_array(tensor).reshape(-1), self._decay)
+                else:
+                    average.set_value(average * self._decay + tensor.detach().astype(average.dtype) * (1 - self._decay))
 
     def state_dict(self) -> dict[str, paddle.Tensor]:
         """The averaged weights under the network's keys."""
@@ -70,3 +76,13 @@ class ExponentialMovingAverage:
         finally:
             for key, tensor in own.items():
                 tensor.set_value(kept[key])
+
+
+def _blend(average: np.ndarray, values: np.ndarray, decay: float) -> None:
+    """average = average * decay + values * (1 - decay), in place and in cache-sized blocks."""
+    old, new = average.dtype.type(decay), average.dtype.type(1 - decay)
+    scratch = np.empty(min(BLOCK, average.size), average.dtype)
+    for first in range(0, average.size, BLOCK):
+        block = average[first : first + BLOCK]
+        block *= old
+        block += np.multiply(values[first : first + BLOCK], new, out=scratch[: block.size])

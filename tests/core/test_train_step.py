@@ -6,7 +6,8 @@ import numpy as np
 import paddle
 import pytest
 
-from medicalseg.core.step import Precision, soft_dice_sums, step_schedule
+from medicalseg.core.step import Precision, Stepper, soft_dice_sums, step_schedule
+from medicalseg.losses import CrossEntropyLoss, DiceLoss, MixedLoss
 
 
 def golden() -> tuple[paddle.Tensor, paddle.Tensor]:
@@ -44,3 +45,35 @@ def test_only_float16_is_scaled():
     assert Precision().scaler() is None
     assert Precision("bf16", cast=True).scaler() is None
     assert Precision("bf16", cast=True).dtype == "bfloat16"
+
+
+class TwoHeads(paddle.nn.Layer):
+    """A convolution with two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = paddle.nn.Conv3D(1, 3, 1)
+        self.unused = paddle.nn.Linear(2, 2)
+
+    def forward(self, x):
+        return [self.body(x), 2 * self.body(x)]
+
+
+def test_a_step_reports_losses_and_dice_and_frees_the_gradients():
+    paddle.seed(3)
+    model = TwoHeads()
+    mixed = MixedLoss([CrossEntropyLoss(), DiceLoss()], [1, 1])
+    optimizer = paddle.optimizer.Momentum(0.1, parameters=model.parameters(), weight_decay=0.5)
+    stepper = Stepper(model, {"types": [mixed, DiceLoss()], "coef": [1, 0.5]}, optimizer, Precision())
+    images = np.random.default_rng(0).standard_normal((2, 1, 4, 5, 3)).astype(np.float32)
+    labels = np.random.default_rng(1).integers(0, 3, (2, 4, 5, 3))
+    unused = model.unused.weight.numpy()
+    logits = model.body(paddle.to_tensor(images)).detach()
+    label = paddle.to_tensor(labels)
+    expected = [CrossEntropyLoss()(logits, label), DiceLoss()(logits, label), 0.5 * DiceLoss()(2 * logits, label)]
+    result = stepper(0, images, labels)
+    assert result.losses == pytest.approx([part.item() for part in expected], rel=1e-6)
+    assert result.dsc == pytest.approx(100 * (1 - expected[1].item()), rel=1e-6)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert stepper(1, images, labels).loss < result.loss
+    np.testing.assert_array_equal(model.unused.weight.numpy(), unused)

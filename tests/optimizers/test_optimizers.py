@@ -86,6 +86,12 @@ def test_clip_by_global_norm():
     assert (body, head) == pytest.approx((2 - 0.3 / norm, 4 - 0.5 / norm), rel=1e-5)
 
 
+def test_gradients_within_the_global_norm_are_left_alone():
+    clip = {"name": "ClipGradByGlobalNorm", "clip_norm": 6.0}
+    assert step("SGD", grad_clip_cfg=clip)[:2] == step("SGD")[:2]
+    assert step("SGD", grad_clip_cfg=clip | {"auto_skip_clip": False})[:2] == step("SGD")[:2]
+
+
 def test_clip_by_value():
     body, head, _ = step("SGD", grad_clip_cfg={"name": "ClipGradByValue", "max": 4})
     assert (body, head) == pytest.approx((2 - 0.3, 4 - 0.4), rel=1e-5)

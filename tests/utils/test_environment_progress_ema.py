@@ -117,6 +117,22 @@ def test_average_by_formula():
     np.testing.assert_array_equal(layer.weight.numpy(), 2)
 
 
+def test_large_weights_are_averaged_block_by_block(monkeypatch):
+    monkeypatch.setattr("medicalseg.utils.ema.BLOCK", 10)
+    layer = paddle.nn.Linear(7, 9)
+    ema = ExponentialMovingAverage(layer, decay=0.75)
+    before = layer.weight.numpy()
+    layer.weight.set_value(paddle.randn([7, 9]))
+    ema.update()
+    expected = 0.75 * before + 0.25 * layer.weight.numpy()
+    np.testing.assert_allclose(ema.state_dict()["weight"].numpy(), expected, rtol=1e-6)
+    monkeypatch.setattr("medicalseg.utils.ema.is_host_array", lambda tensor: False)
+    again = ExponentialMovingAverage(layer, decay=0.75)
+    again.set_state_dict({"weight": before, "bias": layer.bias.numpy()})
+    again.update()
+    np.testing.assert_array_equal(again.state_dict()["weight"].numpy(), ema.state_dict()["weight"].numpy())
+
+
 def test_running_statistics_are_copied():
     norm = paddle.nn.BatchNorm1D(2)
     ema = ExponentialMovingAverage(norm, decay=0.9)
