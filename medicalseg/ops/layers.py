@@ -26,7 +26,7 @@ BETWEEN = (
     *("ReLU", "LeakyReLU", "ELU", "PReLU"),
     *("MaxPool2D", "MaxPool3D", "AvgPool2D", "AvgPool3D", "Dropout2D", "Dropout3D"),
 )
-CONVERTED = ("GroupNorm", "Dropout", "GELU", "Sigmoid", "SiLU", "Softmax", "Softplus", "Swish", "Tanh", "Upsample")
+CONVERTED = ("GroupNorm", "Dropout", "GELU", "Sigmoid", "Silu", "Softmax", "Softplus", "Swish", "Tanh", "Upsample")
 ACCELERATED: dict[type, type] = {
     **{getattr(nn, name): getattr(convolution_layers, name) for name in CONVOLUTIONS},
     **{getattr(nn, name): getattr(chain_layers, name) for name in BETWEEN},
