@@ -1,0 +1,51 @@
+"""One forward pass of a network's twin in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks import torch_nets
+from benchmarks.frame import Outcome, threads
+from benchmarks.infer_models import MODELS, prepared
+
+
+def forward(
+    name: str, channels_last: bool = False, bf16: bool = False, allocator: bool = False
+) -> Callable[[], Outcome]:
+    """A function that computes logits.
+
+    Args:
+        name: of `infer_models.MODELS`.
+        channels_last: network and image in `torch.channels_last_3d`.
+        bf16: under bfloat16 autocast.
+        allocator: glibc's allocator told to keep large blocks, as medicalseg tells it.
+    """
+    folder = prepared(name)
+    if allocator:
+        from medicalseg.ops.process import keep_large_blocks
+
+        keep_large_blocks()
+    torch.set_num_threads(threads())
+    model = getattr(torch_nets, MODELS[name].net)(**MODELS[name].full).eval()
+    kept = np.load(folder / f"{name}.npz")
+    model.load_state_dict({key: torch.from_numpy(kept[key]) for key in kept.files}, strict=False)
+    image = torch.from_numpy(np.load(folder / f"{name}-image.npy"))
+    labels = np.load(folder / f"{name}-labels.npy")
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last_3d)
+        image = image.to(memory_format=torch.channels_last_3d)
+
+    def logits() -> np.ndarray:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return model(image).float().numpy()
+
+    agreement = float((logits().argmax(axis=1) == labels).mean())
+
+    def run() -> Outcome:
+        logits()
+        return Outcome({"label agreement": round(agreement, 5)})
+
+    return run
