@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -100,7 +101,7 @@ class Child:
 
 
 def main() -> None:
-    """Obey until told to quit or the parent is gone."""
+    """Obey until told to quit or the parent is gone, then end together with processes of the contender's own."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     child = Child(answers)
@@ -110,6 +111,8 @@ def main() -> None:
             break
     answers.close()
     sys.stderr.flush()
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -68,6 +69,7 @@ class ContenderProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env=child_environment(contender, threads),
+            start_new_session=True,
         )
         self._ask({"factory": contender.factory, "arguments": dict(contender.arguments)})
 
@@ -96,9 +98,9 @@ class ContenderProcess:
         return process_megabytes(key, self._process.pid) or 0.0
 
     def close(self) -> None:
-        """End the process whatever it does."""
-        if self._process.poll() is None:
-            self._process.kill()
+        """End the process, and those it started, whatever they do."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             if stream is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 import types
@@ -61,6 +62,13 @@ def hungry(megabytes: int) -> Callable[[], object]:
         block[::4096] = b"x" * len(block[::4096])
 
     return run
+
+
+def with_worker(log: str) -> Callable[[], object]:
+    """Starts a process that would outlive it, and writes its number into a file."""
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(log).write_text(str(worker.pid))
+    return lambda: None
 
 
 def both_frameworks() -> Callable[[], object]:

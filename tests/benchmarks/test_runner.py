@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from benchmarks import runner as runner_module
@@ -102,6 +104,24 @@ def test_without_memory_processes_are_closed_and_started_again(monkeypatch, log)
     found = measure(fake("a", "steady", log=log, name="a"), fake("b", "steady", log=log, name="b"))
     assert lines(log) == ["a", "a", "a", "b", "b", "b"] * 2
     assert all(len(item.times) == 2 for item in found.values())
+
+
+def is_running(process):
+    try:
+        with open(f"/proc/{process}/stat") as stream:
+            return stream.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_workers_of_a_contender_end_with_it(log):
+    assert measure(fake("x", "with_worker", log=log), rounds=1)["x"].status == "ok"
+    worker = int(lines(log)[0])
+    for _ in range(100):
+        if not is_running(worker):
+            break
+        time.sleep(0.05)
+    assert not is_running(worker)
 
 
 def test_descriptions_that_contradict_themselves():
