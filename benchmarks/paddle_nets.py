@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import paddle
 from paddle import nn
 
+from medicalseg.ops import functional as fast
+
 WIDTHS = (32, 64, 128, 256)
 
 
@@ -33,6 +35,9 @@ class NNUNet(nn.Layer):
         widths: channels of each level, finest first; each level halves the size.
     """
 
+    channels_last = True
+    heads = ("head",)
+
     def __init__(self, in_channels: int = 1, num_classes: int = 3, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.encoders = nn.LayerList()
@@ -51,12 +56,12 @@ class NNUNet(nn.Layer):
         """Logits (N, num_classes, X, Y, Z), in a list as the toolkit's networks return them."""
         skips = []
         for encoder in self.encoders:
-            x = encoder(x)
-            skips.append(x)
+            x, skip = fast.fork(encoder(x))
+            skips.append(skip)
         skips.pop()
         for upsample, decoder in zip(self.upsamples, self.decoders):  # noqa: B905 (traced code knows no strict)
-            x = decoder(paddle.concat([upsample(x), skips.pop()], axis=1))
-        return [self.head(x)]
+            x = decoder(fast.concat([upsample(x), skips.pop()]))
+        return [fast.plain(self.head(x))]
 
 
 def nnunet(in_channels: int = 1, num_classes: int = 3, widths: Sequence[int] = WIDTHS) -> nn.Layer:
