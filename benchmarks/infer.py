@@ -24,18 +24,30 @@ EXPORTED = {
 }
 FP32 = (PADDLE, ORT, OPENVINO)
 ALL = (*EXPORTED, EAGER, EAGER_BF16)
+ONEDNN = "oneDNN"
+ON: tuple[str, list[Any]] = ("enable_mkldnn", [])
+OPTIONS: dict[str, list[tuple[str, list[Any]]]] = {
+    ONEDNN: [ON, ("set_mkldnn_cache_capacity", [10])],
+    "oneDNN, no limit to its cache": [ON],
+    "oneDNN, bfloat16": [ON, ("enable_mkldnn_bfloat16", [])],
+    "oneDNN, no fusion": [ON, ("switch_ir_optim", [False])],
+    "oneDNN, optimization level 3": [ON, ("set_optimization_level", [3])],
+    "oneDNN, new executor": [ON, ("enable_new_executor", [True]), ("enable_new_ir", [True])],
+    "oneDNN, memory optimization": [ON, ("enable_memory_optim", [])],
+    "Paddle's own kernels": [("disable_mkldnn", [])],
+}
 
 
 def works(quick: bool) -> list[Work]:
     """VNet and UNet3D at the sizes of the targets; at a quarter of the sides if `quick`."""
-    names = ("vnet-small", "unet3d-small") if quick else ("vnet", "unet3d")
-    return [work(name) for name in names]
+    small = ("vnet-small", "unet3d-small")
+    if quick:
+        return [work(name) for name in small]
+    return [*(work(name) for name in ("vnet", "unet3d")), *(options_work(name) for name in small)]
 
 
 def work(name: str) -> Work:
     """One of `infer_models.MODELS`."""
-    model = MODELS[name]
-    title = {"vnet": "VNet", "unet3d": "UNet3D"}[model.net] + " " + "×".join(map(str, model.size))
     best: tuple[str, ...] = (TORCH, TORCH_LAST)
     pairs = [
         Pair(FP32, best, 1.0),
@@ -45,7 +57,17 @@ def work(name: str) -> Work:
         Pair((OPENVINO_BF16, EAGER_BF16), TORCH_BF16),
         Pair(FP32, best, None, MEMORY),
     ]
-    return Work(title, [*ours(name), *peers(name)], pairs, units=float(prod(model.size)))
+    return Work(_title(name), [*ours(name), *peers(name)], pairs, units=float(prod(MODELS[name].size)))
+
+
+def options_work(name: str) -> Work:
+    """Paddle Inference's options for the CPU, compared with oneDNN alone."""
+    contenders = [
+        Contender(title, "benchmarks.infer_ours:with_options", {"name": name, "calls": calls}, ("paddle",))
+        for title, calls in OPTIONS.items()
+    ]
+    pairs = [Pair(title, ONEDNN) for title in OPTIONS if title != ONEDNN]
+    return Work(f"Paddle Inference's options, {_title(name)}", contenders, pairs)
 
 
 def ours(name: str) -> list[Contender]:
@@ -81,3 +103,8 @@ def peers(name: str) -> list[Contender]:
         for title, more in variants
         for allocator in (False, True)
     ]
+
+
+def _title(name: str) -> str:
+    model = MODELS[name]
+    return {"vnet": "VNet", "unet3d": "UNet3D"}[model.net] + " " + "×".join(map(str, model.size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,45 @@ def exported(name: str, backend: str, precision: str) -> Callable[[], Outcome]:
     keep_large_blocks()
     options = RuntimeOptions(backend=backend, precision=precision, cpu_threads=threads())
     return _timed(name, StaticNetwork(folder / name, options))
+
+
+def with_options(name: str, calls: Sequence[tuple[str, list[Any]]]) -> Callable[[], Outcome]:
+    """A function that computes logits with Paddle Inference, configured by hand.
+
+    Args:
+        name: of `infer_models.MODELS`.
+        calls: methods of `paddle.inference.Config` and their arguments, made after the threads are set.
+    """
+    folder = prepared(name) / name
+
+    from medicalseg import ops
+
+    ops.configure_process(threads())
+    from paddle import inference
+
+    (graph,) = [file for file in folder.iterdir() if file.name in ("model.json", "model.pdmodel")]
+    config = inference.Config(str(graph), str(folder / "model.pdiparams"))
+    config.disable_gpu()
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(threads())
+    for method, arguments in calls:
+        getattr(config, method)(*arguments)
+    return _timed(name, Configured(inference.create_predictor(config)))
+
+
+class Configured:
+    """A predictor with the method that networks have."""
+
+    def __init__(self, predictor: Any) -> None:
+        self.predictor = predictor
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """(N, K, X, Y, Z) float32."""
+        handle = self.predictor.get_input_handle(self.predictor.get_input_names()[0])
+        handle.reshape(list(x.shape))
+        handle.copy_from_cpu(x)
+        self.predictor.run()
+        return self.predictor.get_output_handle(self.predictor.get_output_names()[0]).copy_to_cpu()
 
 
 def eager(name: str, bf16: bool) -> Callable[[], Outcome]:

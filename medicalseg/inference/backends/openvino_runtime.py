@@ -45,6 +45,7 @@ class OpenVINORuntime:
         file = files.verified("onnx")
         try:
             self._model = self._core.read_model(str(file))
+            _split_prelus(self._model)
         except Exception as error:
             raise RunError(f"{file}: OpenVINO cannot load the model: {first_line(error)}") from error
         self._shape: tuple[int, ...] | None = None
@@ -64,3 +65,32 @@ class OpenVINORuntime:
         self._model.reshape(list(shape))
         self._request = self._core.compile_model(self._model, "CPU", self._settings).create_infer_request()
         self._shape = shape
+
+
+def _split_prelus(model: Any) -> None:
+    """Write PReLU as a x + (1 - a) max(x, 0) where it follows no convolution.
+
+    After a convolution PReLU becomes part of it; anywhere else OpenVINO computes it in the plain layout only, so that
+    its input and output are reordered.
+    """
+    import openvino.opset13 as ops
+    from openvino.utils import replace_node
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "PRelu":
+            continue
+        x, slope = node.input_value(0), node.input_value(1).get_node()
+        rank = x.get_partial_shape().rank
+        if slope.get_type_name() != "Constant" or rank.is_dynamic or _is_convolved(x.get_node()):
+            continue
+        a = slope.get_data().astype(np.float32).reshape(1, -1, *(1,) * (rank.get_length() - 2))
+        negative = ops.multiply(x, ops.constant(a))
+        replace_node(node, ops.add(negative, ops.multiply(ops.relu(x), ops.constant(1 - a))))
+
+
+def _is_convolved(node: Any) -> bool:
+    """Whether a node is a convolution, or the sum of one and its bias."""
+    kinds = [node.get_type_name()]
+    if kinds == ["Add"]:
+        kinds = [source.get_node().get_type_name() for source in node.input_values()]
+    return "Convolution" in kinds
