@@ -15,7 +15,7 @@ HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVINORuntime:
-    """A model in OpenVINO; compiled when first run, and again when the input's size changes.
+    """A model in OpenVINO, compiled for the size that it sees first, and once more for any size if another comes.
 
     A model of fixed size lets OpenVINO fuse more than one of any size.
 
@@ -49,22 +49,29 @@ class OpenVINORuntime:
         except Exception as error:
             raise RunError(f"{file}: OpenVINO cannot load the model: {first_line(error)}") from error
         self._shape: tuple[int, ...] | None = None
-        self._request: Any = None
+        self._first: Any = None
+        self._any: Any = None
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
         try:
-            if x.shape != self._shape:
-                self._compile(x.shape)
-            return self._request.infer({0: x}, share_inputs=True)[0]
+            return self._request(x.shape).infer({0: x}, share_inputs=True)[0]
         except Exception as error:
             raise RunError(f"{self._path}: OpenVINO failed: {first_line(error)}") from error
 
-    def _compile(self, shape: tuple[int, ...]) -> None:
-        self._request, self._shape = None, None
-        self._model.reshape(list(shape))
-        self._request = self._core.compile_model(self._model, "CPU", self._settings).create_infer_request()
-        self._shape = shape
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        if self._first is None:
+            fixed = self._model.clone()
+            fixed.reshape(list(shape))
+            self._first, self._shape = self._compiled(fixed), shape
+        if shape == self._shape:
+            return self._first
+        if self._any is None:
+            self._any = self._compiled(self._model)
+        return self._any
+
+    def _compiled(self, model: Any) -> Any:
+        return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
 
 
 def _split_prelus(model: Any) -> None:
