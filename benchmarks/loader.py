@@ -21,7 +21,7 @@ CONFIGS = {
     "mri_spine_seg": ("mri_spine_seg/vnet.yml", 12),
     "lung_coronavirus": ("lung_coronavirus/vnet_lung_coronavirus_128_128_128_15k.yml", 10),
 }
-"""A config of each folder (the others there load the same), and the batches a round takes: many more than wait ready."""
+"""A config of each folder (the others there load the same); batches of a round, many more than wait ready."""
 _LONG = 1 << 20
 _WAITS = 5
 
