@@ -15,7 +15,7 @@ import numpy as np
 from medicalseg.losses.rows import Row
 from medicalseg.ops.process import openmp_threads
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 RUN = 1 << 10
 SMALLEST = 1e-7
 
