@@ -53,7 +53,7 @@ class RectifierFunction(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
         """Gradient of x."""
-        (output,) = ctx.saved_tensor()
+        (output,) = layout.taken(ctx)
         gradient = layout.as_channels_last(gradient, output.dtype)
         result = layout.empty(output.shape, output.dtype)
         rectifier(tuple(output.shape), layout.kind(output), *ctx.parameters).backward(
@@ -110,7 +110,7 @@ class PReLUFunction(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
         """Gradients of x and the slopes."""
-        x, weight = ctx.saved_tensor()
+        x, weight = layout.taken(ctx)
         gradient = layout.as_channels_last(gradient, x.dtype)
         result, slopes = layout.empty(x.shape, x.dtype), paddle.empty(weight.shape, "float32")
         prelu(tuple(x.shape), layout.kind(x), weight.size).backward(

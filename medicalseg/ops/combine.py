@@ -78,7 +78,7 @@ class ScaleChannelsFunction(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor, None]:
         """Gradient of x."""
-        (factors,) = ctx.saved_tensor()
+        (factors,) = layout.taken(ctx)
         return _combine(dnn.BINARY_MUL, layout.as_channels_last(gradient), factors), None
 
 

@@ -32,7 +32,7 @@ class ConvolutionFunction(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
         """Gradients of x, weight and bias."""
-        x, weight = ctx.saved_tensor()
+        x, weight = layout.taken(ctx)
         gradient = _output(gradient, ctx.primitives.geometry)
         primitives, (data_wanted, *parameters_wanted) = ctx.primitives, ctx.wanted
         gradients: list[paddle.Tensor | None] = [None] * len(ctx.wanted)

@@ -61,6 +61,13 @@ def trained(*tensors: paddle.Tensor) -> tuple[bool, ...]:
     return tuple(not tensor.stop_gradient for tensor in tensors)
 
 
+def taken(context: Any) -> tuple[paddle.Tensor, ...]:
+    """What a PyLayer saved for its backward, which gives it up: Paddle would keep it to the end of the whole pass."""
+    saved = tuple(context.saved_tensor())
+    context.container = ()
+    return saved
+
+
 def _channels_second(stored: paddle.Tensor) -> paddle.Tensor:
     return stored.transpose([0, stored.ndim - 1, *range(1, stored.ndim - 1)])
 

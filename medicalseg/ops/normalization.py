@@ -117,7 +117,7 @@ class BatchNormFunction(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
         """Gradients of x, scale and shift."""
-        x, scale, mean, variance = ctx.saved_tensor()
+        x, scale, mean, variance = layout.taken(ctx)
         gradient = layout.as_channels_last(gradient, x.dtype)
         result = layout.empty(x.shape, x.dtype)
         vectors = paddle.empty([2, ctx.samples, x.shape[1]], "float32")

@@ -97,7 +97,7 @@ class PoolingFunction(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx: Any, gradient: paddle.Tensor) -> paddle.Tensor:
         """Gradient of x."""
-        (workspace,) = ctx.saved_tensor()
+        (workspace,) = layout.taken(ctx)
         gradient = layout.as_channels_last(gradient, ctx.dtype)
         result = layout.empty(ctx.window.source, ctx.dtype)
         addresses = {dnn.ARG_DIFF_DST: gradient.data_ptr(), dnn.ARG_DIFF_SRC: result.data_ptr()}
