@@ -9,7 +9,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from medicalseg.ops import layout
+from medicalseg.ops import layout, pool
 from medicalseg.ops.accelerated import Accelerated
 from medicalseg.ops.convolution import Convolution, Geometry, convolution
 from medicalseg.ops.library import OneDNNError
@@ -60,7 +60,7 @@ def _output(gradient: paddle.Tensor, geometry: Geometry) -> paddle.Tensor:
 
 
 def _empty(shape: Sequence[int], geometry: Geometry, bf16: bool) -> paddle.Tensor:
-    make = paddle.empty if geometry.plain else layout.empty
+    make = pool.empty if geometry.plain else layout.empty
     return make(list(shape), _dtype(bf16))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import paddle
 
 from medicalseg.ops import library as dnn
+from medicalseg.ops import pool
 from medicalseg.ops.primitives import channels_last, contiguous, copy_primitive
 
 KINDS = {paddle.float32: dnn.F32, paddle.bfloat16: dnn.BF16}
@@ -47,8 +48,7 @@ def is_fast(x: Any) -> bool:
 
 def empty(shape: Sequence[int], dtype: Any) -> paddle.Tensor:
     """Uninitialised (N, C, *spatial) with channels-last memory."""
-    stored = paddle.empty([shape[0], *shape[2:], shape[1]], dtype)
-    return _channels_second(stored)
+    return _channels_second(pool.empty([shape[0], *shape[2:], shape[1]], dtype))
 
 
 def view(x: paddle.Tensor) -> paddle.Tensor:
@@ -100,4 +100,4 @@ def as_plain(x: paddle.Tensor) -> paddle.Tensor:
     """`x` itself if it is float32 and plain already, else a copy."""
     if x.dtype == paddle.float32 and has_strides(x, contiguous(x.shape)):
         return x
-    return copy(x, paddle.empty(x.shape, "float32"))
+    return copy(x, pool.empty(x.shape, paddle.float32))
