@@ -12,6 +12,8 @@ from medicalseg.ops import layout
 from medicalseg.ops import library as dnn
 from medicalseg.ops.primitives import Operand, Owned, Primitive, cached, channels_last, descriptor, strided
 
+Ends = tuple[tuple[int, ...], tuple[int, ...]]
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -39,13 +41,12 @@ class BatchNormalization:
         self._vector = strided((key.shape[1],), (1,))
         self._flags = dnn.USE_SCALE | dnn.USE_SHIFT | (dnn.USE_GLOBAL_STATISTICS if key.given else 0)
         self._hint = self._describe("forward", dnn.FORWARD_TRAINING, self._data, self._data)
+        statistics = (dnn.ARG_MEAN, dnn.ARG_VARIANCE)
+        known = statistics if key.given else ()
         self.forward = self._make(
             self._hint,
-            inputs=(dnn.ARG_SRC,),
-            outputs=(dnn.ARG_DST,),
-            vectors=(dnn.ARG_SCALE, dnn.ARG_SHIFT),
-            computed=() if key.given else (dnn.ARG_MEAN, dnn.ARG_VARIANCE),
-            taken=(dnn.ARG_MEAN, dnn.ARG_VARIANCE) if key.given else (),
+            arrays=((dnn.ARG_SRC,), (dnn.ARG_DST,)),
+            vectors=((dnn.ARG_SCALE, dnn.ARG_SHIFT, *known), () if key.given else statistics),
         )
         self._backward: Primitive | None = None
 
@@ -53,14 +54,10 @@ class BatchNormalization:
     def backward(self) -> Primitive:
         """From the gradient of the output to those of the source, the scale and the shift."""
         if self._backward is None:
-            operation = self._describe("backward", dnn.BACKWARD, self._data, self._data, self._data)
             self._backward = self._make(
-                operation,
-                inputs=(dnn.ARG_SRC, dnn.ARG_DIFF_DST),
-                outputs=(dnn.ARG_DIFF_SRC,),
-                vectors=(dnn.ARG_SCALE,),
-                computed=(dnn.ARG_DIFF_SCALE, dnn.ARG_DIFF_SHIFT),
-                taken=(dnn.ARG_MEAN, dnn.ARG_VARIANCE),
+                self._describe("backward", dnn.BACKWARD, self._data, self._data, self._data),
+                arrays=((dnn.ARG_SRC, dnn.ARG_DIFF_DST), (dnn.ARG_DIFF_SRC,)),
+                vectors=((dnn.ARG_SCALE, dnn.ARG_MEAN, dnn.ARG_VARIANCE), (dnn.ARG_DIFF_SCALE, dnn.ARG_DIFF_SHIFT)),
             )
         return self._backward
 
@@ -69,19 +66,11 @@ class BatchNormalization:
         epsilon = ctypes.c_float(self._key.epsilon)
         return descriptor(f"batch_normalization_{direction}", *arguments, epsilon, self._flags, *trailing)
 
-    def _make(
-        self,
-        operation: Owned,
-        inputs: tuple[int, ...],
-        outputs: tuple[int, ...],
-        vectors: tuple[int, ...],
-        computed: tuple[int, ...],
-        taken: tuple[int, ...],
-    ) -> Primitive:
-        operands = {index: Operand(self._data) for index in inputs}
-        operands |= {index: Operand(self._data, output=True) for index in outputs}
-        operands |= {index: Operand(self._vector) for index in (*vectors, *taken)}
-        operands |= {index: Operand(self._vector, output=True) for index in computed}
+    def _make(self, operation: Owned, arrays: Ends, vectors: Ends) -> Primitive:
+        operands: dict[int, Operand] = {}
+        for layout_of, (inputs, outputs) in ((self._data, arrays), (self._vector, vectors)):
+            operands |= {index: Operand(layout_of) for index in inputs}
+            operands |= {index: Operand(layout_of, output=True) for index in outputs}
         return Primitive(operation, operands)
 
 

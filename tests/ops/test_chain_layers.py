@@ -10,6 +10,7 @@ import pytest
 from paddle import nn
 
 from medicalseg import ops
+from medicalseg.models import UNet3D, VNet, VNetDeepSup
 from medicalseg.ops import functional as fast
 from medicalseg.ops import layout
 
@@ -180,3 +181,53 @@ def test_parameters_move_with_the_first_step_as_paddles_do() -> None:
 
     for ours, theirs in zip(trained("auto"), trained("off"), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_same_seed_same_bits(bf16: bool) -> None:
+    if bf16 and not ops.supports_bf16():
+        pytest.skip("this processor has no bfloat16 arithmetic")
+
+    def weights() -> list[np.ndarray]:
+        paddle.seed(8)
+        model = UNet3D(num_classes=3, base_channels=4, depth=2, norm="instance", dropout=0.3)
+        ops.accelerate(model, "auto", bf16=bf16)
+        optimizer = paddle.optimizer.SGD(0.1, parameters=model.parameters())
+        for step in range(2):
+            x = np.random.default_rng(step).normal(size=(2, 1, 8, 6, 10)).astype("float32")
+            model(paddle.to_tensor(x))[0].square().mean().backward()
+            optimizer.step()
+            optimizer.clear_grad(set_to_zero=False)
+        return [value.numpy() for value in model.state_dict().values()]
+
+    for first, second in zip(weights(), weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("network", ["vnet", "vnet deep", "unet instance", "unet group"])
+def test_networks_train_alike_with_and_without(network: str) -> None:
+    make = {
+        "vnet": lambda: VNet(elu=True, num_classes=3),
+        "vnet deep": lambda: VNetDeepSup(elu=True, num_classes=3),
+        "unet instance": lambda: UNet3D(num_classes=3, base_channels=4, depth=2, norm="instance"),
+        "unet group": lambda: UNet3D(num_classes=3, base_channels=4, depth=2, norm="group"),
+    }[network]
+    side = 32 if network.startswith("vnet") else 12
+
+    def outputs(mode: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        paddle.seed(6)
+        model = ops.accelerate(make(), mode)
+        generator = np.random.default_rng(0)
+        paddle.seed(9)
+        heads = model(paddle.to_tensor(generator.normal(size=(1, 1, side, side, side)).astype("float32")))
+        assert all(head.is_contiguous() and head.dtype == paddle.float32 for head in heads)
+        parts = [(head * paddle.to_tensor(generator.normal(size=head.shape).astype("float32"))).sum() for head in heads]
+        sum(parts[1:], parts[0]).backward()
+        parameters = [p for name, p in model.named_parameters() if p.grad is not None and not name.endswith("bias")]
+        return [head.numpy() for head in heads], [parameter.grad.numpy() for parameter in parameters]
+
+    heads, gradients = zip(outputs("auto"), outputs("off"), strict=True)
+    for ours, theirs in zip(*heads, strict=True):
+        assert np.linalg.norm(ours - theirs) < 1e-4 * np.linalg.norm(theirs)
+    for ours, theirs in zip(*gradients, strict=True):
+        assert np.linalg.norm(ours - theirs) < 0.02 * np.linalg.norm(theirs)
