@@ -13,10 +13,11 @@ from typing import Any
 
 from benchmarks import report, suites
 from benchmarks.frame import Work
-from benchmarks.machine import commit, cores, describe
+from benchmarks.machine import commit, describe
 from benchmarks.process import ROOT
 from benchmarks.results import Measured, work_as_json
 from benchmarks.runner import Runner
+from medicalseg.ops import available_cores
 
 LOG = logging.getLogger("benchmarks")
 OUT = Path("docs", "benchmarks")
@@ -29,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--against", help="peers, separated by commas: torch, monai, nnunet, ... (default: all)")
     result.add_argument("--only", metavar="PATTERN", help="works or work/contender whose name has or matches it")
     result.add_argument("--quick", action="store_true", help="leave out what takes long")
-    result.add_argument("--threads", type=int, default=cores(), help="threads of each contender (default: %(default)s)")
+    result.add_argument(
+        "--threads", type=int, default=available_cores(), help="threads of each contender (default: %(default)s)"
+    )
     result.add_argument("--repeats", type=int, default=7, help="rounds that count (default: %(default)s)")
     result.add_argument("--out", type=Path, default=OUT, help="folder of the results (default: %(default)s)")
     result.add_argument("--list", action="store_true", help="name works and contenders and stop")

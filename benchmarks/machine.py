@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from medicalseg.ops import available_cores
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
 
@@ -19,21 +20,13 @@ def describe() -> dict[str, Any]:
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "cpu_family": f"{cpu.get('vendor_id', '')} family {cpu.get('cpu family', '?')} model {cpu.get('model', '?')}",
         "features": [name for name in FEATURES if name in flags],
-        "cores": cores(),
+        "cores": available_cores(),
         "memory_mb": round(_meminfo("MemTotal")),
         "os": f"{platform.system()} {platform.release()}",
         "libc": " ".join(platform.libc_ver()),
         "python": platform.python_version(),
         "load_before": _load(),
     }
-
-
-def cores() -> int:
-    """Cores this process may run on."""
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def available_megabytes() -> float:

@@ -122,7 +122,7 @@ class PReLUFunction(paddle.autograd.PyLayer):
                 dnn.ARG_DIFF_WEIGHTS: slopes.data_ptr(),
             }
         )
-        return tuple(value if wanted else None for value, wanted in zip((result, slopes), ctx.wanted, strict=True))
+        return layout.only(ctx.wanted, (result, slopes))
 
 
 def leak(x: paddle.Tensor, weight: paddle.Tensor) -> paddle.Tensor:

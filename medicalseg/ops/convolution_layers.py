@@ -37,10 +37,11 @@ class ConvolutionFunction(paddle.autograd.PyLayer):
         primitives, (data_wanted, *parameters_wanted) = ctx.primitives, ctx.wanted
         gradients: list[paddle.Tensor | None] = [None] * len(ctx.wanted)
         if any(parameters_wanted):
-            made = [paddle.empty(weight.shape, "float32"), paddle.empty([gradient.shape[1]], "float32")]
-            addresses = [array.data_ptr() for array in made[: len(parameters_wanted)]]
+            shapes = (weight.shape, [gradient.shape[1]])[: len(parameters_wanted)]
+            made = [paddle.empty(shape, "float32") for shape in shapes]
+            addresses = [array.data_ptr() for array in made]
             primitives.backward_weights(x.data_ptr(), gradient.data_ptr(), *addresses)
-            gradients[1:] = [value if wanted else None for value, wanted in zip(made, parameters_wanted)]  # noqa: B905
+            gradients[1:] = layout.only(parameters_wanted, made)
         if data_wanted:
             data_gradient = gradients[0] = _empty(x.shape, primitives.geometry, primitives.geometry.source_bf16)
             primitives.backward_data(gradient.data_ptr(), weight.data_ptr(), data_gradient.data_ptr())

@@ -61,6 +61,11 @@ def trained(*tensors: paddle.Tensor) -> tuple[bool, ...]:
     return tuple(not tensor.stop_gradient for tensor in tensors)
 
 
+def only(wanted: Sequence[bool], gradients: Sequence[paddle.Tensor]) -> tuple[paddle.Tensor | None, ...]:
+    """The gradients that `trained` says are wanted, None for the others."""
+    return tuple(value if want else None for want, value in zip(wanted, gradients, strict=True))
+
+
 def taken(context: Any) -> tuple[paddle.Tensor, ...]:
     """What a PyLayer saved for its backward, which gives it up: Paddle would keep it to the end of the whole pass."""
     saved = tuple(context.saved_tensor())

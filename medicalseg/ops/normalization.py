@@ -126,8 +126,7 @@ class BatchNormFunction(paddle.autograd.PyLayer):
                 }
             )
         sums = vectors.sum(axis=1)
-        gradients = zip((result, sums[0], sums[1]), ctx.wanted, strict=True)
-        return (*(value if wanted else None for value, wanted in gradients), None, None)
+        return (*layout.only(ctx.wanted, (result, sums[0], sums[1])), None, None)
 
 
 def _steps(x: paddle.Tensor, samples: int) -> tuple[int, int]:

@@ -236,12 +236,13 @@ class Primitive:
             lib.check(lib.c.dnnl_stream_wait(lib.stream))
 
 
-def _reorder(source: Handle, target: Handle) -> Owned:
+def _reorder_descriptor(source: Handle, target: Handle) -> Owned:
     engine = library().engine
-    operation = create(
-        "primitive_desc", "reorder_primitive_desc_create", source, engine, target, engine, None
-    )  # fmt: skip
-    return create("primitive", "primitive_create", operation)
+    return create("primitive_desc", "reorder_primitive_desc_create", source, engine, target, engine, None)
+
+
+def _reorder(source: Handle, target: Handle) -> Owned:
+    return create("primitive", "primitive_create", _reorder_descriptor(source, target))
 
 
 def _execute(primitive: Handle, arguments: Sequence[tuple[int, Handle]]) -> None:
@@ -255,9 +256,6 @@ def copy_primitive(
     shape: tuple[int, ...], source_strides: tuple[int, ...], source_kind: int, strides: tuple[int, ...], kind: int
 ) -> Primitive:
     """Copy of an array into another layout or number type, from ARG_FROM to ARG_TO."""
-    lib = library()
     source, target = strided(shape, source_strides, source_kind), strided(shape, strides, kind)
-    operation = create(
-        "primitive_desc", "reorder_primitive_desc_create", source, lib.engine, target, lib.engine, None
-    )  # fmt: skip
-    return Primitive(operation, {dnn.ARG_FROM: Operand(source), dnn.ARG_TO: Operand(target, output=True)})
+    operands = {dnn.ARG_FROM: Operand(source), dnn.ARG_TO: Operand(target, output=True)}
+    return Primitive(_reorder_descriptor(source, target), operands)
