@@ -6,22 +6,17 @@ PyTorch's names), NAME-image.npy and NAME-labels.npy (input, and the network's l
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import spine_files
+from benchmarks import spine_files, trained_models
 from benchmarks.predict_models import CLASSES, INTENSITY, VNET, Model
-from benchmarks.process import ROOT
 
 RATE = 2e-3
-TORCH_NAMES = {"_mean": "running_mean", "_variance": "running_var", "_weight": "weight", "scale": "weight"}
 MODELS = {
     "vnet": Model("vnet", VNET, (512, 512, 12), (128, 128, 12), 60),
     "unet3d": Model("unet3d", {"base_channels": 32, "depth": 4}, (128, 128, 128), (64, 64, 64), 40),
@@ -32,13 +27,7 @@ MODELS = {
 
 def prepared(name: str) -> Path:
     """The folder with everything of a network; made by a process of its own where it is missing."""
-    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"medicalseg-benchmarks-infer-{version}"
-    if not (folder / f"{name}.npz").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "benchmarks.infer_models", str(folder), name]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return folder
+    return trained_models.prepared("infer_models", name)
 
 
 def write(folder: Path, name: str) -> None:
@@ -72,9 +61,7 @@ def write(folder: Path, name: str) -> None:
     )
     np.save(folder / f"{name}-image.npy", image)
     np.save(folder / f"{name}-labels.npy", EagerNetwork(network).labels(image).astype(np.uint8))
-    weights = {_torch_name(key): value.numpy() for key, value in network.state_dict().items()}
-    np.savez(folder / f"{name}.tmp.npz", **weights)
-    (folder / f"{name}.tmp.npz").rename(folder / f"{name}.npz")
+    trained_models.save_weights(network, folder, name)
 
 
 def _preprocessing(size: tuple[int, int, int]) -> Any:
@@ -95,11 +82,6 @@ def _train(network: Any, image: np.ndarray, label: np.ndarray, steps: int) -> No
         optimizer.step()
         optimizer.clear_grad()
     print(f"cross-entropy after {steps} steps: {float(loss):.3f}", file=sys.stderr)
-
-
-def _torch_name(name: str) -> str:
-    parent, _, last = name.rpartition(".")
-    return f"{parent}.{TORCH_NAMES.get(last, last)}" if parent else name
 
 
 if __name__ == "__main__":

@@ -6,21 +6,16 @@ weights under PyTorch's names). A network with random weights would make noise o
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import spine_files
-from benchmarks.process import ROOT
+from benchmarks import spine_files, trained_models
 
 CLASSES = 20
-TORCH_NAMES = {"_mean": "running_mean", "_variance": "running_var", "_weight": "weight", "scale": "weight"}
 INTENSITY = ({"type": "percentile", "low": 0.5, "high": 99.5},)
 
 
@@ -60,18 +55,11 @@ MODELS = {
 
 def prepared(name: str) -> Path:
     """The folder with everything of a network; made by a process of its own where it is missing."""
-    version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"medicalseg-benchmarks-{version}"
-    if not (folder / f"{name}.npz").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "benchmarks.predict_models", str(folder), name]
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return folder
+    return trained_models.prepared("predict_models", name)
 
 
 def write(folder: Path, name: str) -> None:
     """Train, export and save the weights; the weights last, because they mean that all is there."""
-    import numpy as np
 
     from medicalseg.core.export import export
     from medicalseg.inference import Preprocessing, TaskSpec
@@ -87,9 +75,7 @@ def write(folder: Path, name: str) -> None:
     export(network, task, folder / f"{name}-argmax", output_op="argmax", model_format=every, check_image=image)
     windows = replace(task, preprocessing=replace(whole, size=None))
     export(network, windows, folder / f"{name}-none", output_op="none", model_format=every, check_image=image)
-    weights = {_torch_name(key): value.numpy() for key, value in network.state_dict().items()}
-    np.savez(folder / f"{name}.tmp.npz", **weights)
-    (folder / f"{name}.tmp.npz").rename(folder / f"{name}.npz")
+    trained_models.save_weights(network, folder, name)
 
 
 def _trained(model: Model) -> Any:
@@ -116,11 +102,6 @@ def _trained(model: Model) -> Any:
         optimizer.clear_grad()
     print(f"cross-entropy after {model.steps} steps: {float(loss):.3f}", file=sys.stderr)
     return network
-
-
-def _torch_name(name: str) -> str:
-    parent, _, last = name.rpartition(".")
-    return f"{parent}.{TORCH_NAMES.get(last, last)}" if parent else name
 
 
 if __name__ == "__main__":
