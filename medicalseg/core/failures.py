@@ -7,6 +7,7 @@ import errno
 from medicalseg.errors import RunError
 from medicalseg.utils import distributed
 
+STOPPED = "stopped by SIGTERM; checkpoints written so far are kept (--resume auto continues)"
 _CONNECTION = ("gloo", "Connection", "nccl", "NCCL", "TCPStore", "tcp_utils", "tcp_store", "bkcl", "ProcessGroup")
 _MEMORY = ("ResourceExhausted", "Out of memory", "out of memory", "Cannot allocate")
 
@@ -20,6 +21,8 @@ def as_run_error(error: BaseException) -> RunError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"the disk is full: {error}; checkpoints written before are kept (--resume auto continues)")
     text = str(error)
+    if STOPPED in text:  # raised within a layer's Python code, which Paddle reports as an error of its own
+        return StoppedError(STOPPED)
     if isinstance(error, MemoryError) or any(word in text for word in _MEMORY):
         return RunError(f"out of memory: {_line(text, _MEMORY)}; use a smaller batch_size or smaller volumes")
     if distributed.is_active() and any(word in text for word in _CONNECTION):

@@ -19,7 +19,7 @@ from medicalseg import ops
 from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, CheckpointStore
 from medicalseg.core.evaluation_options import evaluation_arguments
-from medicalseg.core.failures import StoppedError, as_run_error
+from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
 from medicalseg.core.journal import Journal
 from medicalseg.core.loader import BatchLoader, collate_samples, sample_name
 from medicalseg.core.manifest import dataset_entry, write_manifest
@@ -409,7 +409,7 @@ def _stop_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM into an error, so that workers are ended and the log says why."""
 
     def stop(number: int, frame: Any) -> None:
-        raise StoppedError("stopped by SIGTERM; checkpoints written so far are kept (--resume auto continues)")
+        raise StoppedError(STOPPED)
 
     if threading.current_thread() is not threading.main_thread():
         yield
