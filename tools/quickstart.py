@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "configs" / "quickstart" / "vnet.yml"
+CONFIG = ROOT / "configs" / "quickstart" / "unet3d.yml"
 DATA = Path("data/quickstart_spine")
 PREPARED = DATA / "MRI_spine_seg_phase0_class20_big_12"
 RAW_IMAGES = Path("phantom/MRI_spine_seg_raw/MRI_train/train/MR")
@@ -36,9 +36,9 @@ def steps(cases: int, iters: int | None) -> list[tuple[str, list[str]]]:
             + ["--dataset_root", str(DATA)],
         ),
         (
-            "train VNet, evaluating on held-out cases as it goes",
+            "train a U-Net, evaluating on held-out cases as it goes",
             ["train.py", "--config", config, "--save_dir", str(OUTPUT), "--do_eval", "--use_vdl"]
-            + ["--resume", "auto", "--log_iters", "10", "--save_interval", "100", "--keep_checkpoint_max", "1"]
+            + ["--resume", "auto", "--log_iters", "50", "--save_interval", "500", "--keep_checkpoint_max", "1"]
             + override,
         ),
         (
@@ -115,7 +115,7 @@ def follow(report: dict, keys: tuple[str, ...]) -> float:
 def main() -> None:
     """Run all steps."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=40, help="generated cases (40)")
+    parser.add_argument("--cases", type=int, default=160, help="generated cases (160)")
     parser.add_argument("--iters", type=int, help="training iterations, instead of the configuration's")
     args = parser.parse_args()
     if importlib.util.find_spec("paddle") is None:
