@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import spine_files, trained_models
+from benchmarks.frame import Outcome
 from benchmarks.predict_models import CLASSES, INTENSITY, VNET, Model
 
+AGREEMENT = 0.995
 RATE = 2e-3
 MODELS = {
     "vnet": Model("vnet", VNET, (512, 512, 12), (128, 128, 12), 60),
@@ -28,6 +31,29 @@ MODELS = {
 def prepared(name: str) -> Path:
     """The folder with everything of a network; made by a process of its own where it is missing."""
     return trained_models.prepared("infer_models", name)
+
+
+def rounds(name: str, logits: Callable[[], np.ndarray], bound: float | None) -> Callable[[], Outcome]:
+    """A function of one round; its first call, which warms up, also compares the labels.
+
+    Args:
+        name: of `MODELS`.
+        logits: computes (1, K, X, Y, Z).
+        bound: share of the labels that have to agree; None only reports it. That call raises a ValueError if fewer do.
+    """
+    labels = np.load(prepared(name) / f"{name}-labels.npy")
+    extra: dict[str, float] = {}
+
+    def run() -> Outcome:
+        output = logits()
+        if not extra:
+            agreement = float((output.argmax(axis=1) == labels).mean())
+            if bound is not None and agreement < bound:
+                raise ValueError(f"labels agree in {agreement:.5f} of the voxels, less than {bound}: no result")
+            extra["label agreement"] = round(agreement, 5)
+        return Outcome(extra)
+
+    return run
 
 
 def write(folder: Path, name: str) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks import torch_nets
 from benchmarks.frame import Outcome, threads
-from benchmarks.infer_models import MODELS, prepared
+from benchmarks.infer_models import AGREEMENT, MODELS, prepared, rounds
+from benchmarks.torch_nets import trained_twin
 
 
 def forward(
@@ -29,11 +29,8 @@ def forward(
 
         keep_large_blocks()
     torch.set_num_threads(threads())
-    model = getattr(torch_nets, MODELS[name].net)(**MODELS[name].full).eval()
-    kept = np.load(folder / f"{name}.npz")
-    model.load_state_dict({key: torch.from_numpy(kept[key]) for key in kept.files}, strict=False)
+    model = trained_twin(MODELS[name], folder / f"{name}.npz")
     image = torch.from_numpy(np.load(folder / f"{name}-image.npy"))
-    labels = np.load(folder / f"{name}-labels.npy")
     if channels_last:
         model = model.to(memory_format=torch.channels_last_3d)
         image = image.to(memory_format=torch.channels_last_3d)
@@ -42,10 +39,4 @@ def forward(
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             return model(image).float().numpy()
 
-    agreement = float((logits().argmax(axis=1) == labels).mean())
-
-    def run() -> Outcome:
-        logits()
-        return Outcome({"label agreement": round(agreement, 5)})
-
-    return run
+    return rounds(name, logits, bound=None if bf16 else AGREEMENT)

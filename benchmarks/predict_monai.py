@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from benchmarks import spine_files, torch_nets
+from benchmarks import spine_files
 from benchmarks.frame import Outcome, threads
 from benchmarks.predict_models import MODELS, prepared
+from benchmarks.torch_nets import trained_twin
 
 
 def file_to_file(
@@ -41,7 +42,9 @@ def file_to_file(
 
         keep_large_blocks()
     torch.set_num_threads(threads())
-    network = _network(name, folder / f"{name}.npz", channels_last)
+    network = trained_twin(MODELS[name], folder / f"{name}.npz")
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last_3d)
     before = _before(None if window else MODELS[name].size)
     after = _after(before, tempfile.mkdtemp(prefix="monai-benchmark-"), invert_logits, bool(window))
     layout = torch.channels_last_3d if channels_last else torch.contiguous_format
@@ -66,15 +69,6 @@ def file_to_file(
         return Outcome({"milliseconds": {stage: round(1000 * seconds, 2) for stage, seconds in stages.items()}})
 
     return run
-
-
-def _network(name: str, weights: object, channels_last: bool) -> torch.nn.Module:
-    model = getattr(torch_nets, MODELS[name].net)(**MODELS[name].full).eval()
-    content = np.load(str(weights))
-    missing = model.load_state_dict({key: torch.from_numpy(content[key]) for key in content.files}, strict=False)
-    if missing.unexpected_keys or any(not key.endswith("num_batches_tracked") for key in missing.missing_keys):
-        raise ValueError(f"{name}: the twin's weights differ: {missing}")
-    return model.to(memory_format=torch.channels_last_3d) if channels_last else model
 
 
 def _before(size: Sequence[int] | None) -> Callable[..., dict]:

@@ -29,10 +29,8 @@ def file_to_file(
     from medicalseg.inference import SlidingWindow
     from medicalseg.inference.inputs import find_inputs
     from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
-    from medicalseg.ops.process import keep_large_blocks
     from medicalseg.utils.logger import logger
 
-    keep_large_blocks()
     logger.setLevel("WARNING")
     network = StaticNetwork(folder / f"{name}-{'none' if window else 'argmax'}", RuntimeOptions(**(options or {})))
     sliding = SlidingWindow(list(window)) if window else None

@@ -16,7 +16,7 @@ from benchmarks.results import FAILED, NOT_INSTALLED, OK, Measured
 
 LOG = logging.getLogger("benchmarks")
 SHORTEST_ROUND = 0.2
-LONG_WARM_UP = 20.0
+LONG_WARM_UP = 5.0
 PAUSE = 0.3
 KEPT_FREE_MB = 1000.0
 PEAK_MARGIN = 1.1

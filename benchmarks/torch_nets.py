@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
+
+from benchmarks.predict_models import Model
 
 WIDTHS = (32, 64, 128, 256)
 HALVING = ((2, 2, 2),) * 4
@@ -293,3 +297,17 @@ def unet3d(
 def nnunet(in_channels: int = 1, num_classes: int = 3, widths: Sequence[int] = WIDTHS) -> nn.Module:
     """nnU-Net-shaped U-Net with `widths` channels, finest first."""
     return NNUNet(in_channels, num_classes, widths)
+
+
+def trained_twin(model: Model, weights: Path) -> nn.Module:
+    """A network with the weights that `trained_models.save_weights` wrote, in evaluation mode.
+
+    Raises:
+        ValueError: the file holds other weights than the network.
+    """
+    network = globals()[model.net](**model.full).eval()
+    content = np.load(weights)
+    missing = network.load_state_dict({key: torch.from_numpy(content[key]) for key in content.files}, strict=False)
+    if missing.unexpected_keys or any(not key.endswith("num_batches_tracked") for key in missing.missing_keys):
+        raise ValueError(f"{weights.name}: the twin's weights differ: {missing}")
+    return network

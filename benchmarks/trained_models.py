@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ TORCH_NAMES = {"_mean": "running_mean", "_variance": "running_var", "_weight": "
 
 def prepared(module: str, name: str) -> Path:
     """The folder that `python -m benchmarks.MODULE FOLDER NAME` fills, in a process of its own if it is not there."""
-    source = Path(__file__).with_name(f"{module}.py").read_bytes() + Path(__file__).read_bytes()
-    folder = Path(tempfile.gettempdir()) / f"medicalseg-{module}-{hashlib.sha256(source).hexdigest()[:12]}"
+    folder = Path(tempfile.gettempdir()) / f"medicalseg-{module}-{_made_by()[:12]}"
     if not (folder / f"{name}.npz").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", f"benchmarks.{module}", str(folder), name]
@@ -32,6 +32,19 @@ def save_weights(network: Any, folder: Path, name: str) -> None:
     weights = {_torch_name(key): value.numpy() for key, value in network.state_dict().items()}
     np.savez(folder / f"{name}.tmp.npz", **weights)
     (folder / f"{name}.tmp.npz").rename(folder / f"{name}.npz")
+
+
+def _made_by() -> str:
+    """Hash of what such a network comes from: code that builds, trains and exports it, and versions of packages."""
+    names = ("paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "onnx")
+    found = {name: metadata.version(name) for name in names if any(metadata.distributions(name=name))}
+    digest = hashlib.sha256(repr(found).encode())
+    library = ROOT / "medicalseg"
+    sources = [*Path(__file__).parent.glob("*_models.py"), *(library / "models").rglob("*.py")]
+    sources += [*(library / "core").glob("export*.py"), *(library / "core").glob("*onnx*.py")]
+    for file in sorted(sources):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _torch_name(name: str) -> str:

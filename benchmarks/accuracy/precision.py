@@ -77,7 +77,7 @@ def page(report: dict[str, Any]) -> str:
     lines = [
         "# bfloat16 and accuracy",
         "",
-        f"`{CONFIG}`, {report['iters']} steps, held-out cases of fold 0, hard Dice of the foreground on the original grid.",
+        f"`{CONFIG}`, {report['iters']} steps; hard Dice of the foreground, held-out cases of fold 0, original grid.",
         f"{report['machine']['cpu']}, {report['machine']['cores']} cores, {report['date']}.",
         "Made by `python -m benchmarks.accuracy.precision --data FOLDER`; `precision.json` holds the curves.",
         "",

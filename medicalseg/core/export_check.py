@@ -111,7 +111,7 @@ def _check(name: str, precision: str, logits: np.ndarray, x: np.ndarray, deploy_
     )  # fmt: skip
     if result.accepted:
         return result
-    allowed = f"{LOGIT_TOLERANCE * _magnitude(logits):.3g}" if precision == "fp32" else "any"
+    allowed = f"{_allowed(network.output_op, logits):.3g}" if precision == "fp32" else "any"
     said = (
         f"backend {name}, {precision}: the exported model differs from the network by {result.difference:.3g} in its "
         f"logits (allowed {allowed}) and {100 * result.agreement:.2f} % of the labels agree "
@@ -135,13 +135,14 @@ def compare(network: StaticNetwork, logits: np.ndarray, x: np.ndarray) -> Check:
         difference = float(np.abs(output - (_softmax(logits) if network.output_op == "softmax" else logits)).max())
     agreement = float((labels == logits.argmax(axis=1)).mean())
     precision = network.options.precision
-    near = precision != "fp32" or difference <= LOGIT_TOLERANCE * _magnitude(logits)
+    near = precision != "fp32" or difference <= _allowed(network.output_op, logits)
     accepted = bool(np.isfinite(difference) and near and agreement >= AGREEMENT)
     return Check(network.backend, precision, agreement, difference, AGREEMENT, accepted)
 
 
-def _magnitude(logits: np.ndarray) -> float:
-    return max(1.0, float(np.abs(logits).max()))
+def _allowed(output_op: str, logits: np.ndarray) -> float:
+    """Largest difference in fp32: relative to the logits, and absolute for probabilities."""
+    return LOGIT_TOLERANCE * (1.0 if output_op == "softmax" else max(1.0, float(np.abs(logits).max())))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

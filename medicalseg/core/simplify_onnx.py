@@ -34,7 +34,7 @@ def simplify(file: Path) -> None:
     model.graph.node.extend(nodes)
     del model.graph.initializer[:]
     model.graph.initializer.extend(
-        onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+        onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
         for name, value in constants.items()
         if name in used
     )

@@ -154,13 +154,18 @@ def test_where_onednn_fails_paddles_own_kernels_take_over(
     expected = network.labels(x)
     genuine = PaddleInference._execute
 
-    def without_onednn(self: PaddleInference, x: np.ndarray) -> np.ndarray:
-        if self._mkldnn:
-            raise RuntimeError("UnimplementedError: no oneDNN kernel")
-        return genuine(self, x)
+    with_onednn = network._runtime._predictor
 
+    def without_onednn(self: PaddleInference, predictor: object, x: np.ndarray) -> np.ndarray:
+        if predictor is with_onednn:
+            raise RuntimeError("UnimplementedError: no oneDNN kernel")
+        return genuine(self, predictor, x)
+
+    with monkeypatch.context() as both_fail:
+        both_fail.setattr(PaddleInference, "_execute", lambda self, predictor, x: 1 / 0)
+        with pytest.raises(RunError, match="division by zero"):
+            network.labels(x)
+    assert network._runtime._predictor is with_onednn
     monkeypatch.setattr(PaddleInference, "_execute", without_onednn)
     assert (network.labels(x) == expected).mean() > 0.999
-    monkeypatch.setattr(PaddleInference, "_execute", lambda self, x: 1 / 0)
-    with pytest.raises(RunError, match="division by zero"):
-        network.labels(x)
+    assert network._runtime._predictor is not with_onednn

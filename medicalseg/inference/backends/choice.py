@@ -6,11 +6,12 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from medicalseg.errors import MedicalSegError, MissingDependencyError, UserError
+from medicalseg.errors import MedicalSegError, MissingDependencyError, RunError, UserError
 from medicalseg.inference.backends.files import ModelFiles
 from medicalseg.inference.backends.options import BACKENDS, RuntimeOptions
 from medicalseg.inference.backends.runtime import Runtime
 from medicalseg.ops.library import cpu_flags
+from medicalseg.ops.process import keep_large_blocks
 from medicalseg.utils.logger import logger
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
@@ -75,14 +76,14 @@ def start(files: ModelFiles, options: RuntimeOptions) -> Runtime:
         RunError: if the backend cannot load the model.
     """
     _check_cpu(options)
-    if options.device != "cpu":
-        return KINDS["paddle"].create(files, options)
-    if options.backend != "auto":
-        reason = reason_against(options.backend, files, options.precision)
-        if reason is not None:
-            raise reason
-        return KINDS[options.backend].create(files, options)
-    return _start_fastest(files, options)
+    on_gpu = options.device != "cpu"
+    if options.backend == "auto" and not on_gpu:
+        return _start_fastest(files, options)
+    name = "paddle" if on_gpu else options.backend
+    reason = reason_against(name, files, options.precision)
+    if reason is not None:
+        raise reason
+    return _create(name, files, options)
 
 
 def available(files: ModelFiles, precision: str = "fp32") -> list[str]:
@@ -114,13 +115,22 @@ def reason_against(name: str, files: ModelFiles, precision: str) -> UserError | 
     return None
 
 
+def _create(name: str, files: ModelFiles, options: RuntimeOptions) -> Runtime:
+    if options.device == "cpu":
+        keep_large_blocks()
+    try:
+        return KINDS[name].create(files, options)
+    except ImportError as error:
+        raise RunError(f"--backend {name}: its package is installed but cannot be imported: {error}") from error
+
+
 def _start_fastest(files: ModelFiles, options: RuntimeOptions) -> Runtime:
     reasons: list[str] = []
     for name in FASTEST_FIRST:
         reason: MedicalSegError | None = reason_against(name, files, options.precision)
         if reason is None:
             try:
-                runtime = KINDS[name].create(files, options)
+                runtime = _create(name, files, options)
             except MedicalSegError as error:
                 reason = error
             else:

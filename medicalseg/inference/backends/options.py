@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from medicalseg.errors import UserError
@@ -37,8 +38,8 @@ class RuntimeOptions:
     gpu_memory_mb: int = 100
 
     def __post_init__(self) -> None:
-        kind = self.device.split(":")[0]
-        if kind not in ("cpu", "gpu"):
+        kind = self.device.partition(":")[0]
+        if not re.fullmatch(r"cpu|gpu(:\d+)?", self.device):
             raise UserError(f"--device is cpu, gpu or gpu:N, not '{self.device}'")
         if self.backend not in (*BACKENDS, "auto"):
             raise UserError(f"--backend is one of {', '.join(BACKENDS)}, auto, not '{self.backend}'")

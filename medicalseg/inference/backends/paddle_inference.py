@@ -34,32 +34,40 @@ class PaddleInference:
         self._path, self.options = files.path, options
         self._files = [str(files.verified(key)) for key in ("model", "params")]
         self._task = TaskSpec.from_dict(files.description["task"])
-        self._mkldnn = options.enable_mkldnn
+        self._mkldnn = options.enable_mkldnn and options.device == "cpu"
         if options.device == "cpu":
             configure_process(options.threads)
-        self._predictor = self._create()
+        self._predictor = self._create(self._mkldnn)
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """See `Runtime`."""
         try:
-            return self._execute(x)
+            return self._execute(self._predictor, x)
         except Exception as error:
-            if not self._mkldnn or self.options.device != "cpu":
-                raise RunError(f"{self._path}: Paddle Inference failed: {first_line(error)}") from error
-            logger.warning("oneDNN cannot run this model (%s): Paddle's own kernels are used.", first_line(error))
-        self._mkldnn = False
-        self._predictor = self._create()
-        return self.run(x)
+            failure = RunError(f"{self._path}: Paddle Inference failed: {first_line(error)}")
+            if not self._mkldnn:
+                raise failure from error
+            return self._without_onednn(x, failure)
 
-    def _execute(self, x: np.ndarray) -> np.ndarray:
-        predictor = self._predictor
+    def _without_onednn(self, x: np.ndarray, failure: RunError) -> np.ndarray:
+        """What Paddle's own kernels compute. If they can, they stay in use; if not, x is at fault, not oneDNN."""
+        try:
+            spare = self._create(mkldnn=False)
+            output = self._execute(spare, x)
+        except Exception as error:
+            raise failure from error
+        logger.warning("oneDNN cannot run this model (%s): Paddle's own kernels are used.", failure)
+        self._predictor, self._mkldnn = spare, False
+        return output
+
+    def _execute(self, predictor: Any, x: np.ndarray) -> np.ndarray:
         handle = predictor.get_input_handle(predictor.get_input_names()[0])
         handle.reshape(list(x.shape))
         handle.copy_from_cpu(x)
         predictor.run()
         return predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
 
-    def _create(self) -> Any:
+    def _create(self, mkldnn: bool) -> Any:
         import paddle
         from paddle import inference
 
@@ -73,7 +81,7 @@ class PaddleInference:
         if not self._files[0].endswith(".json"):
             config.enable_memory_optim()
         if self.options.device == "cpu":
-            self._configure_cpu(config)
+            self._configure_cpu(config, mkldnn)
         else:
             self._configure_gpu(config, inference)
         try:
@@ -81,10 +89,10 @@ class PaddleInference:
         except Exception as error:
             raise RunError(f"{self._path}: Paddle Inference cannot load the model: {first_line(error)}") from error
 
-    def _configure_cpu(self, config: Any) -> None:
+    def _configure_cpu(self, config: Any, mkldnn: bool) -> None:
         config.disable_gpu()
         config.set_cpu_math_library_num_threads(self.options.threads)
-        if self._mkldnn:
+        if mkldnn:
             config.enable_mkldnn()
             config.set_mkldnn_cache_capacity(10)
         elif hasattr(config, "disable_mkldnn"):
