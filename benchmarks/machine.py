@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 from medicalseg.ops import available_cores
 
+SESSION, SECONDS = 3, slice(11, 15)  # of /proc/PID/stat, counted after the name
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
 
 
@@ -66,6 +69,20 @@ def busy_seconds() -> float | None:
         return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError):
         return None
+
+
+def session_seconds() -> float:
+    """Processor seconds of this process, of those it started in its session, and of those that have ended."""
+    total = time.process_time() + sum(os.times()[2:4])
+    session, tick = os.getsid(0), os.sysconf("SC_CLK_TCK")
+    for folder in Path("/proc").glob("[0-9]*"):
+        if folder.name == str(os.getpid()):
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(fields[SESSION]) == session:
+                total += sum(int(value) for value in fields[SECONDS]) / tick
+    return total
 
 
 def _load() -> float | None:

@@ -19,6 +19,8 @@ def raw(dataset: str, count: int) -> Path:
     name, labels = FOLDERS[dataset]
     source = (spine_files.data_root() / name).resolve()
     images = sorted((source / "imagesTr").glob("*.nii.gz"))[:count]
+    if not images:
+        raise FileNotFoundError(f"{source}: no images; {spine_files.VARIABLE} names the folder of spider_t2space")
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True)
     for image in images:

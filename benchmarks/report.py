@@ -25,22 +25,31 @@ def write(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def merged(report: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """`report` with the works that only an earlier file has, if that was measured under the same conditions."""
+    """`report` with the works that only an earlier file has, if that was measured under the same conditions.
+
+    A work that was now measured with fewer contenders than the file has does not replace what is there.
+    """
     if not path.is_file():
         return dict(report)
     earlier = json.loads(path.read_text(encoding="utf-8"))
-    if conditions(earlier) != conditions(report):
+    if not _agree(earlier, report):
         return dict(report)
-    new = {work["name"]: work for work in report["works"]}
+    before = {work["name"]: len(work["contenders"]) for work in earlier["works"]}
+    new = {work["name"]: work for work in report["works"] if len(work["contenders"]) >= before.get(work["name"], 0)}
     kept = [new.pop(work["name"], work) for work in earlier["works"]]
     return {**report, "works": [*kept, *new.values()], "versions": {**earlier["versions"], **report["versions"]}}
 
 
-def conditions(report: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What must agree for figures to stand in one table."""
-    machine = {key: value for key, value in report["machine"].items() if key != "load_before"}
-    versions = {key: report["versions"].get(key) for key in ("torch", "paddlepaddle", "monai", "numpy")}
-    return report["schema"], report["suite"], report["threads"], machine, versions
+def _agree(earlier: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
+    """Whether figures may stand in one table: one machine, and one version of every package that both used."""
+
+    def machine(one: Mapping[str, Any]) -> tuple[Any, ...]:
+        kept = {key: value for key, value in one["machine"].items() if key != "load_before"}
+        return one["schema"], one["suite"], one["threads"], kept
+
+    versions = [one["versions"] for one in (earlier, report)]
+    both = versions[0].keys() & versions[1].keys() & {"torch", "paddlepaddle", "monai", "numpy"}
+    return machine(earlier) == machine(report) and all(versions[0][name] == versions[1][name] for name in both)
 
 
 def markdown(report: Mapping[str, Any], picture: str | None) -> str:
@@ -54,14 +63,25 @@ def markdown(report: Mapping[str, Any], picture: str | None) -> str:
         f"{machine['memory_mb'] / 1024:.0f} GiB, {', '.join(machine['features']) or 'no AVX-512'}; {machine['os']}\n"
         f"- **Versions**: Python {machine['python']}, "
         + ", ".join(f"{name} {version}" for name, version in _headline(report["versions"]).items())
-        + f"\n- **Threads**: {report['threads']} unless a line says otherwise\n- **Measured**: {report['date']}, "
-        f"`{report['command']}`, medicalseg at commit {report['commit'] or 'unknown'}\n"
+        + f"\n- **Threads**: {report['threads']} unless a line says otherwise\n"
+        f"- **Measured**: {_measured(report['works'])}\n"
         f"- **Noise**: {_noise(report['works'])}",
     ]
     if picture:
         parts.append(f"![Ratios of the {report['suite']} suite]({picture})")
     parts += [_pairs(report["works"]), _series(report["works"]), "## Every contender", _contenders(report["works"])]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _measured(works: Sequence[Mapping[str, Any]]) -> str:
+    """When, how and on which commit; works that were measured apart are told apart."""
+    runs: dict[str, list[str]] = {}
+    for work in works:
+        run = f"{work['date'][:10]}, `{work['command']}`, medicalseg at commit {work['commit'] or 'unknown'}"
+        runs.setdefault(run, []).append(_title(work))
+    if len(runs) == 1:
+        return next(iter(runs))
+    return "".join(f"\n  - {', '.join(names)}: {run}" for run, names in runs.items())
 
 
 def _noise(works: Sequence[Mapping[str, Any]]) -> str:

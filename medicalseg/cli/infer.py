@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from medicalseg.cli.backend import add_backend_arguments, choose_device
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
+    from medicalseg.inference.inputs import InputCase
+    from medicalseg.inference.sliding_window import SlidingWindow
     from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
     from medicalseg.inference.timings import Timings
 
@@ -75,8 +78,10 @@ def run(args: argparse.Namespace) -> int:
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
     from medicalseg.inference.sliding_window import SlidingWindow
     from medicalseg.inference.static_network import StaticNetwork
+    from medicalseg.ops.process import choose_threads
     from medicalseg.utils.logger import logger
 
+    choose_threads(args.cpu_threads)
     if args.batch_size < 1:
         raise UserError(f"--batch_size must be at least 1, got {args.batch_size}")
     if args.with_argmax:
@@ -87,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     labels = Labels(args.label_path) if args.label_path else None
     sliding = SlidingWindow(_window(args, network), batch=args.sw_num) if args.use_swl else None
     if args.benchmark:
-        _warm_up(network)
+        _warm_up(network, cases[0], sliding, min(args.batch_size, len(cases)))
     report = predict_cases(
         cases,
         network.task,
@@ -122,7 +127,7 @@ def latency_table(timings: Timings, title: str, network: StaticNetwork) -> str:
 def _options(args: argparse.Namespace) -> RuntimeOptions:
     from medicalseg.inference.static_network import RuntimeOptions
 
-    shape = (1, 1, *_triple(args.img_shape)) if args.use_trt and args.img_shape else None
+    shape = (1, _channels(args.config), *_triple(args.img_shape)) if args.use_trt and args.img_shape else None
     return RuntimeOptions(
         device=choose_device(args.device, args.backend),
         backend=args.backend or "paddle",
@@ -132,6 +137,13 @@ def _options(args: argparse.Namespace) -> RuntimeOptions:
         precision=args.precision,
         trt_shapes=(shape, shape, shape) if shape else None,
     )
+
+
+def _channels(deploy: str) -> int:
+    from medicalseg.inference import TaskSpec
+    from medicalseg.inference.backends import ModelFiles
+
+    return TaskSpec.from_dict(ModelFiles.read(deploy).description["task"]).in_channels
 
 
 def _triple(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -153,9 +165,12 @@ def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
     return list(network.task.preprocessing.size)
 
 
-def _warm_up(network: StaticNetwork) -> None:
-    import numpy as np
+def _warm_up(network: StaticNetwork, case: InputCase, sliding: SlidingWindow | None, batch_size: int) -> None:
+    """Run the network once, on the first case and as it will be run; an error comes again, where the case is named."""
+    from medicalseg.core.predict import FAILURES
+    from medicalseg.inference.pipeline import prepare, run_network
+    from medicalseg.inference.timings import Timings
 
-    size = network.task.preprocessing.size
-    if size is not None:
-        network.labels(np.zeros((1, network.task.in_channels, *size), np.float32))
+    with contextlib.suppress(*FAILURES):
+        image, _ = prepare(case.read(), network.task, Timings())
+        run_network([image] * batch_size, network, sliding)

@@ -33,12 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
-    from medicalseg import ops
-
-    ops.configure_process(args.cpu_threads)
     from medicalseg.core.predict import conclude, predict_cases, write_report
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
+    from medicalseg.ops.process import choose_threads
 
+    choose_threads(args.cpu_threads)
     task, load = _exported(args) if is_exported(args.config) else _trained(args)
     cases = find_inputs(args.image_path, task.in_channels)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
@@ -50,6 +49,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _trained(args: argparse.Namespace) -> tuple[TaskSpec, Callable[[], tuple[Network, Inferer | None]]]:
+    from medicalseg import ops
+
+    ops.configure_process()
     from medicalseg.core.task import task_for
     from medicalseg.core.trained import load_trained, open_config, sliding_from
     from medicalseg.inference import EagerNetwork

@@ -76,8 +76,8 @@ class BCELoss(SegmentationLoss):
         if list(label.shape) != list(logits.shape):
             raise DataError(f"logits of shape {list(logits.shape)} do not fit a label of shape {list(label.shape)}")
         ids, valid = split_ignored(label, self.ignore_index)
-        inside = ids if valid is None else ids.clip(min=0)
-        if not bool(((inside == 0) | (inside == 1)).all().item()):
+        known = (ids == 0) | (ids == 1)
+        if not bool((known if valid is None else known | ~valid).all().item()):
             raise DataError("a label with an axis of classes must hold 0, 1 and ignore_index only")
         return ids == 1, valid
 

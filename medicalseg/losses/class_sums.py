@@ -31,7 +31,7 @@ def class_sums(logits: paddle.Tensor, target: Target, rows: Iterable[Row]) -> Ma
         (K,) of the logits' type for each row.
 
     Raises:
-        ConfigError: cross-entropy of a single class, whose softmax is always 1.
+        ConfigError: a single class; there is nothing to tell apart.
     """
     known: dict[Row, paddle.Tensor] = remembered((logits, target), (True,), dict)
     if not paddle.is_grad_enabled():
@@ -43,8 +43,8 @@ def class_sums(logits: paddle.Tensor, target: Target, rows: Iterable[Row]) -> Ma
 
 
 def _compute(logits: paddle.Tensor, target: Target, rows: tuple[Row, ...]) -> dict[Row, paddle.Tensor]:
-    if target.num_classes < 2 and any(row.kind == "entropy" for row in rows):
-        raise ConfigError("cross-entropy needs at least 2 classes, background included; use BCELoss for a single one")
+    if target.num_classes < 2:
+        raise ConfigError("this loss needs at least 2 classes, background included; use BCELoss for a single one")
     if target.wrong is None and is_host_array(logits):
         differentiable = paddle.is_grad_enabled() and not logits.stop_gradient
         return dict(zip(rows, _BlockSums.apply(logits, target, rows, differentiable).unbind(0), strict=True))

@@ -48,7 +48,8 @@ class AddFunction(paddle.autograd.PyLayer):
     def backward(ctx: Any, gradient: paddle.Tensor) -> tuple[paddle.Tensor | None, ...]:
         """The gradient itself, for both."""
         ends = zip(ctx.types, ctx.wanted, strict=True)
-        return tuple(layout.as_channels_last(gradient, dtype) if wanted else None for dtype, wanted in ends)
+        first, second = (layout.as_channels_last(gradient, dtype) if wanted else None for dtype, wanted in ends)
+        return first, layout.shared(second) if first is second and second is not None else second
 
 
 class ForkFunction(paddle.autograd.PyLayer):

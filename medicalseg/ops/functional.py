@@ -38,7 +38,8 @@ def add(a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:
 @paddle.jit.not_to_static
 def concat(parts: Sequence[paddle.Tensor]) -> paddle.Tensor:
     """(N, C_i, *spatial) one behind the other along the channels."""
-    if not any(is_fast(part) for part in parts):
+    same = len({(part.shape[0], *part.shape[2:]) for part in parts}) == 1
+    if not same or not any(is_fast(part) for part in parts):
         return paddle.concat(list(parts), axis=1)
     return combine.ConcatFunction.apply(*parts) if paddle.is_grad_enabled() else combine.join(parts)
 

@@ -73,6 +73,11 @@ def taken(context: Any) -> tuple[paddle.Tensor, ...]:
     return saved
 
 
+def shared(x: paddle.Tensor) -> paddle.Tensor:
+    """`x` for a second owner: a view, or a copy where Paddle would add to a plain `x` in place."""
+    return copy(x, empty(x.shape, x.dtype)) if has_strides(x, contiguous(x.shape)) else view(x)
+
+
 def _channels_second(stored: paddle.Tensor) -> paddle.Tensor:
     return stored.transpose([0, stored.ndim - 1, *range(1, stored.ndim - 1)])
 
@@ -86,7 +91,7 @@ def copy(x: paddle.Tensor, target: paddle.Tensor, source_offset: int = 0, target
         source_offset: elements to skip in `x`, whose first channels are then the ones after these.
         target_offset: likewise in `target`.
     """
-    shape = tuple(min(a, b) for a, b in zip(x.shape, target.shape, strict=True))
+    shape = (x.shape[0], min(x.shape[1], target.shape[1]), *x.shape[2:])
     primitive = copy_primitive(shape, tuple(x.strides), kind(x), tuple(target.strides), kind(target))
     addresses = (x.data_ptr() + source_offset * x.element_size(), target.data_ptr())
     primitive({dnn.ARG_FROM: addresses[0], dnn.ARG_TO: addresses[1] + target_offset * target.element_size()})

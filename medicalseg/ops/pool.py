@@ -8,7 +8,9 @@ hold more than its arrays ever took at once.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import threading
 import weakref
 from collections.abc import Sequence
@@ -43,9 +45,9 @@ class Pool:
         """Uninitialised array; its block comes back when nobody refers to it any more."""
         size = prod(shape) * np.dtype(dtype).itemsize
         block = self._take(-(-size // PAGE) * PAGE)
-        result = np.frombuffer(block, dtype, prod(shape)).reshape(tuple(shape))
-        weakref.finalize(result, self._give_back, block).atexit = False
-        return result
+        whole = np.frombuffer(block, dtype, prod(shape))  # what every view of it refers to
+        weakref.finalize(whole, self._give_back, block).atexit = False
+        return whole.reshape(tuple(shape))
 
     def _take(self, size: int) -> mmap.mmap:
         with self._lock:
@@ -60,11 +62,16 @@ class Pool:
     def _map(self, size: int) -> mmap.mmap:
         while self._idle and self.mapped + size > max(self.peak, self.live + size):
             self.mapped -= len(self._idle.pop(0))
+        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.mapped += size
-        block = mmap.mmap(-1, size)
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            block.madvise(mmap.MADV_HUGEPAGE)
+            with contextlib.suppress(OSError):  # a kernel without huge pages
+                block.madvise(mmap.MADV_HUGEPAGE)
         return block
+
+    def renew_lock(self) -> None:
+        """For a forked process, whose copy another thread may have held."""
+        self._lock = threading.RLock()
 
     def _give_back(self, block: mmap.mmap) -> None:
         with self._lock:
@@ -73,6 +80,15 @@ class Pool:
 
 
 _pool = Pool()
+
+
+def _renew_after_fork() -> None:
+    global _pool
+    _pool.renew_lock()
+    _pool = Pool()
+
+
+os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 def empty(shape: Sequence[int], dtype: Any) -> paddle.Tensor:

@@ -126,7 +126,7 @@ class _Arena:
         rounded = [-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]
         need = sum(rounded) + ALIGNMENT
         if need > self._capacity:
-            self._buffer = None
+            self._buffer, self._capacity = None, 0
             self._buffer = ctypes.create_string_buffer(need)
             self._capacity = need
         base = -(-ctypes.addressof(self._buffer) // ALIGNMENT) * ALIGNMENT if self._buffer is not None else 0

@@ -11,7 +11,10 @@ import ctypes
 import os
 import sys
 
+from medicalseg.errors import UserError
+
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_chosen_threads: int | None = None
 _users_threads = os.environ.get("OMP_NUM_THREADS", "") if "paddle" not in sys.modules else ""
 
 
@@ -24,10 +27,12 @@ def available_cores() -> int:
 
 
 def default_threads() -> int:
-    """Threads for one rank: MEDICALSEG_NUM_THREADS, else the user's OMP_NUM_THREADS, else this rank's share of cores.
+    """Threads for one rank: what was chosen, MEDICALSEG_NUM_THREADS, the user's OMP_NUM_THREADS, its share of cores.
 
     Under `paddle.distributed.launch` OMP_NUM_THREADS is the launcher's and not the user's, so it is not asked.
     """
+    if _chosen_threads is not None:
+        return _chosen_threads
     launched = "PADDLE_TRAINER_ID" in os.environ
     for value in (os.environ.get("MEDICALSEG_NUM_THREADS", ""), "" if launched else _users_threads):
         if value.isdigit() and int(value) > 0:
@@ -36,21 +41,37 @@ def default_threads() -> int:
     return max(1, available_cores() // max(1, int(ranks) if ranks.isdigit() else 1))
 
 
+def choose_threads(threads: int | None) -> None:
+    """Fix the number of threads of this process, over environment variables; None leaves the choice as it is.
+
+    Raises:
+        UserError: if it is less than 1.
+    """
+    global _chosen_threads
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"--cpu_threads must be at least 1, got {threads}")
+        _chosen_threads = threads
+
+
 def configure_process(threads: int | None = None) -> int:
     """Import Paddle and set the number of OpenMP threads and the allocator of this process.
 
     Args:
-        threads: OpenMP threads; None takes `default_threads()`.
+        threads: see `choose_threads`.
 
     Returns:
         The number of threads.
+
+    Raises:
+        UserError: if `threads` is less than 1.
     """
-    threads = threads or default_threads()
+    choose_threads(threads)
     keep_large_blocks()
     import paddle  # noqa: F401
 
-    set_openmp_threads(threads)
-    return threads
+    set_openmp_threads(default_threads())
+    return default_threads()
 
 
 def plain_threads() -> int:
@@ -75,7 +96,7 @@ def keep_large_blocks() -> bool:
 
 
 def set_openmp_threads(threads: int) -> None:
-    """Set the threads of the OpenMP runtimes in this process.
+    """Set the threads that OpenMP gives to work of the calling thread.
 
     Paddle's own libraries run on Intel's OpenMP, the oneDNN beside them may run on GNU's.
     """
@@ -89,7 +110,7 @@ def set_openmp_threads(threads: int) -> None:
 
 
 def openmp_threads() -> int:
-    """OpenMP threads of this process, as `set_openmp_threads` set them; 1 where Paddle's runtime is not found."""
+    """Threads that OpenMP gives to work of the calling thread; 1 where Paddle's runtime is not found."""
     from medicalseg.ops.library import paddle_libraries
 
     folder = paddle_libraries()

@@ -58,12 +58,12 @@ def pairs():
 
 
 def make_report(works):
+    run = {"date": "2026-01-02T03:04:05+00:00", "command": "python -m benchmarks fake", "commit": "abc1234+"}
+    works = [{**run, **work} for work in works]
     return {
         "schema": report.SCHEMA,
         "suite": "fake",
-        "date": "2026-01-02T03:04:05+00:00",
-        "command": "python -m benchmarks fake",
-        "commit": "abc1234+",
+        **run,
         "threads": 2,
         "repeats": 3,
         "machine": MACHINE,
@@ -162,6 +162,27 @@ def test_a_part_is_merged_into_a_whole_of_the_same_machine(one, tmp_path):
     other = {**part, "machine": {**MACHINE, "cpu": "Another"}}
     assert [w["name"] for w in report.merged(other, path)["works"]] == ["second"]
     assert report.merged(part, tmp_path / "absent.json") == part
+    fewer = {**part["works"][0], "contenders": part["works"][0]["contenders"][:1]}
+    assert [w["threads"] for w in report.merged({**part, "works": [fewer]}, path)["works"]] == [2, 2]
+
+
+def test_works_that_were_measured_apart_say_so(one):
+    works = [{**one["works"][0], "name": name, "commit": commit} for name, commit in (("x", "aaa"), ("y", "bbb"))]
+    page = report.markdown(make_report(works), None)
+    assert "- x: 2026-01-02, `python -m benchmarks fake`, medicalseg at commit aaa" in page
+    assert "- y: 2026-01-02, `python -m benchmarks fake`, medicalseg at commit bbb" in page
+
+
+def test_packages_that_only_one_run_used_do_not_part_them(one, tmp_path):
+    path = tmp_path / "fake.json"
+    whole = make_report([{**one["works"][0], "name": "first"}])
+    whole["versions"]["torch"] = "2.13.0"
+    path.write_text(json.dumps(whole))
+    part = make_report([{**one["works"][0], "name": "second"}])
+    part["versions"].pop("torch", None)
+    assert len(report.merged(part, path)["works"]) == 2
+    part["versions"]["torch"] = "2.12.0"
+    assert len(report.merged(part, path)["works"]) == 1
 
 
 def test_nothing_to_draw(one, tmp_path):

@@ -68,6 +68,15 @@ def test_tensors_are_ordinary_and_give_their_memory_back(dtype: paddle.dtype, fr
     assert fresh.live == 0
 
 
+def test_a_view_keeps_the_block(fresh: pool.Pool) -> None:
+    part = fresh.array([4 * MEGABYTE], np.uint8)[1:]
+    gc.collect()
+    assert fresh.live > 0
+    del part
+    gc.collect()
+    assert fresh.live == 0
+
+
 def test_small_tensors_are_paddles_own(fresh: pool.Pool) -> None:
     pool.empty([10], paddle.float32)
     assert fresh.mapped == 0

@@ -11,8 +11,8 @@ from paddle import nn
 
 from medicalseg import ops
 from medicalseg.models import UNet3D, VNet, VNetDeepSup
+from medicalseg.ops import combine, layout
 from medicalseg.ops import functional as fast
-from medicalseg.ops import layout
 
 pytestmark = pytest.mark.skipif(not ops.is_available(), reason="this Paddle ships no usable oneDNN library")
 
@@ -43,6 +43,24 @@ LAYERS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
     "channel dropout 3d": (lambda: nn.Dropout3D(0.4), SHAPE_3D),
     "channel dropout 2d": (lambda: nn.Dropout2D(0.4), SHAPE_2D),
 }
+
+
+BY_PADDLE = {
+    "batch norm with stored statistics",
+    "instance norm without scale",
+    "leaky relu, negative slope below 0",
+    "max pool, ceil",
+    "group norm, by Paddle",
+    "softplus, by Paddle",
+}
+
+
+def varied(model: nn.Layer) -> nn.Layer:
+    """The model with random parameters and statistics, so that none can be left out unnoticed."""
+    generator = np.random.default_rng(12)
+    for value in model.state_dict().values():
+        value.set_value(paddle.to_tensor(generator.uniform(0.2, 1.5, value.shape).astype("float32")))
+    return model
 
 
 class Chain(nn.Layer):
@@ -89,8 +107,11 @@ def test_values_gradients_and_statistics_equal_paddles(name: str, dtype: str) ->
     make, shape = LAYERS[name]
     x = np.random.default_rng(1).normal(size=shape).astype("float32")
     x = paddle.to_tensor(x).astype(dtype).astype("float32").numpy()
-    expected = results(Chain(make()), paddle.to_tensor(x, stop_gradient=False))
-    model = ops.accelerate(Chain(make()), "auto", bf16=dtype == "bfloat16")
+    expected = results(varied(Chain(make())), paddle.to_tensor(x, stop_gradient=False))
+    model = ops.accelerate(varied(Chain(make())), "auto", bf16=dtype == "bfloat16")
+    if name not in BY_PADDLE:
+        assert layout.is_fast(model.layer(channels_last(x, dtype)))
+        model = ops.accelerate(varied(Chain(make())), "auto", bf16=dtype == "bfloat16")
     for ours, theirs in zip(results(model, channels_last(x, dtype)), expected, strict=True):
         scale = np.abs(theirs).max() + 1e-6
         np.testing.assert_allclose(ours / scale, theirs / scale, atol=2e-2 if dtype == "bfloat16" else 5e-6)
@@ -113,6 +134,21 @@ def test_functions_keep_the_layout_and_give_paddles_gradients() -> None:
     assert layout.is_fast(joined)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_parts_that_do_not_fit_are_an_error() -> None:
+    a, b = (channels_last(np.zeros((1, 2, side, 4, 4), np.float32), "float32") for side in (4, 5))
+    with pytest.raises(ValueError, match=r"(?i)concat|shape|dim"):
+        fast.concat([a, b])
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3, 3, 3), (2, 1, 3, 3, 3), (2, 4, 1, 1, 1)])
+def test_gradients_of_a_sum_do_not_share_memory(shape: tuple[int, ...]) -> None:
+    a, b = (channels_last(np.ones(shape, np.float32), "float32") for _ in range(2))
+    for _ in range(2):  # the second pass adds to the gradients of the first
+        combine.AddFunction.apply(a, b).sum().backward()
+    np.testing.assert_array_equal(a.grad.numpy(), np.full(shape, 2, np.float32))
+    np.testing.assert_array_equal(b.grad.numpy(), np.full(shape, 2, np.float32))
 
 
 def test_functions_are_paddles_own_on_plain_tensors() -> None:

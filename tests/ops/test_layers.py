@@ -13,6 +13,7 @@ from paddle import nn
 
 from medicalseg import ops
 from medicalseg.errors import UserError
+from medicalseg.ops import primitives
 from medicalseg.ops.accelerated import Accelerated
 
 pytestmark = pytest.mark.skipif(not ops.is_available(), reason="this Paddle ships no usable oneDNN library")
@@ -144,6 +145,8 @@ def test_changing_shapes_do_not_leak() -> None:
 
     def steps(count: int) -> None:
         for index in range(count):
+            if index % 4 == 0:
+                primitives.clear_caches()  # so that primitives are made and destroyed all the time
             size = 4 + index % 8
             layer(paddle.ones([1, 2, size, size, size])).sum().backward()
             layer.clear_gradients()
@@ -182,6 +185,41 @@ def test_a_lock_held_elsewhere_does_not_stop_a_forked_child() -> None:
     """One thread: an OpenMP team does not survive a fork, with or without these layers."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDICALSEG_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+APART = """
+import os, signal
+import numpy as np, paddle
+from medicalseg import ops
+
+layer = ops.accelerate(paddle.nn.Conv3D(1, 8, 3, padding=1), "auto")
+layer.chained = True
+paddle.seed(0)
+x = paddle.randn([1, 1, 40, 40, 40])
+kept = layer(x)
+expected = kept.numpy()
+del kept  # an idle block of the pool, which the child must not share
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    others = [layer(x * 0) for _ in range(3)]
+    os._exit(0)
+outcome = os.waitpid(child, 0)[1]
+again = layer(x)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    others = [layer(x * 0) for _ in range(3)]
+    os._exit(0 if np.array_equal(again.numpy(), expected) else 1)
+outcome |= os.waitpid(child, 0)[1]
+os._exit(0 if outcome == 0 and np.array_equal(again.numpy(), expected) else 1)
+"""
+
+
+def test_a_forked_child_has_activations_of_its_own() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDICALSEG_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", APART], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
 

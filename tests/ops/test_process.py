@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from medicalseg.errors import UserError
 from medicalseg.ops import process
+from medicalseg.ops.process import choose_threads
 
 
 def test_cores_are_shared_among_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +66,22 @@ def test_paddles_own_convolutions_get_paddles_own_thread_count() -> None:
     assert done.stdout.strip().endswith("[2, 1]")
 
 
-def test_threads_can_be_asked_for() -> None:
-    code = "from medicalseg import ops; ops.configure_process(2); print(ops.process.openmp_threads())"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip().splitlines()[-1] == "2"
+def test_threads_that_are_asked_for_stay() -> None:
+    """Over the environment, and beyond `accelerate`."""
+    code = "\n".join(
+        [
+            "from medicalseg import ops",
+            "ops.configure_process(2)",
+            "from paddle import nn",
+            "ops.accelerate(nn.Conv3D(1, 1, 3), 'auto')",
+            "print(ops.process.openmp_threads(), ops.process.default_threads())",
+        ]
+    )
+    environment = {**os.environ, "MEDICALSEG_NUM_THREADS": "3"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.strip().splitlines()[-1] == "2 2"
+
+
+def test_less_than_one_thread_is_refused() -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        choose_threads(0)

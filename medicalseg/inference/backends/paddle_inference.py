@@ -29,14 +29,16 @@ class PaddleInference:
     name = "paddle"
 
     def __init__(self, files: ModelFiles, options: RuntimeOptions) -> None:
-        from medicalseg.ops.process import configure_process
+        import paddle  # noqa: F401 (before its OpenMP threads are set)
+
+        from medicalseg.ops.process import set_openmp_threads
 
         self._path, self.options = files.path, options
         self._files = [str(files.verified(key)) for key in ("model", "params")]
         self._task = TaskSpec.from_dict(files.description["task"])
         self._mkldnn = options.enable_mkldnn and options.device == "cpu"
         if options.device == "cpu":
-            configure_process(options.threads)
+            set_openmp_threads(options.threads)
         self._predictor = self._create(self._mkldnn)
 
     def run(self, x: np.ndarray) -> np.ndarray:
