@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medicalseg.errors import MissingDependencyError, RunError
+import paddle
+
+from medicalseg.errors import MissingDependencyError, RunError, UserError
 from medicalseg.inference.backends.runtime import first_line
 
 OPSET = 17
@@ -29,9 +31,12 @@ def check_installed() -> None:
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
+        python = "" if sys.version_info < (3, 13) else "; paddle2onnx has no release for Python 3.13: export with 3.12"
         raise MissingDependencyError(
-            f"--format onnx needs the package {missing[0]}: pip install 'medicalseg[onnx]' (or [openvino])"
+            f"--format onnx needs the package {missing[0]}: pip install 'medicalseg[onnx]' (or [openvino]){python}"
         )
+    if paddle.__version__.startswith("2."):
+        raise UserError(f"--format onnx needs Paddle 3, this is {paddle.__version__}: export with --format paddle")
 
 
 def write_onnx(graph: Path, weights: Path, target: Path) -> None:
