@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from medicalseg.cli import run_verb
+from medicalseg.inference.static_network import StaticNetwork
 from medicalseg.io import read_label, read_volume
 
 CONFIG = """
@@ -179,6 +180,23 @@ def test_a_broken_scan_is_named_and_the_rest_goes_on(road: Road, infer: Infer) -
     assert "cut" in output
     assert (road.folder / "mixed_out/good.nii.gz").is_file()
     assert not (road.folder / "mixed_out/cut.nii.gz").exists()
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_benchmark_warms_up_with_what_it_then_runs(infer: Infer, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    shapes = []
+    genuine = StaticNetwork.labels
+
+    def recorded(self: StaticNetwork, x: np.ndarray) -> np.ndarray:
+        shapes.append(x.shape)
+        return genuine(self, x)
+
+    monkeypatch.setattr(StaticNetwork, "labels", recorded)
+    common = ["--image_path", "val.txt", "--save_dir", "warm", "--batch_size", size, "--benchmark"]
+    code, _ = infer("--config", "export", *common)
+    assert code == 0
+    assert shapes[0] == shapes[1] == (size, 1, 32, 32, 12)
+    assert len(shapes) == 1 + 2 // size
 
 
 def test_benchmark_prints_every_stage(infer: Infer) -> None:

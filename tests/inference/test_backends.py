@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import paddle
 import pytest
@@ -203,7 +206,7 @@ class Fake:
 def fake_kinds(failing: tuple[str, ...] = ()) -> dict[str, choice.Kind]:
     def create(name: str) -> Fake:
         if name in failing:
-            raise RunError(f"{name} is broken")
+            raise ImportError(f"{name} is broken") if name == "openvino" else RunError(f"{name} is broken")
         return Fake(name)
 
     return {
@@ -220,6 +223,7 @@ def fake_kinds(failing: tuple[str, ...] = ()) -> dict[str, choice.Kind]:
         (("paddle", "onnxruntime"), ("model", "params", "onnx"), (), "paddle"),
         (("paddle", "onnxruntime"), ("onnx",), (), "onnxruntime"),
         (("openvino", "paddle"), ("model", "params", "onnx"), ("openvino",), "paddle"),
+        (("openvino", "paddle", "onnxruntime"), ("model", "params", "onnx"), ("openvino", "paddle"), "onnxruntime"),
     ],
 )
 def test_auto_takes_the_fastest_there_is_and_says_so(
@@ -242,6 +246,36 @@ def test_auto_takes_the_fastest_there_is_and_says_so(
     assert f"Backend: {expected}, fp32" in caplog.text
 
 
+@pytest.mark.parametrize("backend", ["paddle", "auto"])
+def test_a_gpu_needs_the_paddle_model(tmp_path: Path, backend: str) -> None:
+    with pytest.raises(UserError, match="has no Paddle model"):
+        start(ModelFiles(tmp_path / "deploy.yaml", {"onnx": "a"}), RuntimeOptions(device="gpu", backend=backend))
+
+
+WITHOUT_PADDLE = """
+import sys
+sys.modules["paddle"] = None
+from medicalseg.cli import run_verb
+sys.exit(run_verb(sys.argv[1], sys.argv[2:]))
+"""
+
+
+@needs_onnx
+@pytest.mark.parametrize("verb", ["infer", "predict"])
+def test_onnx_runs_where_there_is_no_paddle(exported: Path, tmp_path: Path, verb: str) -> None:
+    needs("onnxruntime")
+    scan = np.random.default_rng(3).random((8, 8, 8), dtype=np.float32)
+    nibabel.save(nibabel.Nifti1Image(scan, np.eye(4)), tmp_path / "scan.nii.gz")
+    given = ["--config", exported, "--image_path", tmp_path / "scan.nii.gz", "--save_dir", tmp_path / "labels"]
+    command = [sys.executable, "-c", WITHOUT_PADDLE, verb, *map(str, given), "--backend", "onnxruntime"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    network = StaticNetwork(exported, RuntimeOptions(cpu_threads=1))
+    expected = network.labels(scan[None, None])[0]
+    written = np.asarray(nibabel.load(tmp_path / "labels/scan.nii.gz").dataobj)
+    assert (written == expected).mean() > 0.99
+
+
 def test_auto_with_nothing_to_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"no backend can run it.*openvino.*paddle.*onnxruntime"):
@@ -256,6 +290,8 @@ def test_auto_with_nothing_to_take(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"cpu_threads": 0}, "--cpu_threads"),
         ({"device": "gpu", "backend": "openvino"}, "--backend openvino"),
         ({"device": "gpu", "precision": "bf16"}, "bf16"),
+        ({"device": "gpu:x"}, "--device"),
+        ({"device": "cpu:0"}, "--device"),
     ],
 )
 def test_options_that_make_no_sense(options: dict, message: str) -> None:
