@@ -23,7 +23,8 @@ from medicalseg import __version__
 from medicalseg.core import export_onnx
 from medicalseg.core.export_check import check_backends, image_like
 from medicalseg.core.export_graph import compose_group_norms, fold_batch_norms
-from medicalseg.errors import UserError
+from medicalseg.errors import CheckpointError, UserError
+from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.files import output_folder, sha256, write_text
 
@@ -105,8 +106,11 @@ def export(
         checks = check_backends(logits, x, folder / "deploy.yaml", sorted({"fp32", precision}))
         content["checks"] = [item.as_dict() for item in checks]
         _write_description(folder / "deploy.yaml", content)
+        earlier = _files_of(save_dir / "deploy.yaml")
         for file in (*files, folder / "deploy.yaml"):
             os.replace(file, save_dir / file.name)
+        for name in earlier - {file.name for file in files}:
+            (save_dir / name).unlink(missing_ok=True)
     return save_dir / "deploy.yaml"
 
 
@@ -144,6 +148,15 @@ def _describe(files: Sequence[Path], task: TaskSpec, shape: Sequence[int | None]
         "versions": {"medicalseg": __version__, "paddle": paddle.__version__},
         "sha256": {file.name: sha256(file) for file in files},
     }
+
+
+def _files_of(deploy_yaml: Path) -> set[str]:
+    """Names of the model files of an earlier export; none if there is none that can be read."""
+    try:
+        description = ModelFiles.read(deploy_yaml).description
+    except CheckpointError:
+        return set()
+    return {Path(name).name for name in description.get("sha256") or {}}
 
 
 def _write_description(file: Path, content: Mapping[str, Any]) -> None:

@@ -119,8 +119,10 @@ def test_answers_do_not_change_afterwards(exported: Path, backend: str) -> None:
 @needs_onnx
 def test_onnx_alone_needs_no_paddle_model(tmp_path: Path) -> None:
     needs("onnxruntime")
+    (tmp_path / "notes.txt").write_text("mine")
+    export(built("unet-batch"), TASK, tmp_path)  # whose files the next one removes
     export(built("unet-batch"), TASK, tmp_path, model_format="onnx")
-    assert {file.name for file in tmp_path.iterdir()} == {"deploy.yaml", "model.onnx"}
+    assert {file.name for file in tmp_path.iterdir()} == {"deploy.yaml", "model.onnx", "notes.txt"}
     StaticNetwork(tmp_path, RuntimeOptions(backend="onnxruntime"))
     with pytest.raises(UserError, match=r"no Paddle model.*--format all"):
         StaticNetwork(tmp_path)
