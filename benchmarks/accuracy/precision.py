@@ -67,7 +67,7 @@ def train(data: Path, folder: Path, precision: str, seed: int, iters: int, inter
     if not history.is_file() or _curves(history)["eval_iter"][-1:] != [iters]:
         subprocess.run(command, check=True, env={**os.environ, "MEDICALSEG_DATA_ROOT": str(data.resolve())})
     curves = _curves(history)
-    kept = {key: curves[key] for key in ("eval_iter", "eval_dice", "iter", "loss", "batch_cost")}
+    kept = {key: curves[key] for key in ("eval_iter", "eval_dice", "iter", "loss")}
     return {"precision": precision, "seed": seed, **kept}
 
 
@@ -79,16 +79,16 @@ def page(report: dict[str, Any]) -> str:
         "",
         f"`{CONFIG}`, {report['iters']} steps; hard Dice of the foreground, held-out cases of fold 0, original grid.",
         f"{report['machine']['cpu']}, {report['machine']['cores']} cores, {report['date']}.",
-        "Made by `python -m benchmarks.accuracy.precision --data FOLDER`; `precision.json` holds the curves.",
+        f"Made by `python -m benchmarks.accuracy.precision --data FOLDER --iters {report['iters']}`;",
+        "`precision.json` holds the curves.",
         "",
         "![Learning curves](precision.png)",
         "",
-        "| precision | seed | Dice at the end | best Dice | seconds per step |",
-        "|---|---|---|---|---|",
+        "| precision | seed | Dice at the end | best Dice |",
+        "|---|---|---|---|",
     ]
     lines += [
-        f"| {run['precision']} | {run['seed']} | {run['eval_dice'][-1]:.4f} | {max(run['eval_dice']):.4f} "
-        f"| {mean(run['batch_cost']):.3f} |"
+        f"| {run['precision']} | {run['seed']} | {run['eval_dice'][-1]:.4f} | {max(run['eval_dice']):.4f} |"
         for run in runs
     ]
     ends = {name: [run["eval_dice"][-1] for run in runs if run["precision"] == name] for name in PRECISIONS}
