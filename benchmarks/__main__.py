@@ -80,7 +80,7 @@ def run(suite: str, works: Sequence[Work], options: argparse.Namespace, given: S
         "schema": report.SCHEMA,
         "suite": suite,
         "date": _now(),
-        "command": shlex.join(["python", "-m", "benchmarks", *given]),
+        "command": shlex.join(["python", "-m", "benchmarks", *_without_out(given)]),
         "commit": commit(ROOT),
         "threads": options.threads,
         "repeats": options.repeats,
@@ -104,6 +104,18 @@ def run(suite: str, works: Sequence[Work], options: argparse.Namespace, given: S
 
 def _versions(measured: Sequence[Measured]) -> dict[str, str]:
     return {name: version for item in measured for name, version in sorted(item.versions.items())}
+
+
+def _without_out(given: Sequence[str]) -> list[str]:
+    """The arguments but `--out`, which names a place on this machine and changes no figure."""
+    kept = []
+    words = iter(given)
+    for word in words:
+        if word == "--out":
+            next(words, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return kept
 
 
 def _now() -> str:

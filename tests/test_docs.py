@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import parser as benchmarks_parser
+from benchmarks.accuracy.precision import parser as precision_parser
 from medicalseg.cli.main import VERBS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -169,7 +170,7 @@ def test_commands_exist(page):
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in NAMES_WHAT_IS_GONE], ids=page_id)
 def test_named_files_and_flags_exist(page):
     known = set(OTHER_FLAGS).union(*(flags_of(parser_of(verb)) for verb in VERBS))
-    known |= flags_of(benchmarks_parser())
+    known |= flags_of(benchmarks_parser()) | flags_of(precision_parser())
     known |= set(re.findall(r'"(--[\w-]+)"', (ROOT / "tools/quickstart.py").read_text(encoding="utf-8")))
     for code in re.findall(r"`([^`\n]+)`", prose(page.read_text(encoding="utf-8"))):
         for flag in re.findall(r"(?:^|\s)(--[a-z][\w-]*)", code):

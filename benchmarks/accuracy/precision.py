@@ -32,16 +32,21 @@ STYLES = ("-", "--", ":", "-.")
 PAGE = ROOT / "docs" / "benchmarks"
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result.add_argument("--data", type=Path, required=True, help="folder that holds the hippocampus data set")
+    result.add_argument("--iters", type=int, default=500, help="steps of each run (500)")
+    result.add_argument("--interval", type=int, default=50, help="steps between evaluations (50)")
+    result.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="seeds (1 2)")
+    result.add_argument("--work", type=Path, default=Path("output/precision"), help="folder of the runs")
+    result.add_argument("--out", type=Path, default=PAGE, help="folder of the result (docs/benchmarks)")
+    return result
+
+
 def main() -> None:
     """Train what is missing, then write precision.json, .md and .png."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds the hippocampus data set")
-    parser.add_argument("--iters", type=int, default=500, help="steps of each run (500)")
-    parser.add_argument("--interval", type=int, default=50, help="steps between evaluations (50)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="seeds (1 2)")
-    parser.add_argument("--work", type=Path, default=Path("output/precision"), help="folder of the runs")
-    parser.add_argument("--out", type=Path, default=PAGE, help="folder of the result (docs/benchmarks)")
-    args = parser.parse_args()
+    args = parser().parse_args()
     runs = [
         train(args.data, args.work / f"{precision}-{seed}", precision, seed, args.iters, args.interval)
         for seed in args.seeds

@@ -59,7 +59,7 @@ def _without_constants(model: Any, constants: dict[str, np.ndarray]) -> list[Any
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
         elif not is_output and all(name in constants for name in given) and not _is_large(node, constants):
-            values = ReferenceEvaluator(node, opsets=opset).run(None, {name: constants[name] for name in given})
+            values: Any = ReferenceEvaluator(node, opsets=opset).run(None, {name: constants[name] for name in given})
             constants.update(zip(node.output, values, strict=True))
         elif node.op_type == "Identity" and not is_output:
             renamed[node.output[0]] = node.input[0]

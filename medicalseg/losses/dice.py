@@ -72,8 +72,6 @@ class DiceLoss(SegmentationLoss):
     def _select(self, dice: paddle.Tensor) -> paddle.Tensor:
         classes = int(dice.shape[0])
         first = 0 if self.include_background else 1
-        if first >= classes:
-            raise ConfigError("DiceLoss.include_background: false leaves no class of a network with one class")
         if isinstance(self.weight, list):
             check_length(self.weight, classes, "DiceLoss.weight")
             mean = sum(self.weight[first:]) / (classes - first)

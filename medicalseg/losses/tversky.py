@@ -60,8 +60,6 @@ class TverskyLoss(SegmentationLoss):
         wrong = self.alpha * (overlap.predicted - hits) + self.beta * (overlap.reference - hits)
         distance = wrong / (hits + wrong + smooth)
         if not self.include_background:
-            if target.num_classes == 1:
-                raise ConfigError("TverskyLoss.include_background: false leaves no class of a network with one class")
             distance = distance[1:]
         if self.gamma != 1:
             distance = distance.clip(min=1e-7) ** self.gamma

@@ -92,3 +92,8 @@ def test_the_training_suite_holds_the_targets():
     assert {work.threads for work in sizes} == {1, 2}
     assert max(work.units for work in sizes) == 192**3
     assert json.dumps([dict(contender.arguments) for work in works + sizes for contender in work.contenders])
+
+
+def test_the_recorded_command_names_no_place_of_this_machine():
+    given = ["train", "--out", "/somewhere", "--repeats", "3", "--out=/else"]
+    assert command._without_out(given) == ["train", "--repeats", "3"]
