@@ -128,7 +128,7 @@ def _series(works: Sequence[Mapping[str, Any]]) -> str:
             growth = f"{costs[-1][0] / costs[0][0]:.2f}" if costs[0] and costs[-1] else "n/a"
             cells = ["n/a" if cost is None else f"{cost[0]:.0f} ns, {cost[1]:.0f} B" for cost in costs]
             rows.append([contender, *cells, growth])
-        header = [name, *(_title(work) for work in members), "time, last / first"]
+        header = [name, *(_title(work).removeprefix(f"{name}: ") for work in members), "time, last / first"]
         tables.append(_table(header, rows, right=range(1, len(members) + 2)))
     return "\n\n".join(["## Cost per unit as the size grows", *tables])
 
