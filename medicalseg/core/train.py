@@ -34,6 +34,7 @@ from medicalseg.utils import logger as log
 from medicalseg.utils.ema import ExponentialMovingAverage
 from medicalseg.utils.logger import logger
 
+_stopped = threading.Event()
 NORMS = (paddle.nn.BatchNorm1D, paddle.nn.BatchNorm2D, paddle.nn.BatchNorm3D, paddle.nn.BatchNorm)
 Evaluate = Callable[..., Summary]
 
@@ -240,6 +241,8 @@ class Trainer:
         try:
             started = time.perf_counter()
             while self.state.iteration < sampler.iters and not self._should_stop() and not profiler.step():
+                if _stopped.is_set():
+                    raise StoppedError(STOPPED)
                 images, labels = next(batches)
                 reader_cost = time.perf_counter() - started
                 iteration = self.state.iteration
@@ -406,14 +409,19 @@ def seed_everything(seed: int) -> None:
 
 @contextlib.contextmanager
 def _stop_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into an error, so that workers are ended and the log says why."""
+    """Turn SIGTERM into an error, so that workers are ended and the log says why.
+
+    Python drops an error that is raised within a destructor; so the loop looks at `_stopped` as well.
+    """
 
     def stop(number: int, frame: Any) -> None:
+        _stopped.set()
         raise StoppedError(STOPPED)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _stopped.clear()
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from tiny_training import make_config, make_data
 
 from medicalseg.core import train as training
+from medicalseg.core.failures import StoppedError
 from medicalseg.core.train import TrainOptions, train
 from medicalseg.cvlibs import Config
 from medicalseg.errors import CheckpointError, ConfigError, DataError, RunError, UserError
@@ -274,3 +276,23 @@ def test_adam_with_warm_up_resumes_exactly(config_file, tmp_path):
     train(Config(config_file, iters=5, opts=opts), options(tmp_path / "a"))
     train(Config(config_file, iters=5, opts=opts), options(tmp_path / "b", resume=str(tmp_path / "a/iter_2")))
     same_weights(tmp_path / "a/iter_5/model.pdparams", tmp_path / "b/iter_5/model.pdparams")
+
+
+class SignalsWhenDropped:
+    """SIGTERM arrives while its destructor runs, which swallows the error of the handler."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_within_a_destructor_stops_the_run(config_file, tmp_path):
+    scores = Scores(0.25, 0.5, 0.5)
+
+    def evaluate(*arguments, **options):
+        SignalsWhenDropped()
+        return scores(*arguments, **options)
+
+    with pytest.raises(StoppedError):
+        train(Config(config_file, iters=6), options(tmp_path, do_eval=True), evaluate)
+    assert sorted(path.name for path in tmp_path.glob("iter_*")) == ["iter_2"]
