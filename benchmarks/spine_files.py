@@ -54,7 +54,7 @@ def write_phantom(folder: Path, size: tuple[int, int, int]) -> None:
     case = spine_phantom(5, size=size)
     for name, array in ((IMAGES, case.image), (LABELS, case.label)):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        write_volume(folder / name / CASE, Volume(array, case.affine))
+        write_volume(Volume(array, case.affine), folder / name / CASE)
 
 
 if __name__ == "__main__":
