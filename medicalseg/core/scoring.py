@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medicalseg.errors import DataError, UserError
-from medicalseg.inference import EagerNetwork, Inferer, WholeVolume, argmax_classes
+from medicalseg.inference import EagerNetwork, Inferer, WholeVolume
 from medicalseg.inference.grid import orientation_change
 from medicalseg.io import Volume
 from medicalseg.metrics import CaseResult, HistogramAuc, SoftDiceSums, confusion_counts
@@ -54,7 +54,7 @@ class Scorer:
         space: str = "original",
         auc: HistogramAuc | None = None,
     ) -> None:
-        self.network = EagerNetwork(model)
+        self.network = EagerNetwork(model, getattr(getattr(dataset, "task", None), "decision", None))
         self.dataset = dataset
         self.space = space
         self._inferer = inferer or WholeVolume()
@@ -74,7 +74,7 @@ class Scorer:
             parts = [(..., logits)]
         for region, logits in parts:
             self._check_classes(len(logits))
-            labels[region] = argmax_classes(logits)
+            labels[region] = self.network.decide(logits)
             sums.add(logits, label[region])
             if self._auc is not None:
                 self._auc.add(logits, label[region])

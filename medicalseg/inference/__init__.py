@@ -1,18 +1,23 @@
 """From a volume to labels: preprocessing, the network, sliding windows, and the way back to the original grid."""
 
-from medicalseg.inference.network import EagerNetwork, Network, argmax_classes
+from medicalseg.inference.argmax import argmax_classes
+from medicalseg.inference.decision import Decision
+from medicalseg.inference.network import EagerNetwork, Network
 from medicalseg.inference.pipeline import segment, segment_batch
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
+from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.sliding_window import Inferer, SlidingWindow, WholeVolume
 from medicalseg.inference.task import TaskSpec
 from medicalseg.inference.timings import Timings
 
 __all__ = [
+    "Decision",
     "EagerNetwork",
     "GridRecord",
     "Inferer",
     "Network",
     "Preprocessing",
+    "SliceSpec",
     "SlidingWindow",
     "TaskSpec",
     "Timings",

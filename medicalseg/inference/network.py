@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from medicalseg.errors import RunError
-from medicalseg.inference.threads import for_each
+from medicalseg.inference.decision import Decision
 
 if TYPE_CHECKING:
     import paddle
 
-BLOCK_VOXELS = 1 << 15
-
 
 class Network(Protocol):
-    """What sliding windows, evaluation and prediction need of a network."""
+    """What sliding windows, evaluation and prediction need of a network.
+
+    A network for images takes and gives arrays with (H, W) in place of (X, Y, Z).
+    """
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """(N, K, X, Y, Z) float32 for (N, C, X, Y, Z) float32."""
 
     def labels(self, x: np.ndarray) -> np.ndarray:
-        """(N, X, Y, Z) int32 for (N, C, X, Y, Z) float32."""
+        """(N, X, Y, Z) int32 for (N, C, X, Y, Z) float32: class ids, or codes (see `Decision`)."""
+
+    def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """(...) int32 labels of what `logits` gives, (K, ...), or of sums of it with the `weights` (...)."""
 
 
 class EagerNetwork:
@@ -34,10 +37,12 @@ class EagerNetwork:
 
     Args:
         model: returns logits (N, K, X, Y, Z) or a list of them, the main head first.
+        decision: how logits become labels; default: the largest class.
     """
 
-    def __init__(self, model: paddle.nn.Layer) -> None:
+    def __init__(self, model: paddle.nn.Layer, decision: Decision | None = None) -> None:
         self.model = model
+        self.decision = decision or Decision()
 
     def forward(self, x: np.ndarray) -> paddle.Tensor:
         """Logits of the first head as a tensor (N, K, X, Y, Z)."""
@@ -53,12 +58,16 @@ class EagerNetwork:
         return as_array(self.forward(x))
 
     def labels(self, x: np.ndarray) -> np.ndarray:
-        """(N, X, Y, Z) int32: the class with the largest logit.
+        """(N, X, Y, Z) int32: the class with the largest logit, or the code of the structures that are present.
 
         Raises:
             RunError: if the network gives NaN.
         """
-        return argmax_classes(self.logits(x), axis=1)
+        return self.decision.labels(self.logits(x), axis=1)
+
+    def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Labels of logits (K, ...), or of sums of them with the weights (...)."""
+        return self.decision.labels(logits, weights=weights)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.labels(x)
@@ -79,48 +88,3 @@ def evaluation_mode(model: paddle.nn.Layer) -> Iterator[None]:
     finally:
         for layer, training in modes:
             layer.training = training
-
-
-def argmax_classes(logits: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Class with the largest logit, the first of equals; beside the result only small blocks are allocated.
-
-    Args:
-        logits: floats, classes along `axis`.
-        axis: the axis of classes.
-
-    Returns:
-        int32, without that axis.
-
-    Raises:
-        RunError: if logits are NaN.
-    """
-    planes = np.moveaxis(logits, axis, 0)
-    labels = np.empty(planes.shape[1:], np.int32)
-    for_each(lambda block: _argmax_block(*block), list(_blocks(planes, labels)), logits.size)
-    return labels
-
-
-def _blocks(planes: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    if labels.size <= BLOCK_VOXELS or labels.ndim == 0:
-        yield planes, labels
-        return
-    rows = len(labels)
-    step = max(1, rows * BLOCK_VOXELS // labels.size)
-    for start in range(0, rows, step):
-        if step == 1:
-            yield from _blocks(planes[:, start], labels[start])
-        else:
-            yield planes[:, start : start + step], labels[start : start + step]
-
-
-def _argmax_block(planes: np.ndarray, labels: np.ndarray) -> None:
-    best = planes[0].copy()
-    winner = np.zeros(best.shape, np.min_scalar_type(len(planes)))
-    better = np.empty(best.shape, bool)
-    for index in range(1, len(planes)):
-        np.greater(planes[index], best, out=better)
-        np.copyto(winner, index, where=better)
-        np.maximum(best, planes[index], out=best)
-    if np.isnan(best).any():
-        raise RunError("the network's output is NaN: its weights have diverged, or the image holds NaN")
-    labels[...] = winner

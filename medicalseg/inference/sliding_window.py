@@ -11,7 +11,7 @@ import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
-from medicalseg.inference.network import Network, argmax_classes
+from medicalseg.inference.network import Network
 from medicalseg.inference.threads import for_each
 
 Region = tuple[slice, slice, slice]
@@ -37,7 +37,7 @@ class Inferer(ABC):
         """(X, Y, Z) int32 for an image (C, X, Y, Z); logits of the whole volume are never stored."""
         labels = np.empty(image.shape[-3:], np.int32)
         for region, logits in self.slabs(network, image):
-            labels[region] = argmax_classes(logits)
+            labels[region] = network.decide(logits)
         return labels
 
     def logits(self, network: Network, image: np.ndarray) -> np.ndarray:
@@ -103,10 +103,10 @@ class SlidingWindow(Inferer):
             yield region, sums / weights
 
     def labels(self, network: Network, image: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) int32; the weighted sums are compared, dividing them by their weights would change no winner."""
+        """(X, Y, Z) int32; sums are not divided by their weights where that would change no winner."""
         labels = np.empty(image.shape[-3:], np.int32)
-        for region, sums, _ in self._sums(network, image):
-            labels[region] = argmax_classes(sums)
+        for region, sums, weights in self._sums(network, image):
+            labels[region] = network.decide(sums, weights)
         return labels
 
     def _sums(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray, np.ndarray]]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from medicalseg.errors import UserError
 from medicalseg.inference.backends import PRECISIONS, ModelFiles, RuntimeOptions, start
-from medicalseg.inference.network import argmax_classes
 from medicalseg.inference.task import TaskSpec
 
 __all__ = ["PRECISIONS", "RuntimeOptions", "StaticNetwork"]
@@ -23,7 +22,7 @@ class StaticNetwork:
 
     Attributes:
         task: classes and preprocessing of the model.
-        output_op: "argmax", "softmax" or "none".
+        output_op: "argmax" or "threshold" (labels), "softmax" or "sigmoid" (probabilities), or "none" (logits).
         backend: name of what executes it.
 
     Raises:
@@ -38,7 +37,7 @@ class StaticNetwork:
         self.path, self.description = files.path, files.description
         self.task = TaskSpec.from_dict(self.description["task"])
         self.output_op: str = self.description.get("output_op", "argmax")
-        self.input_shape: list[int] = self.description.get("input_shape", [-1, self.task.in_channels, -1, -1, -1])
+        self.input_shape: list[int] = self.description.get("input_shape") or default_input_shape(self.task)
         self._runtime = start(files, self.options)
 
     @property
@@ -47,19 +46,34 @@ class StaticNetwork:
         return self._runtime.name
 
     def labels(self, x: np.ndarray) -> np.ndarray:
-        """Label ids (N, X, Y, Z), int32, of an input (N, C, X, Y, Z)."""
+        """Labels (N, X, Y, Z), int32, of an input (N, C, X, Y, Z); (H, W) in place of (X, Y, Z) for images."""
         output = self._run(x)
-        return output.astype(np.int32, copy=False) if self.output_op == "argmax" else argmax_classes(output, axis=1)
+        return output.astype(np.int32, copy=False) if self.gives_labels else self._decide(output, axis=1)
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """Logits, or probabilities of a model exported with softmax, (N, K, X, Y, Z), float32.
+        """Logits, or probabilities of a model exported with them, (N, K, X, Y, Z), float32.
 
         Raises:
-            UserError: if the model was exported with argmax and has none.
+            UserError: if the model was exported with argmax or threshold and has none.
         """
-        if self.output_op == "argmax":
-            raise UserError(f"{self.path}: exported with argmax, so it gives labels only; export with --output_op none")
+        if self.gives_labels:
+            raise UserError(
+                f"{self.path}: exported with {self.output_op}, so it gives labels only; export with --output_op none"
+            )
         return self._run(x)
+
+    def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Labels of what `logits` gives (K, ...), or of sums of it with the weights (...)."""
+        return self._decide(logits, weights=weights)
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether the model itself decides."""
+        return self.output_op in ("argmax", "threshold")
+
+    def _decide(self, output: np.ndarray, axis: int = 0, weights: np.ndarray | None = None) -> np.ndarray:
+        given = self.output_op in ("softmax", "sigmoid")
+        return self.task.decision.labels(output, axis, weights=weights, probabilities=given)
 
     def _run(self, x: np.ndarray) -> np.ndarray:
         x = np.ascontiguousarray(x, dtype=np.float32)
@@ -72,3 +86,8 @@ class StaticNetwork:
         )
         if not fits:
             raise UserError(f"{self.path}: the model takes {self.input_shape} (-1 = any), got {list(x.shape)}")
+
+
+def default_input_shape(task: TaskSpec) -> list[int]:
+    """(N, C, X, Y, Z) or (N, C, H, W) with -1 for all but the channels."""
+    return [-1, task.network_channels, *[-1] * task.spatial_axes]

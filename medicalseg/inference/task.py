@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from medicalseg.errors import ConfigError
+from medicalseg.inference.decision import Decision
 from medicalseg.inference.intensity import nearest
 from medicalseg.inference.preprocess import Preprocessing
+from medicalseg.inference.slices import SliceSpec
 
 
 @dataclass(frozen=True)
@@ -16,13 +18,18 @@ class TaskSpec:
     """Classes, class groups and preprocessing of one segmentation task.
 
     Attributes:
-        num_classes: classes, the background counted.
-        labels: name per id; ids without a name are called "class N".
+        num_classes: channels of the network's output: of a softmax the classes, the background counted; of sigmoids
+            the structures, without a background.
+        labels: name per id; ids without a name are called "class N". The structure of a sigmoid's channel k has the
+            id k + 1.
         class_groups: ids per group name; a report prints one mean Dice for each.
         preprocessing: from a stored volume to the network's input.
-        in_channels: channels of that input.
+        in_channels: channels of the image.
         ignore_index: label id that is neither trained nor scored; None = all count.
         notes: lines that every report repeats, such as a leaking split.
+        head: "softmax" (every voxel has one class) or "sigmoid" (structures may overlap; a single one is binary).
+        threshold: probability from which on a sigmoid's structure is present.
+        slices: how a network for images sees the volume; None = a network for volumes.
 
     Raises:
         ConfigError: if a value is wrong; names the field.
@@ -35,6 +42,9 @@ class TaskSpec:
     in_channels: int = 1
     ignore_index: int | None = 255
     notes: tuple[str, ...] = ()
+    head: str = "softmax"
+    threshold: float = 0.5
+    slices: SliceSpec | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_classes", "in_channels"):
@@ -44,6 +54,10 @@ class TaskSpec:
         ignore = self.ignore_index
         if ignore is not None and (isinstance(ignore, bool) or not isinstance(ignore, int)):
             raise ConfigError(f"task.ignore_index: expected an integer or null, got {ignore!r}")
+        try:
+            Decision(self.head, self.threshold)
+        except ConfigError as error:
+            raise ConfigError(f"task.{error}") from error
         object.__setattr__(self, "labels", self._checked_labels())
         object.__setattr__(self, "class_groups", self._checked_groups())
         notes = (self.notes,) if isinstance(self.notes, str) else self.notes
@@ -54,9 +68,29 @@ class TaskSpec:
         return self.labels.get(label, f"class {label}")
 
     @property
+    def num_ids(self) -> int:
+        """Ids that labels may have, the background's 0 counted."""
+        return self.num_classes + 1 if self.head == "sigmoid" else self.num_classes
+
+    @property
     def names(self) -> list[str]:
-        """Names of all classes by id."""
-        return [self.name(label) for label in range(self.num_classes)]
+        """Names of all ids."""
+        return [self.name(label) for label in range(self.num_ids)]
+
+    @property
+    def decision(self) -> Decision:
+        """How the network's logits become labels."""
+        return Decision(self.head, self.threshold)
+
+    @property
+    def spatial_axes(self) -> int:
+        """Axes of what the network sees: 2 for images, 3 for volumes."""
+        return 3 if self.slices is None else 2
+
+    @property
+    def network_channels(self) -> int:
+        """Channels of the network's input: those of the image, for every slice of a stack."""
+        return self.in_channels * (1 if self.slices is None else self.slices.num_slices)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON- and YAML-able form."""
@@ -68,6 +102,9 @@ class TaskSpec:
             "in_channels": self.in_channels,
             "ignore_index": self.ignore_index,
             "notes": list(self.notes),
+            "head": self.head,
+            "threshold": self.threshold,
+            "slices": None if self.slices is None else self.slices.to_dict(),
         }
 
     @classmethod
@@ -85,6 +122,7 @@ class TaskSpec:
                 raise ConfigError(f"task.{key}: unknown key; allowed: {names}{nearest(key, names)}")
         values = dict(content)
         values["preprocessing"] = Preprocessing.from_dict(values.get("preprocessing"))
+        values["slices"] = SliceSpec.from_dict(values.get("slices"))
         return cls(**values)
 
     def _checked_labels(self) -> dict[int, str]:
@@ -92,9 +130,9 @@ class TaskSpec:
             labels = {int(label): str(name) for label, name in dict(self.labels).items()}
         except (TypeError, ValueError) as error:
             raise ConfigError(f"task.labels: expected names by integer id, got {self.labels!r}") from error
-        wrong = [label for label in labels if not 0 <= label < self.num_classes and label != self.ignore_index]
+        wrong = [label for label in labels if not 0 <= label < self.num_ids and label != self.ignore_index]
         if wrong:
-            raise ConfigError(f"task.labels: ids {wrong} do not exist among {self.num_classes} classes")
+            raise ConfigError(f"task.labels: ids {wrong} do not exist; ids are 0 to {self.num_ids - 1}")
         return dict(sorted(labels.items()))
 
     def _checked_groups(self) -> dict[str, tuple[int, ...]]:
@@ -106,7 +144,7 @@ class TaskSpec:
         if not isinstance(ids, Sequence) or isinstance(ids, str) or not ids:
             raise ConfigError(f"task.class_groups.{name}: expected a list of ids, got {ids!r}")
         wrong = [label for label in ids if isinstance(label, bool) or not isinstance(label, int)]
-        wrong += [label for label in ids if label not in wrong and not 0 <= label < self.num_classes]
+        wrong += [label for label in ids if label not in wrong and not 0 <= label < self.num_ids]
         if wrong:
-            raise ConfigError(f"task.class_groups.{name}: {wrong} are not ids among {self.num_classes} classes")
+            raise ConfigError(f"task.class_groups.{name}: {wrong} are not among the ids 0 to {self.num_ids - 1}")
         return tuple(ids)

@@ -8,21 +8,22 @@ import paddle
 from paddle import nn
 
 from medicalseg.errors import ConfigError, UserError
-from medicalseg.models.layers.sizes import SizeRule, Triple
+from medicalseg.models.layers.sizes import SizeRule
 from medicalseg.ops import functional as fast
 
 
 class SegmentationModel(nn.Layer):
-    """Base of the networks for volumes (N, C, X, Y, Z).
+    """Base of the networks for volumes (N, C, X, Y, Z); those for images (N, C, H, W) see `SegmentationModel2D`.
 
     `forward` returns a list of logits (N, num_classes, X, Y, Z), the main head first. A subclass writes `main_logits`;
     one with auxiliary heads overrides `all_logits` too.
 
     Args:
         in_channels: C of the input.
-        num_classes: classes, background included.
+        num_classes: channels of the output: classes, background included, for a softmax; structures for sigmoids.
 
     Attributes:
+        spatial_axes: 3 for volumes, 2 for images.
         main_head_only: when true, `forward` computes and returns the main head alone (inference, export).
         data_format: "NCDHW", as PaddleSeg calls channels-first volumes.
         size_rule: which spatial sizes fit; None means any.
@@ -31,6 +32,7 @@ class SegmentationModel(nn.Layer):
         heads: names of the layers that give the logits; in bfloat16 arithmetic their outputs stay float32.
     """
 
+    spatial_axes = 3
     data_format = "NCDHW"
     channels_last = False
     heads: tuple[str, ...] = ()
@@ -46,12 +48,12 @@ class SegmentationModel(nn.Layer):
         self.main_head_only = False
 
     @property
-    def size_divisor(self) -> Triple | None:
+    def size_divisor(self) -> tuple[int, ...] | None:
         """Distance between fitting sizes per axis (X, Y, Z); None where any size fits."""
         return self.size_rule.step if self.size_rule else None
 
     @property
-    def smallest_input(self) -> Triple | None:
+    def smallest_input(self) -> tuple[int, ...] | None:
         """Smallest spatial size (X, Y, Z) the network can take; None where any fits."""
         return self.size_rule.smallest if self.size_rule else None
 
@@ -63,22 +65,24 @@ class SegmentationModel(nn.Layer):
         """Refuse an input that the network cannot take.
 
         Args:
-            shape: (N, C, X, Y, Z), or the spatial (X, Y, Z) alone.
+            shape: (N, C, X, Y, Z), or the spatial (X, Y, Z) alone; (N, C, H, W) or (H, W) of a network for images.
 
         Raises:
             UserError: wrong number of axes or channels, or a size that does not fit; names the next one that does.
         """
         shape = tuple(int(n) for n in shape)
         name = type(self).__name__
-        if len(shape) not in (3, 5):
-            raise UserError(f"{name} takes volumes (N, C, X, Y, Z), got an array of {len(shape)} axes: {list(shape)}")
-        if len(shape) == 5 and shape[1] != self.in_channels:
+        axes = self.spatial_axes
+        if len(shape) not in (axes, axes + 2):
+            taken = "images (N, C, H, W)" if axes == 2 else "volumes (N, C, X, Y, Z)"
+            raise UserError(f"{name} takes {taken}, got an array of {len(shape)} axes: {list(shape)}")
+        if len(shape) == axes + 2 and shape[1] != self.in_channels:
             raise UserError(
                 f"{name} was built for in_channels {self.in_channels}, got {shape[1]} channels in {list(shape)}; "
                 "set model.in_channels to the number of channels of the images"
             )
         if self.size_rule:
-            self.size_rule.check(shape[-3:], name)
+            self.size_rule.check(shape[-axes:], name)
 
     def __call__(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """Check the input, then `forward`. The check stays outside of `forward`, which `to_static` traces.

@@ -22,6 +22,9 @@ class Threshold:
     def labels(self, x: np.ndarray) -> np.ndarray:
         return argmax_classes(self.logits(x), axis=1)
 
+    def decide(self, logits, weights=None):
+        return argmax_classes(logits)
+
 
 def ball(shape: tuple[int, int, int] = (20, 24, 14)) -> np.ndarray:
     grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij"))

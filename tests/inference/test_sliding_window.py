@@ -25,6 +25,9 @@ class Pointwise:
     def labels(self, x: np.ndarray) -> np.ndarray:
         return argmax_classes(self.logits(x), axis=1)
 
+    def decide(self, logits, weights=None):
+        return argmax_classes(logits)
+
 
 def image(shape: tuple[int, ...] = (1, 13, 17, 9)) -> np.ndarray:
     return np.random.default_rng(5).random(shape).astype(np.float32)
@@ -113,7 +116,10 @@ def test_registered() -> None:
 
 
 def test_nan_logits_are_an_error() -> None:
-    network = SimpleNamespace(logits=lambda x: np.full((1, 2, *x.shape[2:]), np.nan, np.float32))
+    network = SimpleNamespace(
+        logits=lambda x: np.full((1, 2, *x.shape[2:]), np.nan, np.float32),
+        decide=lambda logits, weights: argmax_classes(logits),
+    )
     with pytest.raises(RunError, match="NaN"):
         SlidingWindow(4).labels(network, image())
 
