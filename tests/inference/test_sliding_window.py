@@ -134,7 +134,7 @@ def test_argmax_takes_the_first_of_equals() -> None:
 def test_argmax_in_blocks_equals_numpy_and_takes_the_first_of_equals(
     block: int, axis: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medicalseg.inference.network.BLOCK_VOXELS", block)
+    monkeypatch.setattr("medicalseg.inference.argmax.BLOCK_VOXELS", block)
     logits = np.random.default_rng(0).integers(0, 4, (3, 5, 6, 7)).astype(np.float32)
     result = argmax_classes(logits, axis=axis)
     assert result.dtype == np.int32
