@@ -20,11 +20,13 @@ class Counts:
         tp: voxels of the class in both prediction and reference.
         fp: voxels of the class in the prediction only.
         fn: voxels of the class in the reference only.
+        voxels: voxels that were compared, whatever their class; None if that is not known.
     """
 
     tp: np.ndarray
     fp: np.ndarray
     fn: np.ndarray
+    voxels: int | None = None
 
     @property
     def reference(self) -> np.ndarray:
@@ -37,7 +39,8 @@ class Counts:
         return self.tp + self.fp
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+        voxels = None if self.voxels is None or other.voxels is None else self.voxels + other.voxels
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, voxels)
 
 
 def confusion_counts(
@@ -60,7 +63,7 @@ def confusion_counts(
     """
     matrix = confusion_matrix(prediction, reference, num_classes, ignore_index)
     tp = np.diagonal(matrix).copy()
-    return Counts(tp=tp, fp=matrix.sum(axis=1) - tp, fn=matrix.sum(axis=0) - tp)
+    return Counts(tp=tp, fp=matrix.sum(axis=1) - tp, fn=matrix.sum(axis=0) - tp, voxels=int(matrix.sum()))
 
 
 def confusion_matrix(
@@ -83,6 +86,58 @@ def confusion_matrix(
         pairs = predicted.astype(np.int64) * num_classes + true.astype(np.int64)
         flat += np.bincount(pairs, minlength=flat.size)
     return flat.reshape(num_classes, num_classes)
+
+
+def structure_counts(prediction: np.ndarray, reference: np.ndarray, structures: int) -> Counts:
+    """Count voxels per structure, of structures that may overlap.
+
+    Args:
+        prediction: integer codes (`medicalseg.inference.decision`): bit k is set where the structure of id k + 1 is.
+        reference: codes, same shape; voxels with a negative one are left out, whatever was predicted there.
+        structures: codes are 0 to 2^structures - 1.
+
+    Returns:
+        Counts of length `structures` + 1, by id; id 0, the background, is where no structure is.
+
+    Raises:
+        DataError: if shapes differ, an array is not of integers, or a code has a bit that is no structure.
+
+    Example:
+        >>> structure_counts(np.array([0, 1, 3, 2]), np.array([0, 3, 3, -1]), 2).fn.tolist()
+        [0, 0, 1]
+    """
+    prediction, reference = np.asarray(prediction), np.asarray(reference)
+    _check(prediction, reference)
+    both, predicted, true = np.zeros((3, structures + 1), np.int64)
+    voxels = 0
+    for given, wanted in _blocks(prediction, reference):
+        kept = wanted >= 0
+        if not kept.all():
+            given, wanted = given[kept], wanted[kept]
+        _check_codes("prediction", given, structures)
+        _check_codes("reference", wanted, structures)
+        given, wanted, voxels = given.astype(np.int32), wanted.astype(np.int32), voxels + given.size
+        for index in range(structures + 1):
+            one, other = _present(given, index), _present(wanted, index)
+            both[index] += np.count_nonzero(one & other)
+            predicted[index] += np.count_nonzero(one)
+            true[index] += np.count_nonzero(other)
+    return Counts(tp=both, fp=predicted - both, fn=true - both, voxels=voxels)
+
+
+def _present(codes: np.ndarray, index: int) -> np.ndarray:
+    return codes == 0 if index == 0 else (codes & (1 << (index - 1))) != 0
+
+
+def _check_codes(name: str, codes: np.ndarray, structures: int) -> None:
+    if codes.size == 0:
+        return
+    low, high = int(codes.min()), int(codes.max())
+    if low < 0 or high >= 1 << structures:
+        wrong = low if low < 0 else high
+        raise DataError(
+            f"{name} holds the code {wrong}, but codes of {structures} structures are 0 to {(1 << structures) - 1}"
+        )
 
 
 def _check(prediction: np.ndarray, reference: np.ndarray) -> None:
