@@ -1,0 +1,1 @@
+"""Encoders of the networks for images, registered in `manager.BACKBONES`."""
