@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,20 +15,12 @@ from medicalseg.datasets.base import CaseDataset, check_mode
 from medicalseg.datasets.cache import cache_key, default_folder, make_cache
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.decathlon_layout import Layout, find_cases, read_layout
-from medicalseg.datasets.splits import (
-    LEAKING_NOTE,
-    NNUNET_SEED,
-    Split,
-    group_by_pattern,
-    kfold,
-    read_splits,
-    write_splits,
-)
-from medicalseg.errors import ConfigError, DataError
+from medicalseg.datasets.split_rule import SplitRule, few
+from medicalseg.datasets.splits import NNUNET_SEED
+from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, read_label, read_volume
-from medicalseg.utils.logger import logger
 
 
 @manager.DATASETS.add_component
@@ -111,7 +102,7 @@ class DecathlonDataset(CaseDataset):
         notes: tuple[str, ...] = ()
         if mode != "test":
             folder = Path(result_dir) if result_dir else self._cache_folder / "splits"
-            rule = _SplitRule(splits, fold, num_folds, split_seed, group_pattern, val_on_train, folder)
+            rule = SplitRule(splits, fold, num_folds, split_seed, group_pattern, val_on_train, folder)
             cases, notes = rule.select(cases, self.dataset_root, mode)
         task = TaskSpec(
             num_classes=num_classes or self.layout.num_classes,
@@ -187,88 +178,6 @@ class DecathlonDataset(CaseDataset):
         return read_volume(case.images[0], channels=True, nonfinite="keep").channels
 
 
-class _SplitRule:
-    """How training and validation cases are told apart."""
-
-    def __init__(
-        self,
-        file: str | None,
-        fold: int | str,
-        num_folds: int,
-        seed: int,
-        group_pattern: str | None,
-        val_on_train: bool,
-        folder: Path,
-    ) -> None:
-        if fold != "all" and (isinstance(fold, bool) or not isinstance(fold, int) or fold < 0):
-            raise ConfigError(f"fold: expected a number from 0 on or 'all', got {fold!r}")
-        self.file = file
-        self.fold = fold
-        self.num_folds = num_folds
-        self.seed = seed
-        self.group_pattern = group_pattern
-        self.val_on_train = val_on_train
-        self.folder = folder
-
-    def select(self, cases: Sequence[Case], root: Path, mode: str) -> tuple[list[Case], tuple[str, ...]]:
-        """The cases of a mode, and notes for reports."""
-        if self.fold == "all":
-            return self._all(cases, mode)
-        by_name = {case.name: case for case in cases}
-        split, source = self._split(sorted(by_name), root)
-        names = split.train if mode == "train" else split.val
-        unknown = [name for name in (*split.train, *split.val) if name not in by_name]
-        if unknown:
-            raise DataError(f"{source}: names {len(unknown)} cases that the dataset does not have: {_few(unknown)}")
-        if not names:
-            raise DataError(f"{source}: fold {self.fold} has no case for mode '{mode}'")
-        return [by_name[name] for name in names], split.notes
-
-    def _all(self, cases: Sequence[Case], mode: str) -> tuple[list[Case], tuple[str, ...]]:
-        if mode == "train":
-            return list(cases), ()
-        if not self.val_on_train:
-            raise ConfigError(
-                "fold: 'all' trains on every case and leaves none for mode 'val'; "
-                "choose a fold number, or set val_on_train: True to score on training cases"
-            )
-        return list(cases), (f"{LEAKING_NOTE}: fold 'all'",)
-
-    def _split(self, names: Sequence[str], root: Path) -> tuple[Split, str]:
-        path = self._file(root)
-        if path is None:
-            group_of = group_by_pattern(self.group_pattern) if self.group_pattern else None
-            folds, source = kfold(names, self.num_folds, self.seed, group_of), f"{self.num_folds} folds"
-        else:
-            folds, source = read_splits(path), str(path)
-        if int(self.fold) >= len(folds):
-            raise ConfigError(f"fold: {self.fold} does not exist; there are folds 0 to {len(folds) - 1} ({source})")
-        if path is None:
-            self._write(names, folds)
-        return folds[int(self.fold)], source
-
-    def _file(self, root: Path) -> Path | None:
-        if self.file is None:
-            standard = root / "splits_final.json"
-            return standard if standard.is_file() and not self.group_pattern else None
-        for path in (root / self.file, Path(self.file)):
-            if path.is_file():
-                return path
-        raise DataError(f"splits: {root / self.file} does not exist")
-
-    def _write(self, names: Sequence[str], folds: Sequence[Split]) -> None:
-        text = "\0".join([*names, str(self.num_folds), str(self.seed), str(self.group_pattern)])
-        path = self.folder / f"splits-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
-        if path.is_file():
-            return
-        try:
-            write_splits(path, folds)
-        except OSError as error:
-            logger.warning("%s: the split cannot be recorded (%s)", path, error)
-        else:
-            logger.info("The dataset has no splits_final.json; %s: recorded in %s", folds[0].rule, path)
-
-
 def _existing(cases: Sequence[Case], layout: Layout, mode: str) -> list[Case]:
     where = layout.description
     if not cases:
@@ -279,7 +188,7 @@ def _existing(cases: Sequence[Case], layout: Layout, mode: str) -> list[Case]:
         missing += [case.label or Path(f"label of {case.name}") for case in cases if case.label is None]
         missing += [case.label for case in cases if case.label is not None and not case.label.exists()]
     if missing:
-        raise DataError(f"{where}: missing files ({len(missing)}): {_few([str(path) for path in missing])}")
+        raise DataError(f"{where}: missing files ({len(missing)}): {few([str(path) for path in missing])}")
     gone = {case.name for case in cases if case.label is not None and not case.label.exists()}
     return [replace(case, label=None, original=None) if case.name in gone else case for case in cases]
 
@@ -287,7 +196,3 @@ def _existing(cases: Sequence[Case], layout: Layout, mode: str) -> list[Case]:
 def _names(layout: Layout, num_classes: int | None) -> dict[int, str]:
     count = num_classes or layout.num_classes
     return {label: name for label, name in layout.labels.items() if label < count}
-
-
-def _few(items: Sequence[str]) -> str:
-    return ", ".join(items[:3]) + (", …" if len(items) > 3 else "")
