@@ -12,6 +12,7 @@ from medicalseg.transforms.components import BinaryMaskToConnectComponent, TopkL
 from medicalseg.transforms.compose import Compose
 from medicalseg.transforms.contrast import ContrastAugmentationTransform, GammaTransform
 from medicalseg.transforms.crop import RandomCrop4D, RandomPaddingCrop, RandomResizedCrop3D
+from medicalseg.transforms.cutout import RandomCutout
 from medicalseg.transforms.elastic import RandomElastic3D
 from medicalseg.transforms.flip import MirrorTransform, RandomFlip3D, RandomFlip4D
 from medicalseg.transforms.labels import LabelRemap
@@ -37,6 +38,7 @@ __all__ = [
     "RandomAffine3D",
     "RandomBrightness",
     "RandomCrop4D",
+    "RandomCutout",
     "RandomElastic3D",
     "RandomFlip3D",
     "RandomFlip4D",

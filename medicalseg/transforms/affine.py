@@ -9,6 +9,7 @@ import numpy as np
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, happens, uniform
 from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.flat import flat_axes, planes_within
 from medicalseg.transforms.sampling import centred_offset, rotatable_planes, rotation_matrix, thin_axes, warp
 
 
@@ -22,7 +23,7 @@ class RandomAffine3D(Transform):
         translation: range of the shift along each axis, as a fraction of its length; d stands for (-d, d).
         rotate_planes: planes to rotate in, one after another. Default: all but those that touch an axis shorter than
             a third of the longest; scale and shift then leave such an axis alone too, which is much faster. With a
-            list they apply to all axes.
+            list they apply to all axes but one of a single voxel, which is always left alone.
         isotropic: one scale for all axes; otherwise one for each.
         spacing: voxel size [x, y, z] in any unit, so that rotations are rigid in space; default: cubic voxels.
         prob: probability that a sample is changed.
@@ -57,8 +58,10 @@ class RandomAffine3D(Transform):
         return warp(image, label, matrix, centred_offset(matrix, shape) + shift)
 
     def _draw(self, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        kept = thin_axes(shape) if self.rotate_planes is None else ()
-        planes = rotatable_planes(shape) if self.rotate_planes is None else self.rotate_planes
+        if self.rotate_planes is None:
+            kept, planes = thin_axes(shape), rotatable_planes(shape)
+        else:
+            kept, planes = flat_axes(shape), planes_within(self.rotate_planes, shape, self)
         matrix = np.eye(3)
         for plane in planes:
             matrix = matrix @ rotation_matrix(plane, uniform(self.degrees))

@@ -83,6 +83,11 @@ class Arguments:
             self.refuse(name, "a whole number >= 1 or three of them [x, y, z]", value)
         return int(items[0]), int(items[1]), int(items[2])
 
+    def grid(self, name: str, value: Any) -> int | tuple[int, int, int]:
+        """As `size`, but one number stays one."""
+        sides = self.size(name, value)
+        return sides if isinstance(value, (list, tuple)) else sides[0]
+
     def axes(self, name: str, value: Any, first: int = 0) -> tuple[int, ...]:
         """One axis or a list of different axes; returned counted from 0, where `first` is the number of X."""
         items = [value] if _is_whole(value) else value

@@ -59,13 +59,17 @@ class Compose:
         self.normalize_name = normalize or ("zscore" if use_std else "max")
 
     def __call__(
-        self, im: np.ndarray | str | os.PathLike[str], label: np.ndarray | str | os.PathLike[str] | None = None
+        self,
+        im: np.ndarray | str | os.PathLike[str],
+        label: np.ndarray | str | os.PathLike[str] | None = None,
+        normalization: tuple[float, float] | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Make one sample.
 
         Args:
             im: (X, Y, Z) or (C, X, Y, Z), or the path of an .npy file with such an array.
             label: (X, Y, Z) of whole numbers, or the path of an .npy file, or None.
+            normalization: what `normalization` gave for the image that `im` is a part of; default: as for `im` itself.
 
         Returns:
             Image, float32 (C, X, Y, Z) (or (X, Y, Z) without `isnhwd`), and label, int64 or None; both C-contiguous.
@@ -80,7 +84,7 @@ class Compose:
             raise DataError(
                 f"{_name(im)}: image {image.shape} and label {labels.shape} ({_name(label)}) have different grids"
             )
-        shift, factor = self._normalization(image)
+        shift, factor = normalization or self.normalization(image)
         owned = not (isinstance(im, np.ndarray) and np.may_share_memory(image, im))
         for transform in self.transforms:
             image, labels, owned = _run(transform, image, labels, owned)
@@ -92,8 +96,8 @@ class Compose:
     def __repr__(self) -> str:
         return f"Compose({self.transforms!r}, isnhwd={self.isnhwd}, normalize={self.normalize_name!r})"
 
-    def _normalization(self, image: np.ndarray) -> tuple[float, float]:
-        """What is subtracted, and what it is then divided by."""
+    def normalization(self, image: np.ndarray) -> tuple[float, float]:
+        """What is subtracted from an image (C, X, Y, Z), and what it is then divided by."""
         if self.normalize_name == "none":
             return 0.0, 1.0
         maximum = float(image.max())

@@ -9,6 +9,7 @@ import numpy as np
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, choose, happens
 from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.flat import flat_axes
 
 
 @manager.TRANSFORMS.add_component
@@ -19,7 +20,7 @@ class RandomFlip3D(Transform):
 
     Args:
         prob: probability of a flip.
-        flip_axis: one axis or the list to choose from, X = 0.
+        flip_axis: one axis or the list to choose from, X = 0; the axis of a single voxel is not chosen.
     """
 
     _first_axis = 0
@@ -30,7 +31,8 @@ class RandomFlip3D(Transform):
         self.flip_axis = arguments.axes("flip_axis", flip_axis, self._first_axis)
 
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        axis = choose(self.flip_axis)
+        flat = flat_axes(image.shape[1:])
+        axis = choose([axis for axis in self.flip_axis if axis not in flat] or self.flip_axis)
         return _mirror(image, label, (axis,)) if happens(self.prob) else (image, label)
 
 

@@ -32,10 +32,10 @@ class NnUNetAugmentation(Transform):
     Labels take the nearest voxel, where nnU-Net interpolates each class and takes the largest.
 
     Args:
-        patch_size: grid of the result, [x, y, z] or one number for a cube; default: the volume's.
+        patch_size: grid of the result, [x, y, z] or one number for a cube or square; default: the volume's.
         p_foreground: probability that the patch is centred on a labelled voxel.
         degrees: range of the angle in each plane; default: 180 within the slices of a patch with a thin axis (shorter
-            than a third of the longest), otherwise 30.
+            than a third of the longest), otherwise 30; of an image 180, or 15 if its sides differ by more than half.
         scaling: range of (side of what is seen) / (side of the patch).
         mirror_axes: spatial axes to mirror along, X = 0, or null for none. Labels are not exchanged: leave the
             left-right axis out where left and right structures have different ids.
@@ -54,7 +54,7 @@ class NnUNetAugmentation(Transform):
         mirror_axes: Sequence[int] | None = (0, 1, 2),
     ) -> None:
         arguments = Arguments(self)
-        self.patch_size = None if patch_size is None else arguments.size("patch_size", patch_size)
+        self.patch_size = None if patch_size is None else arguments.grid("patch_size", patch_size)
         self.p_foreground = arguments.probability("p_foreground", p_foreground)
         self.degrees = None if degrees is None else arguments.spread("degrees", degrees)
         self.scaling = arguments.interval("scaling", scaling, 0.01, 100)

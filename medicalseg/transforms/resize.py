@@ -10,6 +10,7 @@ import numpy as np
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, happens, uniform
 from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.flat import flat_axes
 from medicalseg.transforms.sampling import Shape, resize, resize_label
 
 
@@ -18,14 +19,14 @@ class Resize3D(Transform):
     """Resize to a fixed grid, as `scipy.ndimage.zoom(mode="nearest")` does; labels take the nearest voxel.
 
     Args:
-        size: [x, y, z], or the length of the shortest side (the others in proportion, rounded down).
+        size: [x, y, z], or the length of the shortest side (the others in proportion, rounded down); an axis of a
+            single voxel is not counted and kept.
         order: spline order of the image, 0 to 5.
     """
 
     def __init__(self, size: int | Sequence[int], order: int = 1) -> None:
         arguments = Arguments(self)
-        sides = arguments.size("size", size)
-        self.size: int | Shape = sides[0] if not isinstance(size, (list, tuple)) else sides
+        self.size: int | Shape = arguments.grid("size", size)
         self.order = arguments.whole("order", order, 0, 5)
 
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -36,13 +37,17 @@ class Resize3D(Transform):
         """The grid that a volume of `shape` is brought to."""
         if isinstance(self.size, tuple):
             return self.size
-        x, y, z = (self.size * side // min(shape) for side in shape)
+        flat = flat_axes(shape)
+        shortest = min(side for axis, side in enumerate(shape) if axis not in flat)
+        x, y, z = (1 if axis in flat else self.size * side // shortest for axis, side in enumerate(shape))
         return x, y, z
 
 
 @manager.TRANSFORMS.add_component
 class ResizeRangeScaling(Transform):
     """Resize the whole grid by one random factor; the number of voxels changes, so a crop or pad must follow.
+
+    An axis of a single voxel keeps it.
 
     Args:
         min_scale_factor: smallest factor, > 0.
@@ -68,5 +73,8 @@ class ResizeRangeScaling(Transform):
         if not happens(self.p_per_sample):
             return image, label
         factor = uniform((self.min_scale_factor, self.max_scale_factor))
-        target: Any = tuple(max(1, round(side * factor)) for side in image.shape[1:])
+        flat = flat_axes(image.shape[1:])
+        target: Any = tuple(
+            1 if axis in flat else max(1, round(side * factor)) for axis, side in enumerate(image.shape[1:])
+        )
         return resize(image, target, self.interpolation), None if label is None else resize_label(label, target)

@@ -10,6 +10,7 @@ import numpy as np
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, choose, happens, uniform
 from medicalseg.transforms.checks import PLANES, Arguments
+from medicalseg.transforms.flat import planes_within
 from medicalseg.transforms.sampling import centred_offset, rotatable_planes, rotation_matrix, warp
 
 Planes = tuple[tuple[int, int], ...]
@@ -52,7 +53,7 @@ class RandomRotation3D(Transform):
 
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         shape = image.shape[1:]
-        planes = self.rotate_planes or rotatable_planes(shape)
+        planes = planes_within(self.rotate_planes, shape, self) if self.rotate_planes else rotatable_planes(shape)
         if not planes or not happens(self.prob):
             return image, label
         matrix = rotation_matrix(choose(planes), uniform(self.degrees))
@@ -92,7 +93,11 @@ class RandomQuarterTurn3D(Transform):
 
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         shape = image.shape[1:]
-        planes = self.rotate_planes or _square_planes(shape) or rotatable_planes(shape)
+        planes = (
+            planes_within(self.rotate_planes, shape, self)
+            if self.rotate_planes
+            else _square_planes(shape) or rotatable_planes(shape)
+        )
         if not planes or not happens(self.prob):
             return image, label
         a, b = choose(planes)

@@ -13,6 +13,7 @@ import scipy.ndimage
 import scipy.special
 
 from medicalseg.transforms.boxes import crop, needed_box
+from medicalseg.transforms.flat import flat_axes
 from medicalseg.transforms.line_warp import warp_axis
 from medicalseg.transforms.plane_warp import Plane, warp_plane
 from medicalseg.transforms.volume_warp import warp_volume
@@ -23,14 +24,14 @@ _THIN = 3
 
 
 def thin_axes(shape: Sequence[int]) -> tuple[int, ...]:
-    """Axes shorter than a third of the longest one."""
-    return tuple(axis for axis, length in enumerate(shape) if length * _THIN < max(shape))
+    """Axes shorter than a third of the longest one; where some have a single voxel, these and no other."""
+    return flat_axes(shape) or tuple(axis for axis, length in enumerate(shape) if length * _THIN < max(shape))
 
 
 def rotatable_planes(shape: Sequence[int]) -> tuple[Plane, ...]:
     """Planes in which a rotation does not mix a thin axis with a long one.
 
-    All planes except those that touch an axis shorter than a third of the longest. A column (one long axis) leaves
+    All planes except those that touch a thin axis (`thin_axes`). A column (one long axis) leaves
     the plane across it, provided its two sides are comparable.
     """
     thin = thin_axes(shape)

@@ -9,13 +9,15 @@ import numpy as np
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, choose, happens, uniform
 from medicalseg.transforms.boxes import crop
-from medicalseg.transforms.checks import Arguments
+from medicalseg.transforms.checks import Arguments, Interval
 from medicalseg.transforms.elastic import check_lattice, displaced
+from medicalseg.transforms.flat import Planes, flat_axes, grid_of, is_image, planes_within
 from medicalseg.transforms.sampling import centred_offset, rotatable_planes, rotation_matrix, thin_axes, warp
 from medicalseg.transforms.volume_warp import sample_volume
 from medicalseg.utils.seeding import rng
 
-ISOTROPIC_DEGREES, THIN_DEGREES = (-30.0, 30.0), (-180.0, 180.0)
+ISOTROPIC_DEGREES, THIN_DEGREES, OBLONG_DEGREES = (-30.0, 30.0), (-180.0, 180.0), (-15.0, 15.0)
+_OBLONG = 1.5
 
 
 @manager.TRANSFORMS.add_component
@@ -26,14 +28,16 @@ class SpatialTransform(Transform):
     scaling or deformation the patch is cut out as it is. The default numbers are nnU-Net's.
 
     Args:
-        patch_size: grid of the result, [x, y, z] or one number for a cube; default: the volume's.
+        patch_size: grid of the result, [x, y, z] or one number for a cube or square; default: the volume's.
         random_crop: cut the patch at a random place; otherwise in the middle.
         p_foreground: probability that the patch is centred, as far as the volume reaches, on a random voxel of a
             random label id other than 0 instead.
         p_rotation: probability of a rotation.
         degrees: range of the angle in each of `rotate_planes`; a number d stands for (-d, d). Default: 180 degrees if
-            the patch has an axis shorter than a third of the longest, else 30.
-        rotate_planes: planes to rotate in, one after another. Default: all but those that touch such a thin axis.
+            the patch has an axis shorter than a third of the longest, else 30; of an image whose sides differ by more
+            than half, 15.
+        rotate_planes: planes to rotate in, one after another. Default: all but those that touch such a thin axis. An
+            image is never turned out of its plane.
         p_scaling: probability of a scaling.
         scaling: range of (side of what is seen) / (side of the patch): 0.7 enlarges, 1.4 shrinks the content. A thin
             axis is left alone unless `rotate_planes` are given.
@@ -59,7 +63,7 @@ class SpatialTransform(Transform):
         max_displacement: float = 0.04,
     ) -> None:
         arguments = Arguments(self)
-        self.patch_size = None if patch_size is None else arguments.size("patch_size", patch_size)
+        self.patch_size = None if patch_size is None else arguments.grid("patch_size", patch_size)
         self.random_crop = arguments.flag("random_crop", random_crop)
         self.p_foreground = arguments.probability("p_foreground", p_foreground)
         self.p_rotation = arguments.probability("p_rotation", p_rotation)
@@ -72,7 +76,7 @@ class SpatialTransform(Transform):
         self.control_points, self.max_displacement = check_lattice(arguments, control_points, max_displacement)
 
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        shape = self.patch_size or image.shape[1:]
+        shape = image.shape[1:] if self.patch_size is None else grid_of(self.patch_size, image.shape[1:])
         starts = self._starts(image.shape[1:], shape, label)
         matrix = self._matrix(shape)
         bent = happens(self.p_elastic) and self.max_displacement > 0
@@ -107,18 +111,29 @@ class SpatialTransform(Transform):
         if not rotated and not scaled:
             return None
         matrix = np.eye(3)
-        thin = thin_axes(shape)
         if rotated:
-            degrees = self.degrees or (THIN_DEGREES if thin else ISOTROPIC_DEGREES)
-            for plane in rotatable_planes(shape) if self.rotate_planes is None else self.rotate_planes:
+            degrees = self.degrees or usual_degrees(shape)
+            for plane in self._planes(shape):
                 matrix = matrix @ rotation_matrix(plane, uniform(degrees))
         if scaled:
             common = uniform(self.scaling)
             factors = np.array([common if self.isotropic else uniform(self.scaling) for _ in range(3)])
-            if self.rotate_planes is None:
-                factors[list(thin)] = 1
+            factors[list(thin_axes(shape) if self.rotate_planes is None else flat_axes(shape))] = 1
             matrix = matrix * factors
         return matrix
+
+    def _planes(self, shape: Sequence[int]) -> Planes:
+        if self.rotate_planes is None:
+            return rotatable_planes(shape)
+        return planes_within(self.rotate_planes, shape, self)
+
+
+def usual_degrees(shape: Sequence[int]) -> Interval:
+    """nnU-Net's range of angles for a patch of this shape."""
+    if is_image(shape):
+        short, long = sorted(shape)[1:]
+        return OBLONG_DEGREES if long > _OBLONG * short else THIN_DEGREES
+    return THIN_DEGREES if thin_axes(shape) else ISOTROPIC_DEGREES
 
 
 def _foreground_voxel(label: np.ndarray) -> tuple[int, ...] | None:

@@ -34,6 +34,7 @@ SPATIAL = {
     "RandomAffine3D every plane": T.RandomAffine3D(30, [0.7, 1.4], 0.2, EVERY_PLANE, isotropic=False),
     "RandomScale3D": T.RandomScale3D(),
     "RandomElastic3D": T.RandomElastic3D(5, 0.1),
+    "RandomCutout": T.RandomCutout([0.2, 0.6], 2, label="background", prob=1),
     "SpatialTransform": T.SpatialTransform(p_rotation=1, p_scaling=1),
     "SpatialTransform patch": T.SpatialTransform([17, 21, 5], p_rotation=0.5, p_scaling=0.5),
     "SpatialTransform patch, every plane": T.SpatialTransform([12, 9, 6], True, 0, 1, 30, EVERY_PLANE, 1, [0.7, 1.4]),
@@ -57,6 +58,7 @@ OTHER = {
     "NnUNetAugmentation": T.NnUNetAugmentation(p_foreground=0),
     "NnUNetAugmentation patch": T.NnUNetAugmentation([16, 16, 4], p_foreground=0, mirror_axes=None),
     "LabelRemap": T.LabelRemap({1: 2, 2: 1}),
+    "RandomCutout mean": T.RandomCutout(0.5, [1, 3], False, "mean", prob=1),
     "RandomResizedCrop3D with a border": T.RandomResizedCrop3D([20, 20, 9], scale=[1.2, 2]),
 }
 EVERY = {**SPATIAL, **INTENSITY, **OTHER}
@@ -257,6 +259,12 @@ WRONG = [
     (T.RandomAffine3D, {"translation": 2}, "translation"),
     (T.RandomElastic3D, {"max_displacement": 0.2}, "max_displacement"),
     (T.RandomElastic3D, {"control_points": 3}, "control_points"),
+    (T.RandomCutout, {"size": 1.5}, "size"),
+    (T.RandomCutout, {"holes": 0}, "holes"),
+    (T.RandomCutout, {"holes": [3, 1]}, "holes"),
+    (T.RandomCutout, {"fill": "median"}, "fill"),
+    (T.RandomCutout, {"label": "ignore"}, "label"),
+    (T.RandomCutout, {"label": 0.5}, "label"),
     (T.SpatialTransform, {"patch_size": [1, 2]}, "patch_size"),
     (T.SpatialTransform, {"p_rotation": -0.1}, "p_rotation"),
     (T.SpatialTransform, {"p_foreground": 2}, "p_foreground"),
