@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from paddle.io import Dataset
 
 from medicalseg.datasets.case import Case, content_hash
+from medicalseg.datasets.slice_draw import SliceDraw, as_masks, presence_of
 from medicalseg.errors import ConfigError, DataError, UserError
+from medicalseg.inference.decision import codes_of_ids, pack
 from medicalseg.inference.preprocess import GridRecord
+from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, read_label
 from medicalseg.transforms import Compose, Resize3D
-from medicalseg.utils.seeding import sample_seed
+from medicalseg.utils.seeding import rng, sample_seed
 
 MODES = ("train", "val", "test")
 UNLABELLED = 255
+OTHER_CASES = 10
 _INT16 = np.iinfo(np.int16)
 
 Item = tuple[np.ndarray, np.ndarray, str]
@@ -31,20 +37,30 @@ class CaseDataset(Dataset):  # type: ignore[misc]
     An index is an integer or a pair (epoch, integer); everything random in the sample is seeded by
     (`seed`, epoch, integer), so a sample is the same in whatever process it is made.
 
+    For a network that sees slices (`task.slices`) a training sample is one slice of the case, drawn anew in every
+    epoch: an epoch has `repeat_times` slices of each case. Its grey values are normalised with the numbers of the
+    whole volume, as evaluation and prediction do. Where a slice with foreground is wanted and the case has none,
+    another case is drawn, up to 10 times. In the modes "val" and "test" a sample is the whole volume.
+
     Args:
         cases: the cases, each once.
-        task: classes and preprocessing; its `normalize` is the transforms' last step.
-        transforms: what `Compose` runs, in training usually augmentation.
+        task: classes, head and preprocessing; its `normalize` is the transforms' last step.
+        transforms: what `Compose` runs, in training usually augmentation; of slices it gets (C', A, B, 1), the two
+            axes of the plane in the volume's order.
         mode: "train", "val" or "test".
         repeat_times: how often the case list is repeated in one epoch of training.
+        slices: how a network for images sees the volumes: `SliceSpec` or its fields; None = as the task says.
+        foreground: share of the training slices, 0 to 1, that is drawn from those with foreground (the others from
+            all slices), or "balanced": a class is drawn first, then a slice that has it.
 
     Attributes:
-        num_classes: classes, the background counted.
+        num_classes: channels of the network's output: classes of a softmax, the background counted; structures of
+            sigmoids.
         ignore_index: label id that is neither trained nor scored.
         task: classes and preprocessing.
         seed: settable; default 0.
         cases: the cases, each once.
-        mode: "train", "val" or "test".
+        mode: "train", "val" or "test"; settable.
         notes: lines that every report repeats.
     """
 
@@ -55,21 +71,31 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         transforms: Sequence[Any] | None = None,
         mode: str = "train",
         repeat_times: int = 1,
+        *,
+        slices: SliceSpec | Mapping[str, Any] | None = None,
+        foreground: float | str | None = None,
     ) -> None:
         super().__init__()
         check_mode(mode)
         if isinstance(repeat_times, bool) or not isinstance(repeat_times, int) or repeat_times < 1:
             raise ConfigError(f"repeat_times: expected a positive integer, got {repeat_times!r}")
+        if slices is not None:
+            task = replace(task, slices=slices if isinstance(slices, SliceSpec) else SliceSpec.from_dict(slices))
+        if foreground is not None and task.slices is None:
+            raise ConfigError("foreground: is about slices; add slices, or leave it out")
         self.cases = list(cases)
         self.task = task
         self.mode = mode
         self.seed = 0
         self.repeat_times = repeat_times if mode == "train" else 1
         self.transforms = Compose(list(transforms or ()), normalize=task.preprocessing.normalize)
+        self._draw = SliceDraw(foreground, task.num_ids)
+        self._presence: dict[str, np.ndarray] = {}
+        self._normalization: dict[str, tuple[float, float]] = {}
 
     @property
     def num_classes(self) -> int:
-        """Classes, the background counted."""
+        """Channels of the network's output."""
         return self.task.num_classes
 
     @property
@@ -89,8 +115,10 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         """The sample at an index, or at (epoch, index).
 
         Returns:
-            Image float32 (C, X, Y, Z); label int64 (X, Y, Z), all `ignore_index` (255 if that is None) where the case
-            has no label; case name.
+            Image float32 (C, X, Y, Z); label int64 (X, Y, Z), of a softmax ids, of sigmoids codes with -1 for ignored;
+            case name. Where the case has no label all of it is ignored (255 of a softmax without `ignore_index`).
+            In training with sigmoids the label is uint8 masks (K, X, Y, Z) of 0, 1 and `ignore_index`; in training
+            with slices (H, W) stands in place of (X, Y, Z).
 
         Raises:
             IndexError: if the index is out of range.
@@ -99,50 +127,128 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         epoch, number = index if isinstance(index, (tuple, list)) else (0, index)
         number = self._checked(int(number))
         case = self.cases[number % len(self.cases)]
-        try:
-            with sample_seed(self.seed, int(epoch), number):
-                return self._sample(case)
-        except Exception as error:
-            files = ", ".join(str(path) for path in case.files)
-            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            raise DataError(" ".join(f"case {case.name}: {text} ({files})".split())) from error
+        with sample_seed(self.seed, int(epoch), number):
+            if self.mode != "train" or self.task.slices is None:
+                with _naming(case):
+                    return self._whole(case)
+            case, presence = self._drawn(case)
+            with _naming(case):
+                return self._slice(case, self.task.slices, presence)
 
     def _checked(self, number: int) -> int:
         if not -len(self) <= number < len(self):
             raise IndexError(f"index {number} is out of range for {len(self)} samples")
         return number % len(self)
 
-    def _sample(self, case: Case) -> Item:
+    def _whole(self, case: Case) -> Item:
+        image, label = self._loaded(case)
+        codes = label.ndim == 4
+        image, changed = self.transforms(image, self._packed(label) if codes else label)
+        image, label = np.asarray(image, np.float32), np.asarray(changed)
+        image = image if image.ndim == 4 else image[None]
+        if self.task.head == "softmax":
+            return image, label.astype(np.int64, copy=False), case.name
+        if self.mode == "train":
+            return image, as_masks(label, self.num_classes, self._ignored, codes), case.name
+        label = label if codes else codes_of_ids(label, self._ignored)
+        return image, label.astype(np.int64), case.name
+
+    def _slice(self, case: Case, spec: SliceSpec, presence: np.ndarray | None) -> Item:
+        image, label = self._loaded(case, whole=False)
+        image = image if image.ndim == 4 else image[None]
+        count = image.shape[1 + spec.axis]
+        place = self._draw.any_slice(count) if presence is None else self._draw.foreground_slice(presence)
+        numbers = self._numbers(case, image)
+        stack = spec.stack(image, place, place + 1, zero=numbers[0])[0]
+        label = np.take(label, place, axis=label.ndim - 3 + spec.axis)
+        codes = label.ndim == 3
+        label = self._packed(label) if codes else self._narrow(label)
+        image, changed = self.transforms(stack[..., None], label[..., None], numbers)
+        if image.shape[-1] != 1:
+            raise DataError(f"a transform gave a slice the shape {image.shape}; its last axis must stay 1")
+        image = np.ascontiguousarray(spec.as_images(image[..., 0]), np.float32)
+        label = np.ascontiguousarray(spec.as_images(np.asarray(changed)[..., 0]))
+        if self.task.head == "softmax":
+            return image, label.astype(np.int64, copy=False), case.name
+        return image, as_masks(label, self.num_classes, self._ignored, codes), case.name
+
+    def _drawn(self, case: Case) -> tuple[Case, np.ndarray | None]:
+        """The case to take a slice of, and where its classes are if that slice has to have foreground."""
+        if not self._draw.wants_foreground():
+            return case, None
+        for _ in range(OTHER_CASES):
+            presence = self._table(case)
+            if presence[:, 1:].any():
+                return case, presence
+            case = self.cases[int(rng().integers(len(self.cases)))]
+        return case, None
+
+    def _table(self, case: Case) -> np.ndarray:
+        table = self._presence.get(case.name)
+        if table is None:
+            with _naming(case):
+                label = self._loaded(case)[1]
+                table = presence_of(label, self.task.slices or SliceSpec(), self.task.num_ids)
+            self._presence[case.name] = table
+        return table
+
+    def _numbers(self, case: Case, image: np.ndarray) -> tuple[float, float]:
+        """What normalises the whole volume, and so each of its slices."""
+        numbers = self._normalization.get(case.name)
+        if numbers is None:
+            numbers = self.transforms.normalization(np.asarray(image, np.float32))
+            if not np.isfinite(numbers).all():
+                raise DataError("the image has NaN, infinite or too large values; prepare the data again")
+            self._normalization[case.name] = numbers
+        return numbers
+
+    def _loaded(self, case: Case, whole: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """Image and label; all ignored where there is none. Ids are checked if the label is needed as a whole."""
         image, label = self.load(case)
         if label is None:
-            nothing = UNLABELLED if self.ignore_index is None else self.ignore_index
-            label = np.full(image.shape[-3:], nothing, np.min_scalar_type(nothing))
-        else:
-            label = self._checked_label(image, label)
-        image, label = self.transforms(image, label)
-        image = np.asarray(image, np.float32)
-        return image if image.ndim == 4 else image[None], np.asarray(label, np.int64), case.name
-
-    def _checked_label(self, image: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """The label, in 16 bits where they suffice: transforms move half as much."""
-        if label.shape != image.shape[-3:]:
+            return image, np.full(image.shape[-3:], self._ignored, np.min_scalar_type(self._ignored))
+        if label.shape[-3:] != image.shape[-3:]:
             raise DataError(f"label has the shape {label.shape}, the image {image.shape[-3:]}")
+        if label.ndim == 4:
+            self._check_masks(label)
+            return image, label
+        return image, self._narrow(label) if whole else label
+
+    @property
+    def _ignored(self) -> int:
+        return UNLABELLED if self.ignore_index is None else self.ignore_index
+
+    def _packed(self, masks: np.ndarray) -> np.ndarray:
+        return pack(masks, self._ignored)
+
+    def _check_masks(self, label: np.ndarray) -> None:
+        if self.task.head == "softmax":
+            raise DataError(f"label has the shape {label.shape}; masks that may overlap need head: sigmoid")
+        if len(label) != self.num_classes:
+            raise DataError(f"label has {len(label)} masks, the task {self.num_classes} structures")
+
+    def _narrow(self, label: np.ndarray) -> np.ndarray:
+        """The label with ids checked, in 16 bits where they suffice: transforms move half as much."""
         low, high = int(label.min()), int(label.max())
         fits = _INT16.min <= low and high <= _INT16.max and label.dtype.itemsize > 2
-        if not 0 <= low <= high < self.num_classes:
+        if not 0 <= low <= high < self.task.num_ids:
             self._check_ids(label)
         return label.astype(np.int16) if fits else label
 
     def _check_ids(self, label: np.ndarray) -> None:
+        count = self.task.num_ids
         ids = [int(value) for value in np.unique(label)]
-        wrong = [value for value in ids if not 0 <= value < self.num_classes and value != self.ignore_index]
+        wrong = [value for value in ids if not 0 <= value < count and value != self.ignore_index]
         if wrong:
-            raise DataError(
-                f"label ids {wrong} are not among the {self.num_classes} classes (0..{self.num_classes - 1})"
-            )
+            raise DataError(f"label ids {wrong} are not among the {count} classes (0..{count - 1})")
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image (X, Y, Z) or (C, X, Y, Z) and label (X, Y, Z) on the network's grid, before transforms."""
+        """Image and label on the network's grid, before transforms.
+
+        Returns:
+            Image (X, Y, Z) or (C, X, Y, Z). Label (X, Y, Z) of ids, or for sigmoids (K, X, Y, Z) masks of 0, 1 and,
+            where nothing is known, `ignore_index`; None if there is none.
+        """
         raise NotImplementedError
 
     def case(self, index: int) -> Case:
@@ -154,7 +260,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         return self.case(index).label is not None
 
     def reference(self, index: int) -> Volume | None:
-        """Label on the original grid; None if there is none.
+        """Label on the original grid, of a softmax ids, of sigmoids codes; None if there is none.
 
         Raises:
             DataError: if it cannot be read.
@@ -163,7 +269,8 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         if case.original is None:
             return None
         try:
-            return read_label(case.original)
+            volume = read_label(case.original)
+            return volume if self.task.head == "softmax" else volume.with_array(self.task.labels_of(volume.array))
         except Exception as error:
             raise DataError(f"case {case.name}: {error}") from error
 
@@ -172,7 +279,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         return None
 
     def to_original(self, labels: np.ndarray, index: int) -> Volume | None:
-        """Bring labels (X, Y, Z) on the network's grid to the case's original grid; None if that is not known.
+        """Bring labels (X, Y, Z), ids or codes, to the case's original grid; None if that is not known.
 
         Raises:
             DataError: if transforms other than Resize3D changed the grid.
@@ -182,7 +289,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
             return None
         if labels.shape != record.network_shape and self._only_resizes():
             record = record.resized(labels.shape)
-        return self.task.preprocessing.restore(labels, record)
+        return self.task.restore(labels, record)
 
     def _only_resizes(self) -> bool:
         return all(isinstance(transform, Resize3D) for transform in self.transforms.transforms)
@@ -190,6 +297,30 @@ class CaseDataset(Dataset):  # type: ignore[misc]
     def data_hash(self) -> str:
         """SHA-256 that tells whether the dataset is the same: names, sizes and beginnings of files, preprocessing."""
         return content_hash(self.cases, extra=str(self.task.preprocessing.to_dict()))
+
+
+@contextlib.contextmanager
+def _naming(case: Case) -> Iterator[None]:
+    """Errors inside the block name the case and its files."""
+    try:
+        yield
+    except Exception as error:
+        files = ", ".join(str(path) for path in case.files)
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        raise DataError(" ".join(f"case {case.name}: {text} ({files})".split())) from error
+
+
+def channels_and_ids(given: int | None, named: int, head: str) -> tuple[int, int]:
+    """Channels of the network's output, and ids that labels may have, the background's 0 counted.
+
+    Args:
+        given: `num_classes` of the configuration: classes of a softmax, structures of sigmoids; None = as named.
+        named: classes that the data name, the background counted.
+        head: "softmax" or "sigmoid".
+    """
+    background = int(head == "sigmoid")
+    channels = given if given is not None else max(1, named - background)
+    return channels, channels + background
 
 
 def check_mode(mode: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.cvlibs import manager
-from medicalseg.datasets.base import CaseDataset, check_mode
+from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode
 from medicalseg.datasets.cache import cache_key, default_folder, make_cache
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.decathlon_layout import Layout, find_cases, read_layout
@@ -30,7 +30,8 @@ class DecathlonDataset(CaseDataset):
     Args:
         dataset_root: the folder.
         transforms: what `Compose` runs.
-        num_classes: classes, the background counted; default: as `dataset.json` names them.
+        num_classes: classes, the background counted, or structures of head sigmoid, which does not count it; default:
+            as `dataset.json` names them.
         mode: "train" or "val" (parts of the labelled cases, by `fold`), or "test" (imagesTs).
         ignore_index: label id that is neither trained nor scored; nnU-Net's "ignore" label takes precedence.
         result_dir: folder for the recorded split, if the dataset brings none; default: the cache folder.
@@ -52,6 +53,10 @@ class DecathlonDataset(CaseDataset):
         cache: keep preprocessed arrays on "disk", in "ram" or "none".
         cache_dir: default `MEDICALSEG_CACHE`, else `medicalseg` in the user's cache folder.
         cache_gb: bound of the cache; the least recently used arrays leave first.
+        slices: for networks that see images: {axis, num_slices, stride, edge}, see `SliceSpec`.
+        foreground: share of training slices drawn from those with foreground, or "balanced"; see `CaseDataset`.
+        head: "softmax", or "sigmoid" for structures 1 to K of their own (or a single one).
+        threshold: probability from which on a sigmoid's structure is present.
 
     Raises:
         DataError: if the folder, the description, a file or the split is wrong.
@@ -85,6 +90,10 @@ class DecathlonDataset(CaseDataset):
         cache: str = "disk",
         cache_dir: str | None = None,
         cache_gb: float = 20,
+        slices: Mapping[str, Any] | None = None,
+        foreground: float | str | None = None,
+        head: str = "softmax",
+        threshold: float = 0.5,
     ) -> None:
         check_mode(mode)
         self.dataset_root = Path(dataset_root)
@@ -104,16 +113,19 @@ class DecathlonDataset(CaseDataset):
             folder = Path(result_dir) if result_dir else self._cache_folder / "splits"
             rule = SplitRule(splits, fold, num_folds, split_seed, group_pattern, val_on_train, folder)
             cases, notes = rule.select(cases, self.dataset_root, mode)
+        count, ids = channels_and_ids(num_classes, self.layout.num_classes, head)
         task = TaskSpec(
-            num_classes=num_classes or self.layout.num_classes,
-            labels=_names(self.layout, num_classes),
+            num_classes=count,
+            labels={label: name for label, name in self.layout.labels.items() if label < ids},
             class_groups={name: tuple(ids) for name, ids in (class_groups or {}).items()},
             preprocessing=preprocessing,
             in_channels=self._count_channels(cases[0]),
             ignore_index=ignore_index if self.layout.ignore_index is None else self.layout.ignore_index,
             notes=notes,
+            head=head,
+            threshold=threshold,
         )
-        super().__init__(cases, task, transforms, mode, repeat_times)
+        super().__init__(cases, task, transforms, mode, repeat_times, slices=slices, foreground=foreground)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """Preprocessed image and label, from the cache if they are there."""
@@ -191,8 +203,3 @@ def _existing(cases: Sequence[Case], layout: Layout, mode: str) -> list[Case]:
         raise DataError(f"{where}: missing files ({len(missing)}): {few([str(path) for path in missing])}")
     gone = {case.name for case in cases if case.label is not None and not case.label.exists()}
     return [replace(case, label=None, original=None) if case.name in gone else case for case in cases]
-
-
-def _names(layout: Layout, num_classes: int | None) -> dict[int, str]:
-    count = num_classes or layout.num_classes
-    return {label: name for label, name in layout.labels.items() if label < count}

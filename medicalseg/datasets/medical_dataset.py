@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.cvlibs import manager
-from medicalseg.datasets.base import CaseDataset, check_mode
+from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.labels import names_by_id
 from medicalseg.datasets.list_files import read_list, scan_list
@@ -31,7 +31,8 @@ class MedicalDataset(CaseDataset):
         dataset_root: the folder with the lists.
         result_dir: kept for PaddleSeg3D's configurations; nothing is written there.
         transforms: what `Compose` runs.
-        num_classes: classes, the background counted; default: as many as `dataset.json` or the class names.
+        num_classes: classes, the background counted, or structures of head sigmoid, which does not count it; default:
+            as many as `dataset.json` or the class names.
         mode: "train", "val" or "test"; chooses the list.
         ignore_index: label id that is neither trained nor scored.
         data_URL: where the data comes from, for the message when it is missing.
@@ -40,6 +41,12 @@ class MedicalDataset(CaseDataset):
         normalize: last step, "max", "zscore" or "none"; default: as recorded in `dataset.json`, "max"
             where that records none, since the prepare scripts leave this step to the dataset.
         class_groups: ids per group name for reports; default: as recorded, else the dataset's own.
+        slices: for networks that see images: {axis, num_slices, stride, edge}, see `SliceSpec`.
+        foreground: share of training slices drawn from those with foreground, or "balanced"; see `CaseDataset`.
+        head: "softmax", or "sigmoid" for structures 1 to K of their own (or a single one).
+        threshold: probability from which on a sigmoid's structure is present.
+
+    With head sigmoid a label may be masks (K, X, Y, Z) of structures that overlap.
 
     Raises:
         DataError: if the folder, a list or a file is missing or wrong.
@@ -65,6 +72,10 @@ class MedicalDataset(CaseDataset):
         *,
         normalize: str | None = None,
         class_groups: Mapping[str, Sequence[int]] | None = None,
+        slices: Mapping[str, Any] | None = None,
+        foreground: float | str | None = None,
+        head: str = "softmax",
+        threshold: float = 0.5,
     ) -> None:
         check_mode(mode)
         self.dataset_root = Path(dataset_root)
@@ -72,8 +83,8 @@ class MedicalDataset(CaseDataset):
         self._require_root(data_URL)
         self.description = _read_description(self.dataset_root, dataset_json_path)
         cases = read_list(self.dataset_root / f"{mode}_list.txt", self.dataset_root, label_required=mode != "test")
-        task = self._task(num_classes, ignore_index, normalize, class_groups, cases)
-        super().__init__(cases, task, transforms, mode, repeat_times)
+        task = self._task(num_classes, ignore_index, normalize, class_groups, cases, (head, threshold))
+        super().__init__(cases, task, transforms, mode, repeat_times, slices=slices, foreground=foreground)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """The two arrays, mapped: what is written to them stays in this process."""
@@ -107,26 +118,30 @@ class MedicalDataset(CaseDataset):
         normalize: str | None,
         class_groups: Mapping[str, Sequence[int]] | None,
         cases: Sequence[Case],
+        decision: tuple[str, float],
     ) -> TaskSpec:
         recorded = self.description
         labels = names_by_id(recorded["labels"], "dataset.json") if recorded.get("labels") else dict(self.LABELS)
-        count = num_classes or self.NUM_CLASSES or (max(labels) + 1 if labels else None)
-        if count is None:
+        named = self.NUM_CLASSES or (max(labels) + 1 if labels else None)
+        if num_classes is None and named is None:
             raise ConfigError(
                 f"num_classes: give it, since {self.dataset_root} has no dataset.json that names the classes"
             )
+        count, ids = channels_and_ids(num_classes, named or 0, decision[0])
         stored = dict(recorded.get("preprocessing") or {})
         recorded_normalize = stored.get("normalize", "none")
         stored["normalize"] = normalize or (recorded_normalize if recorded_normalize != "none" else "max")
         groups = class_groups if class_groups is not None else recorded.get("class_groups") or self.CLASS_GROUPS
         return TaskSpec(
             num_classes=count,
-            labels={label: name for label, name in labels.items() if label < count},
-            class_groups=_fitting(groups, count) if class_groups is None else {k: tuple(v) for k, v in groups.items()},
+            labels={label: name for label, name in labels.items() if label < ids},
+            class_groups=_fitting(groups, ids) if class_groups is None else {k: tuple(v) for k, v in groups.items()},
             preprocessing=Preprocessing.from_dict(stored),
             in_channels=_channels(cases[0]),
             ignore_index=ignore_index,
             notes=self._leaks(),
+            head=decision[0],
+            threshold=decision[1],
         )
 
     def _leaks(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from medicalseg.inference.grid import (
 )
 from medicalseg.inference.intensity import check_step, nearest, prepare, standardize
 from medicalseg.inference.interpolate import resize
-from medicalseg.inference.restore import labels_to_original
+from medicalseg.inference.restore import codes_to_original, labels_to_original
 from medicalseg.io import Volume
 
 __all__ = ["GridRecord", "Preprocessing", "normalize_image"]
@@ -131,12 +131,13 @@ class Preprocessing:
         """The record `apply` gives, without touching the voxels."""
         return self._plan(volume)[1]
 
-    def restore(self, labels: np.ndarray, record: GridRecord) -> Volume:
+    def restore(self, labels: np.ndarray, record: GridRecord, structures: int | None = None) -> Volume:
         """Bring a predicted label map back to the original grid and orientation.
 
         Args:
             labels: (X, Y, Z) non-negative integers on the network's grid.
             record: what `apply` gave with the image.
+            structures: the labels are codes of so many structures that may overlap; None = they are ids.
 
         Returns:
             Label volume of the smallest fitting unsigned type (int32 above 65535) on the original affine.
@@ -144,7 +145,10 @@ class Preprocessing:
         Raises:
             DataError: if the labels do not belong to the record.
         """
-        array = labels_to_original(np.asarray(labels), record)
+        if structures is None:
+            array = labels_to_original(np.asarray(labels), record)
+        else:
+            array = codes_to_original(np.asarray(labels), record, structures)
         return Volume(array, np.array(record.affine), meta={"labels": True})
 
     @property

@@ -48,6 +48,33 @@ def labels_to_original(labels: np.ndarray, record: GridRecord) -> np.ndarray:
     return result
 
 
+def codes_to_original(codes: np.ndarray, record: GridRecord, structures: int) -> np.ndarray:
+    """Bring structures that may overlap from the network's grid to the original shape and axis order.
+
+    Each structure's indicator is interpolated linearly and is present where it is above one half, as a single class
+    of `labels_to_original` is. Where the grids coincide the codes are copied.
+
+    Args:
+        codes: (X, Y, Z) on the network's grid, bit k set where structure k is present.
+        record: what `Preprocessing.apply` gave with the image.
+        structures: how many there are.
+
+    Returns:
+        (X, Y, Z) codes in the order files are written in, first axis fastest.
+
+    Raises:
+        DataError: if the codes' shape is not the record's, or a code is negative.
+    """
+    if not record.is_interpolated:
+        return labels_to_original(codes, record)
+    kind = _smallest_type((1 << structures) - 1)
+    result: np.ndarray | None = None
+    for index in range(structures):
+        mask = labels_to_original(codes >> index & 1, record).astype(kind) << kind(index)
+        result = mask if result is None else np.bitwise_or(result, mask, out=result)
+    return np.zeros(record.shape, kind) if result is None else result
+
+
 def _smallest_type(highest: int) -> type[np.integer]:
     return next((kind for kind in (np.uint8, np.uint16) if highest <= np.iinfo(kind).max), np.int32)
 

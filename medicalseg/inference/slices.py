@@ -58,13 +58,14 @@ class SliceSpec:
         first, second = (axis for axis in range(3) if axis != self.axis)
         return first, second
 
-    def stack(self, image: np.ndarray, start: int = 0, stop: int | None = None) -> np.ndarray:
+    def stack(self, image: np.ndarray, start: int = 0, stop: int | None = None, zero: float = 0) -> np.ndarray:
         """The stacks whose middle slices are `start` to `stop`.
 
         Args:
             image: (C, X, Y, Z).
             start: first middle slice.
             stop: one past the last; None = all.
+            zero: what the edge "zero" puts in: of an image that is normalised later, what will then be 0.
 
         Returns:
             (n, num_slices * C, W, H), the axes of the plane in the volume's order.
@@ -75,7 +76,7 @@ class SliceSpec:
         wanted = middle[:, None] + reach
         stacks = slices[_within(wanted, len(slices), self.edge)]
         if self.edge == "zero":
-            stacks[(wanted < 0) | (wanted >= len(slices))] = 0
+            stacks[(wanted < 0) | (wanted >= len(slices))] = zero
         return stacks.reshape(len(middle), -1, *slices.shape[2:])
 
     def as_images(self, stacks: np.ndarray) -> np.ndarray:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from medicalseg.errors import ConfigError
-from medicalseg.inference.decision import Decision
+import numpy as np
+
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference.decision import MOST_STRUCTURES, Decision, codes_of_ids, pack
 from medicalseg.inference.intensity import nearest
-from medicalseg.inference.preprocess import Preprocessing
+from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.slices import SliceSpec
+from medicalseg.io import Volume
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class TaskSpec:
             Decision(self.head, self.threshold)
         except ConfigError as error:
             raise ConfigError(f"task.{error}") from error
+        if self.head == "sigmoid" and self.num_classes > MOST_STRUCTURES:
+            raise ConfigError(f"task.num_classes: at most {MOST_STRUCTURES} structures may overlap")
         object.__setattr__(self, "labels", self._checked_labels())
         object.__setattr__(self, "class_groups", self._checked_groups())
         notes = (self.notes,) if isinstance(self.notes, str) else self.notes
@@ -91,6 +96,42 @@ class TaskSpec:
     def network_channels(self) -> int:
         """Channels of the network's input: those of the image, for every slice of a stack."""
         return self.in_channels * (1 if self.slices is None else self.slices.num_slices)
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether labels are codes of structures that may overlap, rather than ids."""
+        return self.head == "sigmoid" and self.num_classes > 1
+
+    def labels_of(self, reference: np.ndarray) -> np.ndarray:
+        """A reference in the form of the network's labels.
+
+        Args:
+            reference: ids (X, Y, Z), or masks (K, X, Y, Z) of sigmoids' structures.
+
+        Returns:
+            (X, Y, Z): of a softmax the ids as they are, of sigmoids codes (int32), -1 where the id is `ignore_index`.
+
+        Raises:
+            DataError: if the masks are not those of the structures, or an id has no structure.
+        """
+        if reference.ndim == 4:
+            if self.head != "sigmoid" or len(reference) != self.num_classes:
+                kind = f"{self.num_classes} structures" if self.head == "sigmoid" else "ids, not masks"
+                raise DataError(f"the label has {len(reference)} masks; the task has {kind}")
+            return pack(reference, self.ignore_index)
+        if self.head == "softmax":
+            return reference
+        low, high = (int(reference.min()), int(reference.max())) if reference.size else (0, 0)
+        if low < 0 or high > self.num_classes:
+            ignored = [] if self.ignore_index is None else [self.ignore_index]
+            known = np.isin(reference, [*range(self.num_ids), *ignored])
+            if not known.all():
+                raise DataError(f"label id {reference[~known][0]} is not among the ids 0 to {self.num_classes}")
+        return codes_of_ids(reference, self.ignore_index)
+
+    def restore(self, labels: np.ndarray, record: GridRecord) -> Volume:
+        """Labels of the network, ids or codes, on the original grid; see `Preprocessing.restore`."""
+        return self.preprocessing.restore(labels, record, self.num_classes if self.overlapping else None)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON- and YAML-able form."""
