@@ -13,9 +13,9 @@ import paddle
 from medicalseg.losses import compute
 from medicalseg.losses.base import as_floats
 from medicalseg.losses.class_sums import class_sums
+from medicalseg.losses.mask_target import target_of
 from medicalseg.losses.rows import overlap_rows
 from medicalseg.losses.sharing import sharing
-from medicalseg.losses.target import Target
 from medicalseg.utils import distributed, seeding
 from medicalseg.utils.ema import ExponentialMovingAverage
 
@@ -107,8 +107,8 @@ class Stepper:
 
         Args:
             iteration: iteration from 0.
-            images: (N, C, X, Y, Z) float32.
-            labels: (N, X, Y, Z) int64.
+            images: (N, C, X, Y, Z) float32, or (N, C, H, W).
+            labels: (N, X, Y, Z) integer class ids, or (N, K, X, Y, Z) masks of structures; two axes for images.
         """
         paddle.seed(seeding.derive(self._seed, iteration, distributed.rank()))
         target = paddle.to_tensor(labels)
@@ -162,17 +162,17 @@ def step_schedule(optimizer: Any, loss: float) -> None:
 
 
 def soft_dice_sums(logits: paddle.Tensor, label: paddle.Tensor, ignore_index: int | None) -> paddle.Tensor:
-    """Per class, over a batch: Σ p t and Σ p² + Σ t, with p the sigmoid of the logits and t the one-hot label.
+    """Per class, over a batch: Σ p t and Σ p² + Σ t, with p the sigmoid of the logits and t the one-hot label, or mask.
 
     Args:
-        logits: (N, K, X, Y, Z).
-        label: (N, X, Y, Z) integers.
+        logits: (N, K, ...).
+        label: (N, ...) integer class ids, or (N, K, ...) masks.
         ignore_index: voxels with this id are left out.
 
     Returns:
         (2, K) float32.
     """
-    labels = Target.of(logits, label, ignore_index)
+    labels = target_of(logits, label, ignore_index)
     joint, squares = overlap_rows(sigmoid=True, squared=True)
     sums = class_sums(as_floats(logits), labels, (joint, squares))
     return paddle.stack([sums[joint], sums[squares] + labels.class_counts(sums[squares].dtype)]).astype("float32")

@@ -14,8 +14,9 @@ from medicalseg.losses.arguments import check_class_weights, check_length, check
 from medicalseg.losses.base import SegmentationLoss
 from medicalseg.losses.class_sums import masked, per_class
 from medicalseg.losses.edges import edge_map
+from medicalseg.losses.mask_target import target_of
 from medicalseg.losses.sums import over_ranks, ratio
-from medicalseg.losses.target import Target, split_ignored
+from medicalseg.losses.target import split_ignored
 
 DYNAMIC = ("dynamic",)
 Weight = float | Sequence[float] | str | None
@@ -35,6 +36,8 @@ class BCELoss(SegmentationLoss):
         ignore_index: label id to leave out.
         edge_label: learn the borders between classes: the target is 1 in voxels that touch, by a face, a voxel of
             another class; needs a network with one output channel.
+        log_floor: log p and log(1 - p) are not taken lower, so that a voxel beyond it has no gradient; null: as they
+            are.
 
     Raises:
         ConfigError: an argument is wrong; also, when first used, a list of another length than the classes.
@@ -46,22 +49,22 @@ class BCELoss(SegmentationLoss):
         pos_weight: Weight = None,
         ignore_index: int | None = 255,
         edge_label: bool = False,
+        log_floor: float | None = None,
     ) -> None:
         super().__init__(ignore_index)
         self.weight = _check(weight, "BCELoss.weight")
         self.pos_weight = _check(pos_weight, "BCELoss.pos_weight")
         self.edge_label = edge_label
+        if log_floor is not None and not (is_number(log_floor) and log_floor < 0):
+            raise ConfigError(f"BCELoss.log_floor: needs null or a number below 0, got {log_floor!r}")
+        self.log_floor = log_floor
 
     def target(self, logits: paddle.Tensor, label: paddle.Tensor) -> Any:
         """Pair of bool tensors (N, K, ...): positives, and voxels to count (None: all)."""
         if self.edge_label:
             return self._edge_target(logits, label)
-        if label.ndim == logits.ndim and label.shape[1] != 1:
-            return self._multi_hot(logits, label)
-        target = Target.of(logits, label, self.ignore_index).check()
-        valid = None if target.valid is None else target.valid.unsqueeze(1).expand_as(logits)
-        positive = target.is_class() if target.num_classes > 1 else target.ids.unsqueeze(1) == 1
-        return positive, valid
+        target = target_of(logits, label, self.ignore_index).check()
+        return target.is_class(), None if target.counted is None else target.counted.expand_as(logits)
 
     def _edge_target(self, logits: paddle.Tensor, label: paddle.Tensor) -> Any:
         if logits.shape[1] != 1:
@@ -72,19 +75,12 @@ class BCELoss(SegmentationLoss):
         ids, valid = split_ignored(squeezed, self.ignore_index)
         return edge_map(ids, valid).unsqueeze(1), None if valid is None else valid.unsqueeze(1)
 
-    def _multi_hot(self, logits: paddle.Tensor, label: paddle.Tensor) -> Any:
-        if list(label.shape) != list(logits.shape):
-            raise DataError(f"logits of shape {list(logits.shape)} do not fit a label of shape {list(label.shape)}")
-        ids, valid = split_ignored(label, self.ignore_index)
-        known = (ids == 0) | (ids == 1)
-        if not bool((known if valid is None else known | ~valid).all().item()):
-            raise DataError("a label with an axis of classes must hold 0, 1 and ignore_index only")
-        return ids == 1, valid
-
     def compute(self, logits: paddle.Tensor, target: Any) -> paddle.Tensor:
         """See the class; `target` is what the method of that name returns."""
         positive, valid = target
         loss = F.softplus(paddle.where(positive, -logits, logits))
+        if self.log_floor is not None:
+            loss = loss.clip(max=-self.log_floor)
         if valid is not None:
             loss = masked(loss, valid)
         dtype, whole = loss.dtype, float(loss.size)

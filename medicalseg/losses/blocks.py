@@ -26,25 +26,29 @@ class Task:
 
     Attributes:
         rows: R sums.
-        label: (N, ...) ids of any integer type, all of them classes or `ignore_index`.
+        label: (N, ...) ids of any integer type, all of them classes or `ignore_index`; or masks (N, K, ...) of 0, 1
+            and `ignore_index`, which have sums of sigmoids only.
         ignore_index: id to leave out, or None.
+        masks: whether the label is of masks.
     """
 
     rows: tuple[Row, ...]
     label: np.ndarray
     ignore_index: int | None
+    masks: bool = False
 
     @property
     def uses_softmax(self) -> bool:
         """Whether softmax probabilities are summed."""
         return any(not row.sigmoid for row in self.rows)
 
-    def sums(self, logits: np.ndarray, softmax: np.ndarray | None = None) -> np.ndarray:
-        """(R, K) float64.
+    def sums(self, logits: np.ndarray, softmax: np.ndarray | None = None, per_image: bool = False) -> np.ndarray:
+        """(R, K) float64, or (R, N, K) per image.
 
         Args:
             logits: (N, K, ...) floats.
             softmax: receives the softmax, with 0 in ignored voxels; `gradient` takes it.
+            per_image: keep the images apart.
         """
         parts: dict[tuple[int, int], np.ndarray] = {}
 
@@ -52,6 +56,9 @@ class Task:
             parts[block.case, block.first] = np.stack(_block_sums(block, self.rows))
 
         self._each(logits, softmax, work)
+        if per_image:
+            images = [[parts[key] for key in sorted(parts) if key[0] == case] for case in range(len(logits))]
+            return np.stack([np.sum(image, axis=0, dtype=np.float64) for image in images], axis=1)
         return np.asarray(np.sum([parts[key] for key in sorted(parts)], axis=0, dtype=np.float64))
 
     def gradient(self, logits: np.ndarray, weights: np.ndarray, result: np.ndarray, known: bool = False) -> None:
@@ -59,15 +66,16 @@ class Task:
 
         Args:
             logits: (N, K, ...) floats.
-            weights: (R, K).
+            weights: (R, K), or (R, N, K) per image.
             result: receives it; like the logits, and contiguous.
             known: whether `result` holds the softmax that `sums` has kept.
         """
-        column = dict(zip(self.rows, weights.astype(logits.dtype)[:, :, None], strict=True))
-        of_softmax = {row: weight for row, weight in column.items() if not row.sigmoid}
-        of_sigmoid = {row: weight for row, weight in column.items() if row.sigmoid}
+        columns = weights.astype(logits.dtype)[..., None]
 
         def work(block: _Block) -> None:
+            column = dict(zip(self.rows, columns if weights.ndim == 2 else columns[:, block.case], strict=True))
+            of_softmax = {row: weight for row, weight in column.items() if not row.sigmoid}
+            of_sigmoid = {row: weight for row, weight in column.items() if row.sigmoid}
             if of_softmax:
                 if not known:
                     block.softmax()
@@ -84,9 +92,10 @@ class Task:
         cases, classes = logits.shape[:2]
         given = logits.reshape(cases, classes, -1)
         kept = None if planes is None else planes.reshape(given.shape)
-        label = self.label.reshape(cases, -1)
+        label = self.label.reshape((cases, classes, -1) if self.masks else (cases, -1))
+        kind = _MaskBlock if self.masks else _Block
         step = max(1, BLOCK // classes)
-        places = [(case, first) for case in range(cases) for first in range(0, label.shape[1], step)]
+        places = [(case, first) for case in range(cases) for first in range(0, given.shape[2], step)]
 
         def share(mine: Sequence[tuple[int, int]]) -> None:
             scratch = _Scratch(classes, step, logits.dtype)
@@ -94,7 +103,7 @@ class Task:
                 for case, first in mine:
                     voxels = slice(first, first + step)
                     plane = None if kept is None else kept[case]
-                    work(_Block(case, first, given[case, :, voxels], label[case, voxels], self, scratch, plane))
+                    work(kind(case, first, given[case, :, voxels], label[case, ..., voxels], self, scratch, plane))
 
         threads = min(openmp_threads(), len(places))
         if threads < 2:
@@ -190,10 +199,42 @@ class _Block:
         powers *= self.only_valid(np.reciprocal(total, out=total))
         return self.only_valid(entropy)
 
+    def joint(self, p: np.ndarray) -> np.ndarray:
+        """(K,) sums of p t."""
+        return self.per_class(p.reshape(-1).take(self.positions(0, p.shape[1])))
+
+    def add_where_class(self, values: np.ndarray, amounts: np.ndarray) -> None:
+        """Add amounts (K, 1) to (K, V), in place, where t is 1."""
+        values.reshape(-1)[self.positions(0, values.shape[1])] += amounts[:, 0].take(self.label)
+
     def half_tangent(self, plane: int) -> np.ndarray:
         """(K, V) of h = tanh(z / 2), in scratch memory; the sigmoid of z is (1 + h) / 2."""
         out = self.scratch.planes[plane, : self.logits.size].reshape(self.logits.shape)
         return np.tanh(np.multiply(self.logits, self.logits.dtype.type(0.5), out=out), out=out)
+
+
+class _MaskBlock(_Block):
+    """Logits (K, V) and masks (K, V) of a few voxels."""
+
+    def __post_init__(self) -> None:
+        voxels = self.logits.shape[1]
+        if self.task.ignore_index is not None:
+            self.valid = (self.label != self.task.ignore_index).astype(self.logits.dtype)
+        self.label = (self.label == 1).astype(self.logits.dtype)
+        if self.valid is not None:
+            self.label *= self.valid
+        if self.kept is None:
+            self.plane = self.scratch.planes[0, : self.logits.size].reshape(self.logits.shape)
+        else:
+            self.plane = self.kept[:, self.first : self.first + voxels]
+
+    def joint(self, p: np.ndarray) -> np.ndarray:
+        """(K,) sums of p t."""
+        return _products(p, self.label)
+
+    def add_where_class(self, values: np.ndarray, amounts: np.ndarray) -> None:
+        """Add amounts (K, 1) to (K, V), in place, where t is 1."""
+        values += amounts * self.label
 
 
 def _block_sums(block: _Block, rows: Sequence[Row]) -> list[np.ndarray]:
@@ -206,14 +247,14 @@ def _block_sums(block: _Block, rows: Sequence[Row]) -> list[np.ndarray]:
             if row.kind == "entropy":
                 terms = _focused(entropy, row.gamma)
                 made[row] = _pooled(terms, len(block.logits)) if row.pooled else block.per_class(terms)
-        made |= _overlap(block, block.plane, block.own, of_softmax)
+        made |= _overlap(block.plane, lambda: block.per_class(block.own()), of_softmax)
     of_sigmoid = [row for row in rows if row.sigmoid]
     if of_sigmoid:
         p = block.half_tangent(1)
         p *= p.dtype.type(0.5)
         p += p.dtype.type(0.5)
         block.only_valid(p)
-        made |= _overlap(block, p, lambda: p.reshape(-1).take(block.positions(0, p.shape[1])), of_sigmoid)
+        made |= _overlap(p, lambda: block.joint(p), of_sigmoid)
     return [made[row] for row in rows]
 
 
@@ -224,24 +265,24 @@ def _pooled(values: np.ndarray, classes: int) -> np.ndarray:
     return result
 
 
-def _overlap(block: _Block, p: np.ndarray, own: Callable[[], np.ndarray], rows: Sequence[Row]) -> dict[Row, np.ndarray]:
+def _overlap(p: np.ndarray, joint: Callable[[], np.ndarray], rows: Sequence[Row]) -> dict[Row, np.ndarray]:
     made: dict[Row, np.ndarray] = {}
     for row in rows:
         if row.kind == "joint":
-            made[row] = block.per_class(own())
+            made[row] = joint()
         elif row.kind == "sum":
             made[row] = p.sum(axis=1)
         elif row.kind == "squares":
-            made[row] = _squares(p)
+            made[row] = _products(p, p)
     return made
 
 
-def _squares(p: np.ndarray) -> np.ndarray:
-    """(K,) sums of squares of (K, V); einsum adds one by one, hence in runs."""
-    whole = p.shape[1] // RUN * RUN
-    runs, rest = p[:, :whole].reshape(len(p), -1, RUN), p[:, whole:]
-    sums = np.einsum("krv,krv->kr", runs, runs).sum(axis=1, dtype=np.float64)
-    return np.asarray(sums + np.einsum("kv,kv->k", rest, rest))
+def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(K,) sums of products of (K, V); einsum adds one by one, hence in runs."""
+    whole = one.shape[1] // RUN * RUN
+    runs, more = (values[:, :whole].reshape(len(values), -1, RUN) for values in (one, other))
+    sums = np.einsum("krv,krv->kr", runs, more).sum(axis=1, dtype=np.float64)
+    return np.asarray(sums + np.einsum("kv,kv->k", one[:, whole:], other[:, whole:]))
 
 
 def _focused(entropy: np.ndarray, gamma: float) -> np.ndarray:
@@ -299,8 +340,7 @@ def _sigmoid_gradient(block: _Block, weights: dict[Row, np.ndarray]) -> np.ndarr
         np.multiply(h, squares / 4, out=slopes)
         slopes += (squares + level) / 4
     if joint is not None:
-        flat = slopes.reshape(-1)
-        flat[block.positions(0, h.shape[1])] += (joint[:, 0] / 4).take(block.label)
+        block.add_where_class(slopes, joint / 4)
     h *= h
     np.subtract(1, h, out=h)
     slopes *= block.only_valid(h)

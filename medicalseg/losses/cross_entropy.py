@@ -35,6 +35,8 @@ class CrossEntropyLoss(SegmentationLoss):
         ConfigError: an argument is wrong; also, when first used, a weight list of another length than the classes.
     """
 
+    instead = "BCELoss"
+
     def __init__(
         self,
         weight: Sequence[float] | str | None = None,

@@ -24,15 +24,17 @@ class DiceLoss(SegmentationLoss):
     With p the probability and t the one-hot label, a class has
     D = (2 Σ p t + smooth) / max(Σ p² + Σ t² + smooth, 1e-6).
     As in PaddleSeg3D a class that the batch's labels lack has D = 0 when `smooth` is 0: it raises the loss, without a
-    gradient. With `smooth` above 0 false positives of such a class are pushed down.
+    gradient. With `smooth` above 0 false positives of such a class are pushed down. The soft Dice of MONAI's default
+    `DiceLoss(sigmoid=True)` is `smooth: 1e-5, squared: False, per_image: True`.
 
     Args:
         sigmoid_norm: p is the sigmoid of the logits; False: their softmax.
         weight: one weight per class for a weighted mean; null: the plain mean.
         ignore_index: label id to leave out.
-        include_background: False leaves class 0 out of the mean.
+        include_background: False leaves class 0 out of the mean; masks have no background, and all of them count.
         smooth: added to numerator and denominator, in voxels.
         squared: False takes Σ p instead of Σ p² in the denominator.
+        per_image: mean over the images of each image's loss; an image without a voxel to count is left out.
 
     Raises:
         ConfigError: an argument is wrong; also, when first used, a weight list of another length than the classes.
@@ -51,6 +53,7 @@ class DiceLoss(SegmentationLoss):
         include_background: bool = True,
         smooth: float = 0.0,
         squared: bool = True,
+        per_image: bool = False,
     ) -> None:
         super().__init__(ignore_index)
         self.sigmoid_norm = sigmoid_norm
@@ -58,24 +61,25 @@ class DiceLoss(SegmentationLoss):
         self.include_background = include_background
         self.smooth = check_number(smooth, "DiceLoss.smooth")
         self.squared = squared
+        self.per_image = per_image
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """See the class."""
-        overlap = Overlap.of(logits, target, self.sigmoid_norm, self.squared)
+        overlap = Overlap.of(logits, target, self.sigmoid_norm, self.squared, self.per_image)
         size = (overlap.predicted + overlap.reference + self.smooth).clip(min=EPSILON)
-        return overlap.mean_loss(self._select((2 * overlap.joint + self.smooth) / size))
+        dice = (2 * overlap.joint + self.smooth) / size
+        return overlap.mean_loss(self._select(dice, first=0 if self.include_background else target.background))
 
     def rows(self) -> frozenset[Row]:
         """See `SegmentationLoss.rows`."""
-        return frozenset(overlap_rows(self.sigmoid_norm, self.squared))
+        return frozenset() if self.per_image else frozenset(overlap_rows(self.sigmoid_norm, self.squared))
 
-    def _select(self, dice: paddle.Tensor) -> paddle.Tensor:
-        classes = int(dice.shape[0])
-        first = 0 if self.include_background else 1
+    def _select(self, dice: paddle.Tensor, first: int) -> paddle.Tensor:
+        classes = int(dice.shape[-1])
         if isinstance(self.weight, list):
             check_length(self.weight, classes, "DiceLoss.weight")
             mean = sum(self.weight[first:]) / (classes - first)
             if not mean:
                 raise ConfigError("DiceLoss.weight: every class that counts has weight 0")
             dice = dice * paddle.to_tensor([weight / mean for weight in self.weight], dtype=dice.dtype)
-        return dice[first:]
+        return dice[..., first:]

@@ -33,6 +33,8 @@ class DiceCELoss(SegmentationLoss):
         ConfigError: an argument is wrong.
     """
 
+    instead = "a MixedLoss of DiceLoss and BCELoss"
+
     def __init__(
         self,
         weight_dice: float = 1.0,

@@ -29,7 +29,10 @@ class Target:
         num_classes: the same.
         ignore_index: the same.
         wrong: an id that is no class of the network, or None.
+        background: how many of the classes are background.
     """
+
+    background = 1
 
     def __init__(self, label: paddle.Tensor, num_classes: int, ignore_index: int | None) -> None:
         self.label, self.num_classes, self.ignore_index = label, num_classes, ignore_index
@@ -91,6 +94,11 @@ class Target:
         """Ids with class 0 in the ignored voxels."""
         return self.ids if self.valid is None else self.ids.clip(min=0)
 
+    @property
+    def counted(self) -> paddle.Tensor | None:
+        """Bool that broadcasts to (N, K, ...), False where ignored; None when nothing is ignored."""
+        return None if self.valid is None else self.valid.unsqueeze(1)
+
     def is_class(self) -> paddle.Tensor:
         """(N, K, ...) bool one-hot; all False in ignored voxels."""
         classes = paddle.arange(self.num_classes, dtype=self.ids.dtype)
@@ -99,6 +107,18 @@ class Target:
     def class_counts(self, dtype: paddle.dtype) -> paddle.Tensor:
         """(K,) voxels of each class."""
         return paddle.to_tensor(self._counts, dtype=dtype)
+
+    def image_counts(self, dtype: paddle.dtype) -> paddle.Tensor:
+        """(N, K) voxels of each class in each image."""
+        return paddle.to_tensor(np.stack([counts for counts, _, _ in self._images]), dtype=dtype)
+
+    def image_voxels(self, dtype: paddle.dtype) -> paddle.Tensor:
+        """(N,) number of voxels of each image that are not ignored."""
+        return paddle.to_tensor([counted for _, counted, _ in self._images], dtype=dtype)
+
+    @cached_property
+    def _images(self) -> list[tuple[np.ndarray, int, int | None]]:
+        return [_count(image.reshape(-1), self.num_classes, self.ignore_index) for image in host_array(self.label)]
 
     def voxels(self, dtype: paddle.dtype) -> paddle.Tensor:
         """(1,) number of voxels that are not ignored."""

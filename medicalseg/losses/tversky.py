@@ -26,7 +26,7 @@ class TverskyLoss(SegmentationLoss):
         gamma: exponent; 1 is the plain Tversky loss.
         sigmoid_norm: probabilities are the sigmoid of the logits; False: their softmax.
         ignore_index: label id to leave out.
-        include_background: False leaves class 0 out of the mean.
+        include_background: False leaves class 0 out of the mean; masks have no background, and all of them count.
         smooth: added to numerator and denominator, in voxels.
 
     Raises:
@@ -60,7 +60,7 @@ class TverskyLoss(SegmentationLoss):
         wrong = self.alpha * (overlap.predicted - hits) + self.beta * (overlap.reference - hits)
         distance = wrong / (hits + wrong + smooth)
         if not self.include_background:
-            distance = distance[1:]
+            distance = distance[target.background :]
         if self.gamma != 1:
             distance = distance.clip(min=1e-7) ** self.gamma
         return overlap.mean_loss(1 - distance)
