@@ -11,6 +11,14 @@ from medicalseg.models.segformer import (
     SegFormer_B4,
     SegFormer_B5,
 )
+from medicalseg.models.segnext import SegNeXt, SegNeXt_B, SegNeXt_L, SegNeXt_S, SegNeXt_T
+from medicalseg.models.simple_segnext import (
+    SimpleSegNeXt,
+    SimpleSegNeXt_B,
+    SimpleSegNeXt_L,
+    SimpleSegNeXt_S,
+    SimpleSegNeXt_T,
+)
 from medicalseg.models.unet3d import UNet3D
 from medicalseg.models.vnet import VNet
 from medicalseg.models.vnet_deepsup import VNetDeepSup
@@ -23,8 +31,18 @@ __all__ = [
     "SegFormer_B3",
     "SegFormer_B4",
     "SegFormer_B5",
+    "SegNeXt",
+    "SegNeXt_B",
+    "SegNeXt_L",
+    "SegNeXt_S",
+    "SegNeXt_T",
     "SegmentationModel",
     "SegmentationModel2D",
+    "SimpleSegNeXt",
+    "SimpleSegNeXt_B",
+    "SimpleSegNeXt_L",
+    "SimpleSegNeXt_S",
+    "SimpleSegNeXt_T",
     "UNet3D",
     "VNet",
     "VNetDeepSup",

@@ -32,15 +32,15 @@ def init_convolutions(model: nn.Layer) -> None:
 class Stem(nn.Layer):
     """Two convolutions of stride 2 with batch norm: a quarter of the size, rounded up."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, momentum: float = 0.9) -> None:
         super().__init__()
         half = out_channels // 2
         self.proj = nn.Sequential(
             nn.Conv2D(in_channels, half, 3, stride=2, padding=1),
-            nn.BatchNorm2D(half),
+            nn.BatchNorm2D(half, momentum),
             nn.GELU(),
             nn.Conv2D(half, out_channels, 3, stride=2, padding=1),
-            nn.BatchNorm2D(out_channels),
+            nn.BatchNorm2D(out_channels, momentum),
         )
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:

@@ -1,0 +1,194 @@
+"""SegNeXt in its official design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from medicalseg.cvlibs import manager
+from medicalseg.errors import ConfigError
+from medicalseg.models.backbones import mscan
+from medicalseg.models.base_2d import SegmentationModel2D
+from medicalseg.models.layers.matrix_decomposition import NMF2D
+from medicalseg.models.layers.resize import image_size, resize
+
+DECOMPOSITION = {
+    "MD_R": "rank",
+    "TRAIN_STEPS": "train_steps",
+    "EVAL_STEPS": "eval_steps",
+    "INV_T": "inverse_temperature",
+    "RAND_INIT": "random_bases",
+}
+DECODER = ("channels", "ham_channels", "dropout_rate", "align_corners", "num_groups", "ham_kwargs")
+
+
+class ConvGroupNorm(nn.Layer):
+    """1x1 convolution without bias, group norm, ReLU if wanted."""
+
+    def __init__(self, in_channels: int, out_channels: int, num_groups: int, relu: bool = True) -> None:
+        super().__init__()
+        self._conv = nn.Conv2D(in_channels, out_channels, 1, bias_attr=False)
+        self._group_norm = nn.GroupNorm(num_groups, out_channels)
+        self._act = nn.ReLU() if relu else nn.Identity()
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, in, H, W) to (N, out, H, W)."""
+        return self._act(self._group_norm(self._conv(x)))
+
+
+class Hamburger(nn.Layer):
+    """Matrix decomposition between two 1x1 convolutions, with a shortcut."""
+
+    def __init__(self, channels: int, num_groups: int, decomposition: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.ham_in = nn.Conv2D(channels, channels, 1)
+        self.ham = NMF2D(channels, **decomposition)
+        self.ham_out = ConvGroupNorm(channels, channels, num_groups, relu=False)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """(N, C, H, W) to the same shape."""
+        return F.relu(x + self.ham_out(self.ham(F.relu(self.ham_in(x)))))
+
+
+class LightHamHead(nn.Layer):
+    """Joins the stages at the size of the finest one, hamburger, dropout, 1x1 convolution to the classes."""
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        channels: int = 256,
+        dropout_rate: float = 0.1,
+        align_corners: bool = False,
+        ham_channels: int = 512,
+        num_groups: int = 32,
+        ham_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        decomposition = _decomposition(ham_kwargs or {})
+        self.align_corners = align_corners
+        self.squeeze = ConvGroupNorm(sum(in_channels), ham_channels, num_groups)
+        self.hamburger = Hamburger(ham_channels, num_groups, decomposition)
+        self.align = ConvGroupNorm(ham_channels, channels, num_groups)
+        self.dropout = nn.Dropout2D(dropout_rate)
+        self.conv_seg = nn.Conv2D(channels, num_classes, 1)
+
+    def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
+        """Outputs (N, C_i, H_i, W_i) of the stages to logits (N, num_classes, H_0, W_0)."""
+        size = image_size(features[0])
+        joined = paddle.concat([resize(feature, size, self.align_corners) for feature in features], axis=1)
+        return self.conv_seg(self.dropout(self.align(self.hamburger(self.squeeze(joined)))))
+
+
+@manager.MODELS.add_component
+class SegNeXt(SegmentationModel2D):
+    """SegNeXt (Guo et al. 2022, "SegNeXt: Rethinking Convolutional Attention Design for Semantic Segmentation").
+
+    MSCAN encoder; the decoder joins its last three stages at 1/8 of the image's size and sees the whole image through
+    a matrix decomposition ("hamburger"). Names, order and shapes of the state dict are those of PaddleSeg's SegNeXt,
+    and so are the numbers of a forward pass but for one thing: PaddleSeg draws the first bases of the decomposition at
+    random in evaluation too, so the same image gives other logits each time; here they are fixed, see `NMF2D`.
+
+    An image of any size is taken without padding: the sizes of the stages are rounded up, and the logits are resized
+    to the image's size.
+
+    Args:
+        backbone: an `MSCAN`.
+        decoder_cfg: `channels` (256) and `ham_channels` (512), the widths after and in the hamburger; `dropout_rate`
+            (0.1), `align_corners` (false) of the resizing, `num_groups` (32) of the group norms; and `ham_kwargs`, the
+            decomposition: `MD_R` (rank, 64), `TRAIN_STEPS` (6), `EVAL_STEPS` (7), `INV_T` (1), `RAND_INIT` (true;
+            false: the fixed bases of evaluation in training too).
+        num_classes: channels of the output.
+        backbone_indices: stages that the decoder takes, finest first.
+        pretrained: file or address of weights to start from.
+
+    Raises:
+        ConfigError: an argument is wrong; the message names it.
+    """
+
+    heads = ("decode_head.conv_seg",)
+
+    def __init__(
+        self,
+        backbone: nn.Layer,
+        decoder_cfg: Mapping[str, Any],
+        num_classes: int,
+        backbone_indices: Sequence[int] = (1, 2, 3),
+        pretrained: str | None = None,
+    ) -> None:
+        if not hasattr(backbone, "feat_channels") or not hasattr(backbone, "in_channels"):
+            raise ConfigError(f"SegNeXt.backbone: needs an encoder such as MSCAN_T, got {type(backbone).__name__}")
+        super().__init__(backbone.in_channels, num_classes)
+        available = backbone.feat_channels
+        self.backbone_indices = _checked_indices(backbone_indices, len(available))
+        self.backbone = backbone
+        channels = [available[index] for index in self.backbone_indices]
+        self.decode_head = LightHamHead(channels, num_classes, **_checked_decoder(decoder_cfg))
+        self._load_pretrained(pretrained)
+
+    def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
+        """Logits (N, num_classes, H, W)."""
+        features = self.backbone(x)
+        logits = self.decode_head([features[index] for index in self.backbone_indices])
+        return resize(logits, image_size(x), self.decode_head.align_corners)
+
+
+def _checked_indices(indices: Sequence[int], stages: int) -> list[int]:
+    good = isinstance(indices, (list, tuple)) and indices and all(index in range(stages) for index in indices)
+    if not good or list(indices) != sorted(indices):
+        raise ConfigError(f"SegNeXt.backbone_indices: needs rising numbers from 0 to {stages - 1}, got {indices!r}")
+    return list(indices)
+
+
+def _checked_decoder(config: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"SegNeXt.decoder_cfg: needs a mapping such as {{channels: 256}}, got {config!r}")
+    unknown = sorted(set(config) - set(DECODER))
+    if unknown:
+        raise ConfigError(f"SegNeXt.decoder_cfg: '{unknown[0]}' is not one of {', '.join(DECODER)}")
+    groups = config.get("num_groups", 32)
+    for name in ("channels", "ham_channels"):
+        width = config.get(name, groups)
+        if not isinstance(width, int) or width < 1 or width % groups:
+            raise ConfigError(f"SegNeXt.decoder_cfg.{name}: needs a multiple of num_groups {groups}, got {width!r}")
+    return dict(config)
+
+
+def _decomposition(config: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(config) - set(DECOMPOSITION))
+    if unknown:
+        raise ConfigError(f"SegNeXt.decoder_cfg.ham_kwargs: '{unknown[0]}' is not one of {', '.join(DECOMPOSITION)}")
+    return {DECOMPOSITION[key]: value for key, value in config.items()}
+
+
+def _official(backbone: mscan.MSCAN, width: int, num_classes: int, pretrained: str | None) -> SegNeXt:
+    decoder = {"channels": width, "ham_channels": width, "ham_kwargs": {"MD_R": 16}}
+    return SegNeXt(backbone, decoder, num_classes, pretrained=pretrained)
+
+
+@manager.MODELS.add_component
+def SegNeXt_T(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
+    """`SegNeXt` with MSCAN_T and a decoder 256 wide of rank 16."""
+    return _official(mscan.MSCAN_T(in_channels), 256, num_classes, pretrained)
+
+
+@manager.MODELS.add_component
+def SegNeXt_S(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
+    """`SegNeXt` with MSCAN_S and a decoder 256 wide of rank 16."""
+    return _official(mscan.MSCAN_S(in_channels), 256, num_classes, pretrained)
+
+
+@manager.MODELS.add_component
+def SegNeXt_B(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
+    """`SegNeXt` with MSCAN_B and a decoder 512 wide of rank 16."""
+    return _official(mscan.MSCAN_B(in_channels), 512, num_classes, pretrained)
+
+
+@manager.MODELS.add_component
+def SegNeXt_L(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
+    """`SegNeXt` with MSCAN_L and a decoder 1024 wide of rank 16."""
+    return _official(mscan.MSCAN_L(in_channels), 1024, num_classes, pretrained)
