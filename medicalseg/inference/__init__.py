@@ -5,6 +5,7 @@ from medicalseg.inference.decision import Decision
 from medicalseg.inference.network import EagerNetwork, Network
 from medicalseg.inference.pipeline import segment, segment_batch
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
+from medicalseg.inference.slice_wise import SliceWise, inferer_for
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.sliding_window import Inferer, SlidingWindow, WholeVolume
 from medicalseg.inference.task import TaskSpec
@@ -18,11 +19,13 @@ __all__ = [
     "Network",
     "Preprocessing",
     "SliceSpec",
+    "SliceWise",
     "SlidingWindow",
     "TaskSpec",
     "Timings",
     "WholeVolume",
     "argmax_classes",
+    "inferer_for",
     "segment",
     "segment_batch",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from medicalseg.errors import VolumeError
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.network import Network
+from medicalseg.inference.slice_wise import inferer_for
 from medicalseg.inference.sliding_window import Inferer, WholeVolume
 from medicalseg.inference.task import TaskSpec
 from medicalseg.inference.timings import Timings
@@ -28,11 +29,12 @@ def segment(
         volume: an image as read, any grid and orientation.
         task: classes and preprocessing of the network.
         network: computes labels or logits.
-        sliding: how the volume goes through the network; None = in one piece.
+        sliding: how the volume goes through the network; None = in one piece, or slice by slice as the task says.
         timings: gets the seconds of "pre", "run" and "post".
 
     Returns:
-        Label volume with the shape and geometry of `volume`.
+        Label volume with the shape and geometry of `volume`; of structures that may overlap their codes, see
+        `medicalseg.inference.decision`.
 
     Raises:
         VolumeError: if the volume has not the channels that the network was trained on.
@@ -54,7 +56,7 @@ def segment_batch(
     timings = timings or Timings()
     prepared = [prepare(volume, task, timings) for volume in volumes]
     with timings.measure("run"):
-        labels = run_network([image for image, _ in prepared], network, sliding)
+        labels = run_network([image for image, _ in prepared], network, inferer_for(task, sliding))
     return [restore(array, record, task, timings) for array, (_, record) in zip(labels, prepared, strict=True)]
 
 
@@ -67,18 +69,13 @@ def prepare(volume: Volume, task: TaskSpec, timings: Timings) -> tuple[np.ndarra
 
 def run_network(images: Sequence[np.ndarray], network: Network, sliding: Inferer | None) -> list[np.ndarray]:
     """Second part of `segment`: labels (X, Y, Z) of inputs (C, X, Y, Z); those of one shape run together."""
-    together = sliding is None and len({image.shape for image in images}) == 1
-    if together:
-        stacked = images[0][None] if len(images) == 1 else np.stack(images)
-        return list(network.labels(stacked))
-    inferer = sliding or WholeVolume()
-    return [inferer.labels(network, image) for image in images]
+    return (sliding or WholeVolume()).labels_of_all(network, images)
 
 
 def restore(labels: np.ndarray, record: GridRecord, task: TaskSpec, timings: Timings) -> Volume:
-    """Last part of `segment`: the label volume on the image's own grid; seconds of "post"."""
+    """Last part of `segment`: ids, or codes, on the image's own grid; seconds of "post"."""
     with timings.measure("post"):
-        return task.preprocessing.restore(labels, record)
+        return task.restore(labels, record)
 
 
 def _check_channels(volume: Volume, task: TaskSpec) -> None:

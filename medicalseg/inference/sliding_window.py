@@ -40,6 +40,10 @@ class Inferer(ABC):
             labels[region] = network.decide(logits)
         return labels
 
+    def labels_of_all(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `labels`, for several images."""
+        return [self.labels(network, image) for image in images]
+
     def logits(self, network: Network, image: np.ndarray) -> np.ndarray:
         """(K, X, Y, Z) float32 for an image (C, X, Y, Z)."""
         whole: np.ndarray | None = None
@@ -64,6 +68,12 @@ class WholeVolume(Inferer):
     def labels(self, network: Network, image: np.ndarray) -> np.ndarray:
         """(X, Y, Z) int32, as the network itself gives them."""
         return network.labels(image[None])[0]
+
+    def labels_of_all(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """As `labels` for every image; those of one shape go through the network together."""
+        if len({image.shape for image in images}) != 1:
+            return super().labels_of_all(network, images)
+        return list(network.labels(images[0][None] if len(images) == 1 else np.stack(images)))
 
 
 @manager.INFERERS.add_component
