@@ -8,6 +8,7 @@ import paddle
 from paddle.nn import functional as F
 
 from medicalseg.models.base import SegmentationModel
+from medicalseg.ops import functional as fast
 
 
 class SegmentationModel2D(SegmentationModel):
@@ -40,26 +41,32 @@ class SegmentationModel2D(SegmentationModel):
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """Logits (N, num_classes, H, W) of every head, the main one first; `x` is (N, C, H, W)."""
-        if not paddle.in_dynamic_mode():
-            return super().forward(x)
-        heads = super().forward(self._padded(x))
-        return [_cropped(logits, x.shape[2:]) for logits in heads]
+        padded = _padded(x, self.smallest_side)
+        heads = [self.main_logits(padded)] if self.main_head_only else self.all_logits(padded)
+        return [_cropped(logits, x) for logits in heads]
 
     def inference_forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """As `forward`, but the main head alone, whatever `main_head_only` says."""
-        heads = super().inference_forward(self._padded(x))
-        return [_cropped(logits, x.shape[2:]) for logits in heads]
+        if paddle.in_dynamic_mode():
+            self.check_input_shape(x.shape)
+        return [_cropped(self.main_logits(_padded(x, self.smallest_side)), x)]
 
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, H, W) of the main head."""
         raise NotImplementedError
 
-    def _padded(self, x: paddle.Tensor) -> paddle.Tensor:
-        if x.ndim != 4 or min(x.shape[2:]) >= self.smallest_side:
-            return x
-        height, width = self.next_input_shape(x.shape[2:])
-        return F.pad(x, [0, width - x.shape[3], 0, height - x.shape[2]])
+
+@paddle.jit.not_to_static
+def _padded(x: paddle.Tensor, smallest_side: int) -> paddle.Tensor:
+    if not paddle.in_dynamic_mode() or min(x.shape[2:]) >= smallest_side:
+        return x
+    height, width = (max(size, smallest_side) for size in x.shape[2:])
+    return F.pad(x, [0, width - x.shape[3], 0, height - x.shape[2]])
 
 
-def _cropped(logits: paddle.Tensor, size: Sequence[int]) -> paddle.Tensor:
-    return logits if list(logits.shape[2:]) == list(size) else logits[:, :, : size[0], : size[1]]
+@paddle.jit.not_to_static
+def _cropped(logits: paddle.Tensor, image: paddle.Tensor) -> paddle.Tensor:
+    logits = fast.plain(logits)
+    if not paddle.in_dynamic_mode() or list(logits.shape[2:]) == list(image.shape[2:]):
+        return logits
+    return logits[:, :, : image.shape[2], : image.shape[3]]

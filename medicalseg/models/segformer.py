@@ -76,12 +76,11 @@ class SegFormer(SegmentationModel2D):
 
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, H, W)."""
-        maps = self.backbone(x)
-        linears = (self.linear_c1, self.linear_c2, self.linear_c3, self.linear_c4)
-        levels = [channels_first(linear(channels_last(level))) for linear, level in zip(linears, maps, strict=True)]
-        finest = levels[0]
-        resized = [self._resized(level, finest) for level in levels[:0:-1]]
-        fused = self.linear_fuse(paddle.concat([*resized, finest], axis=1))
+        c1, c2, c3, c4 = self.backbone(x)
+        finest = channels_first(self.linear_c1(channels_last(c1)))
+        levels = [(self.linear_c4, c4), (self.linear_c3, c3), (self.linear_c2, c2)]
+        coarser = [self._resized(channels_first(linear(channels_last(level))), finest) for linear, level in levels]
+        fused = self.linear_fuse(paddle.concat([*coarser, finest], axis=1))
         return self._resized(self.linear_pred(self.dropout(fused)), x)
 
     def _resized(self, x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
