@@ -3,6 +3,7 @@
 from medicalseg.metrics.auc import HistogramAuc
 from medicalseg.metrics.counts import Counts, confusion_counts, confusion_matrix, structure_counts
 from medicalseg.metrics.overlap import dice, iou, precision, recall
+from medicalseg.metrics.rules import PerImage, Pooled
 from medicalseg.metrics.soft_dice import SoftDiceSums, soft_dice
 from medicalseg.metrics.summary import CaseResult, GroupMean, Summary, summarize
 
@@ -11,6 +12,8 @@ __all__ = [
     "Counts",
     "GroupMean",
     "HistogramAuc",
+    "PerImage",
+    "Pooled",
     "SoftDiceSums",
     "Summary",
     "confusion_counts",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from medicalseg.metrics.soft_dice import kept_voxels, of_channel
+
 BINS = 1 << 13
 BLOCK_VOXELS = 1 << 16
 LIMIT = 20.0
@@ -18,10 +20,12 @@ class HistogramAuc:
     Args:
         num_classes: K.
         ignore_index: voxels with this id in the label are left out.
+        codes: the label holds codes of structures that may overlap (`medicalseg.inference.decision`), voxels with a
+            negative one are left out, and scores are the logits, which are a sigmoid's log-odds.
     """
 
-    def __init__(self, num_classes: int, ignore_index: int | None = 255) -> None:
-        self._ignore_index = ignore_index
+    def __init__(self, num_classes: int, ignore_index: int | None = 255, codes: bool = False) -> None:
+        self._ignore_index, self._codes = ignore_index, codes
         self.positives = np.zeros((num_classes, BINS), dtype=np.int64)
         self.negatives = np.zeros((num_classes, BINS), dtype=np.int64)
 
@@ -29,18 +33,17 @@ class HistogramAuc:
         """Add voxels: logits (K, ...), label (...)."""
         label = label.reshape(-1)
         logits = logits.reshape(logits.shape[0], -1)
-        if self._ignore_index is not None:
-            kept = label != self._ignore_index
-            if not kept.all():
-                logits, label = logits[:, kept], label[kept]
+        kept = kept_voxels(label, self._ignore_index, self._codes)
+        if kept is not None and not kept.all():
+            logits, label = logits[:, kept], label[kept]
         for start in range(0, label.size, BLOCK_VOXELS):
             part = slice(start, start + BLOCK_VOXELS)
             self._add_block(logits[:, part].astype(np.float64), label[part])
 
     def _add_block(self, logits: np.ndarray, label: np.ndarray) -> None:
-        for index, log_odds in enumerate(_log_odds(logits)):
+        for index, log_odds in enumerate(logits if self._codes else _log_odds(logits)):
             bins = _bin(log_odds)
-            hits = label == index
+            hits = of_channel(label, index, self._codes)
             self.positives[index] += np.bincount(bins[hits], minlength=BINS)
             self.negatives[index] += np.bincount(bins[~hits], minlength=BINS)
 

@@ -41,10 +41,14 @@ class SoftDiceSums:
         num_classes: K.
         sigmoid: False takes the softmax over classes.
         ignore_index: voxels with this id in the label are left out.
+        codes: the label holds codes of structures that may overlap (`medicalseg.inference.decision`); voxels with a
+            negative one are left out.
     """
 
-    def __init__(self, num_classes: int, sigmoid: bool = True, ignore_index: int | None = 255) -> None:
-        self._sigmoid = sigmoid
+    def __init__(
+        self, num_classes: int, sigmoid: bool = True, ignore_index: int | None = 255, codes: bool = False
+    ) -> None:
+        self._sigmoid, self._codes = sigmoid, codes
         self._ignore_index = ignore_index
         self._overlap = np.zeros(num_classes)
         self._squares = np.zeros(num_classes)
@@ -53,13 +57,13 @@ class SoftDiceSums:
         """Add a piece: logits (K, ...), label (...)."""
         if logits.shape != (len(self._overlap), *label.shape):
             raise DataError(f"logits of shape {logits.shape} do not fit a label of shape {label.shape}")
-        kept = None if self._ignore_index is None else label != self._ignore_index
+        kept = kept_voxels(label, self._ignore_index, self._codes)
         if kept is not None and kept.all():
             kept = None
         normaliser = None if self._sigmoid else _log_sum_exp(logits)
         for index, plane in enumerate(logits):
             probability = _sigmoid(plane) if normaliser is None else np.exp(plane - normaliser)
-            target = label == index
+            target = of_channel(label, index, self._codes)
             if kept is not None:
                 probability = np.where(kept, probability, 0)
             self._overlap[index] += np.sum(probability, where=target, dtype=np.float64)
@@ -68,6 +72,18 @@ class SoftDiceSums:
     def value(self) -> np.ndarray:
         """(K,) float64: the soft Dice of all pieces together."""
         return 2 * self._overlap / np.maximum(self._squares, EPSILON)
+
+
+def kept_voxels(label: np.ndarray, ignore_index: int | None, codes: bool) -> np.ndarray | None:
+    """Where a label of ids, or of codes, is known; None if nothing can be unknown."""
+    if codes:
+        return np.asarray(label >= 0)
+    return None if ignore_index is None else label != ignore_index
+
+
+def of_channel(label: np.ndarray, channel: int, codes: bool) -> np.ndarray:
+    """Where a label has the class of a network's channel, which of codes is the bit, and nothing where negative."""
+    return (label >= 0) & ((label >> channel) & 1 == 1) if codes else label == channel
 
 
 def _sigmoid(plane: np.ndarray) -> np.ndarray:

@@ -11,11 +11,13 @@ import numpy as np
 from medicalseg.errors import DataError
 from medicalseg.metrics.counts import Counts
 from medicalseg.metrics.overlap import dice, iou, precision, recall
+from medicalseg.metrics.rules import PerImage, Pooled
 
 if TYPE_CHECKING:
     from medicalseg.inference.task import TaskSpec
 
 BACKGROUND = 0
+POOLED_MEASURES = ("sensitivity", "specificity", "f1", "precision")
 MEASURES = {"dice": dice, "iou": iou, "precision": precision, "recall": recall}
 
 
@@ -25,11 +27,12 @@ class CaseResult:
 
     Attributes:
         case: name of the case.
-        counts: voxels per class.
+        counts: voxels per class id; of structures that may overlap those of `structure_counts`.
         voxel_volume: mm³ of one voxel of the grid that was scored; NaN if it is not known.
-        soft_dice: (K,) PaddleSeg3D's soft Dice on the network's grid.
+        soft_dice: (K,) PaddleSeg3D's soft Dice of the network's channels, on its grid.
         loss: the config's first loss on the network's grid.
         seconds: time of reading, prediction and scoring.
+        slices: how many slices a network for images sees of it; None for a network for volumes.
     """
 
     case: str
@@ -38,6 +41,7 @@ class CaseResult:
     soft_dice: np.ndarray | None = None
     loss: float | None = None
     seconds: float | None = None
+    slices: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Summary:
         loss: mean over cases, None if it was not computed.
         auc_roc: one-vs-rest area under the ROC curve, mean over classes; None if it was not asked for.
         notes: what a reader must know before believing the figures.
+        per_image: the per-image rule's figures, each case being an image.
+        pooled: figures of all voxels in one confusion matrix.
     """
 
     grid: str
@@ -88,6 +94,19 @@ class Summary:
     loss: float | None = None
     auc_roc: float | None = None
     notes: tuple[str, ...] = field(default=())
+    per_image: PerImage | None = None
+    pooled: Pooled | None = None
+
+    @property
+    def of_images(self) -> bool:
+        """Whether every case is a single image, so that reports show the per-image rule too."""
+        return all(result.slices == 1 for result in self.cases)
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean time per case; None if it was not measured."""
+        values = [result.seconds for result in self.cases if result.seconds is not None]
+        return float(np.mean(values)) if values else None
 
     @property
     def foreground_mean(self) -> float:
@@ -120,9 +139,34 @@ class Summary:
             "soft mDice (PaddleSeg)": _number(self.soft_mdice),
             "loss": _number(self.loss),
             "auc_roc": _number(self.auc_roc),
+            "seconds_per_case": _number(self.seconds),
+            **self._other_rules(),
             "classes": [self._class_dict(c) for c in range(len(self.class_names))],
             "cases": [_case_dict(result, score) for result, score in zip(self.cases, self.case_scores(), strict=True)],
         }
+
+    def _other_rules(self) -> dict[str, Any]:
+        rules: dict[str, Any] = {}
+        if self.per_image is not None and self.of_images:
+            rules["per_image"] = {
+                "rule": self.per_image.RULE,
+                "images": self.per_image.images,
+                **{name: _number(self.per_image.mean(name)) for name in MEASURES},
+                "classes": [
+                    {"id": c, **{name: _number(getattr(self.per_image, name)[c]) for name in MEASURES}}
+                    for c in range(len(self.class_names))
+                ],
+            }
+        if self.pooled is not None:
+            rules["pooled"] = {
+                "rule": self.pooled.RULE,
+                **{name: _number(self.pooled.mean(name)) for name in POOLED_MEASURES},
+                "classes": [
+                    {"id": c, **{name: _number(getattr(self.pooled, name)[c]) for name in POOLED_MEASURES}}
+                    for c in range(len(self.class_names))
+                ],
+            }
+        return rules
 
     def _class_dict(self, index: int) -> dict[str, Any]:
         return {
@@ -167,30 +211,33 @@ def summarize(
         raise DataError("nothing to summarize: no case was evaluated")
     references = np.stack([result.counts.reference for result in results]) > 0
     scored = references.any(axis=0)
-    means, counted = {}, np.zeros(task.num_classes, dtype=np.int64)
+    means, counted = {}, np.zeros(task.num_ids, dtype=np.int64)
     for name, measure in MEASURES.items():
         values = np.stack([measure(result.counts) for result in results])
         values[:, ~scored] = np.nan
         means[f"class_{name}"] = _column_means(values)
         counted = np.count_nonzero(~np.isnan(values), axis=0)
-    foreground = [c for c in range(task.num_classes) if c not in (BACKGROUND, task.ignore_index)]
+    foreground = [c for c in range(task.num_ids) if c not in (BACKGROUND, task.ignore_index)]
     soft = _mean_of([result.soft_dice for result in results])
+    counts = [result.counts for result in results]
     losses = [result.loss for result in results if result.loss is not None]
     return Summary(
         grid=grid,
         cases=tuple(results),
-        class_names=tuple(str(task.labels.get(c, f"class {c}")) for c in range(task.num_classes)),
+        class_names=tuple(str(task.labels.get(c, f"class {c}")) for c in range(task.num_ids)),
         **means,
         class_k=counted,
         class_references=references.sum(axis=0),
         foreground=_group_mean(means["class_dice"], foreground),
         group_means=_groups(means["class_dice"], task),
         false_positive_volume=_false_positive_volume(results),
-        class_soft_dice=soft,
+        class_soft_dice=None if soft is None else _by_id(soft, task.num_ids),
         soft_mdice=None if soft is None else float(soft.mean()),
         loss=float(np.mean(losses)) if losses else None,
         auc_roc=auc_roc,
         notes=tuple(dict.fromkeys((*task.notes, *notes))),
+        per_image=PerImage.of(counts, foreground),
+        pooled=Pooled.of(counts),
     )
 
 
@@ -217,6 +264,11 @@ def _false_positive_volume(results: Sequence[CaseResult]) -> np.ndarray:
 def _mean_of(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
     present = [array for array in arrays if array is not None]
     return np.mean(present, axis=0) if present else None
+
+
+def _by_id(channels: np.ndarray, num_ids: int) -> np.ndarray:
+    """Values of the network's channels by id; NaN for a background that is no channel."""
+    return np.concatenate([np.full(num_ids - len(channels), np.nan), channels])
 
 
 def _column_means(values: np.ndarray) -> np.ndarray:

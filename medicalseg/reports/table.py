@@ -10,6 +10,14 @@ from medicalseg.metrics import GroupMean, Summary
 
 HEADER = ("id", "class", "Dice", "IoU", "precision", "recall", "cases")
 
+IMAGE_COLUMNS = (("IoU", "iou"), ("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
+POOLED_COLUMNS = (
+    ("sensitivity", "sensitivity"),
+    ("specificity", "specificity"),
+    ("F1", "f1"),
+    ("precision", "precision"),
+)
+
 
 def render_table(summary: Summary, detail: bool = True) -> str:
     """The figures of an evaluation as plain text, several lines.
@@ -23,7 +31,7 @@ def render_table(summary: Summary, detail: bool = True) -> str:
     lines += [f"!! NOTE: {note}" for note in summary.notes]
     if detail:
         lines += _class_table(summary)
-    means = _means(summary)
+    means = [*_means(summary), *_other_rules(summary)]
     lines += ["-" * max(len(line) for line in means), *means] if detail else means
     return "\n".join(lines)
 
@@ -72,6 +80,28 @@ def _means(summary: Summary) -> list[str]:
     width = max(len(name) for name, _ in rows)
     lines = [f"{name.ljust(width)}  {value}".rstrip() for name, value in rows]
     return lines + _footnotes(summary.group_means, summary.class_names)
+
+
+def _other_rules(summary: Summary) -> list[str]:
+    """What studies on images print, with the rule of each figure."""
+    if not summary.of_images or summary.per_image is None or summary.pooled is None:
+        return []
+    images = summary.per_image
+    lines = [f"{images.RULE}; mean over {images.images} image{'' if images.images == 1 else 's'}"]
+    scored = images.class_ids if len(images.class_ids) > 1 else ()
+    rows = [(summary.class_names[c], [getattr(images, name)[c] for _, name in IMAGE_COLUMNS]) for c in scored]
+    rows.append(("mean of classes" if scored else "", [images.mean(name) for _, name in IMAGE_COLUMNS]))
+    width = max(len(name) for name, _ in rows)
+    for name, values in rows:
+        figures = "  ".join(
+            f"{title} {_figure(value)}" for (title, _), value in zip(IMAGE_COLUMNS, values, strict=True)
+        )
+        lines.append(f"  {name.ljust(width)}  {figures}" if width else f"  {figures}")
+    pooled = "  ".join(f"{title} {_figure(summary.pooled.mean(name))}" for title, name in POOLED_COLUMNS)
+    lines += [summary.pooled.RULE, f"  {pooled}"]
+    if summary.seconds is not None:
+        lines.append(f"time per image: {summary.seconds:.4f} s   reading, prediction and scoring")
+    return lines
 
 
 def _footnotes(groups: dict[str, GroupMean], names: tuple[str, ...]) -> list[str]:

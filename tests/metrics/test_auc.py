@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medicalseg.inference.decision import pack
 from medicalseg.metrics import HistogramAuc
 
 
@@ -34,3 +35,15 @@ def test_perfect_absent_and_ignored() -> None:
     auc = HistogramAuc(3)
     auc.add(logits, label)
     np.testing.assert_array_equal(auc.value(), [1, 1, np.nan])
+
+
+def test_codes_of_overlapping_structures() -> None:
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(6)
+    masks = rng.integers(0, 2, (3, 12, 11, 10))
+    logits = rng.normal(size=masks.shape) * 2 + masks
+    known = rng.random(masks.shape[1:]) > 0.1
+    auc = HistogramAuc(3, codes=True)
+    auc.add(logits, np.where(known, pack(masks), -1))
+    expected = [sklearn_metrics.roc_auc_score(masks[k][known], logits[k][known]) for k in range(3)]
+    np.testing.assert_allclose(auc.value(), expected, atol=2e-4)

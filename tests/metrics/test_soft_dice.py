@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medicalseg.errors import DataError
+from medicalseg.inference.decision import pack
 from medicalseg.metrics import SoftDiceSums, soft_dice
 
 
@@ -53,3 +54,18 @@ def test_ignored_voxels_change_nothing(golden: tuple[np.ndarray, np.ndarray], si
 def test_shapes_that_do_not_fit() -> None:
     with pytest.raises(DataError, match="do not fit"):
         soft_dice(np.zeros((2, 3, 3)), np.zeros((3, 4), int))
+
+
+def test_codes_of_overlapping_structures() -> None:
+    rng = np.random.default_rng(6)
+    masks, known = rng.integers(0, 2, (3, 8, 7)), rng.random((8, 7)) > 0.2
+    logits = rng.normal(size=masks.shape)
+    sums = SoftDiceSums(3, codes=True)
+    sums.add(logits, np.where(known, pack(masks), -1))
+    p, t = 1 / (1 + np.exp(-logits[:, known])), masks[:, known]
+    np.testing.assert_allclose(sums.value(), 2 * (p * t).sum(1) / ((p**2).sum(1) + t.sum(1)), rtol=1e-12)
+    single = SoftDiceSums(1, codes=True)
+    single.add(logits[:1], masks[0])
+    ids = SoftDiceSums(2)
+    ids.add(logits[:2], 1 - masks[0])
+    assert single.value()[0] == pytest.approx(ids.value()[0])

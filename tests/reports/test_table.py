@@ -18,7 +18,7 @@ from medicalseg.reports.table import format_volume
 @pytest.fixture
 def summary() -> Summary:
     task = SimpleNamespace(
-        num_classes=4,
+        num_ids=4,
         labels={0: "background", 1: "S", 2: "L5", 3: "T9"},
         class_groups={"4 classes": (0, 1, 2, 3), "3 classes*": (0, 1, 2)},
         ignore_index=255,
