@@ -41,9 +41,14 @@ class PerImage:
         """From the counts of each image."""
         tp, fp, fn = (np.stack([getattr(count, name) for count in counts]) for name in ("tp", "fp", "fn"))
         hits = np.where(tp == 0, SMALLEST_TP, tp)
-        dice, iou = 2 * hits / (2 * hits + fp + fn), hits / (hits + fp + fn)
-        measures = [measure.mean(axis=0) for measure in (dice, iou, hits / (hits + fp), hits / (hits + fn))]
-        return cls(*measures, tuple(class_ids), len(counts))
+        return cls(
+            dice=(2 * hits / (2 * hits + fp + fn)).mean(axis=0),
+            iou=(hits / (hits + fp + fn)).mean(axis=0),
+            precision=(hits / (hits + fp)).mean(axis=0),
+            recall=(hits / (hits + fn)).mean(axis=0),
+            class_ids=tuple(class_ids),
+            images=len(counts),
+        )
 
     def mean(self, name: str) -> float:
         """Mean of a measure over the foreground classes; NaN if there is none."""
