@@ -15,7 +15,7 @@ from typing import Any
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.labels import names_by_id
 from medicalseg.errors import DataError
-from medicalseg.io import case_name, is_volume
+from medicalseg.io import case_name, is_volume, prefer_volumes
 from medicalseg.utils.files import read_json
 
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
@@ -155,13 +155,18 @@ def group_channels(files: Iterable[Path], nnunet: bool) -> dict[str, tuple[Path,
 
 
 def volumes_in(folder: Path, ending: str | None = None) -> list[Path]:
-    """Volume files of a folder, sorted; hidden files are not data, a header with its voxel file is one volume."""
+    """Volume files of a folder, sorted; hidden files are not data, a header with its voxel file is one volume.
+
+    Pictures (PNG ...) count only where there is nothing else, or by their `ending`.
+    """
     if not folder.is_dir():
         return []
     files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     headers = {case_name(path) for path in files if ".hdr" in path.suffixes}
     files = [path for path in files if ".img" not in path.suffixes or case_name(path) not in headers]
-    return sorted(path for path in files if (path.name.endswith(ending) if ending else is_volume(path)))
+    if ending:
+        return sorted(path for path in files if path.name.endswith(ending))
+    return sorted(prefer_volumes(path for path in files if is_volume(path)))
 
 
 def is_nnunet_folder(files: Iterable[Path]) -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from medicalseg.errors import UserError, VolumeError
-from medicalseg.io import Volume, case_name, find_volumes, read_label, read_volume, suffix_of
+from medicalseg.io import Volume, case_name, find_volumes, is_picture, read_label, read_volume, suffix_of
+from medicalseg.io.image_file import is_stack
 from medicalseg.utils.files import output_folder
 
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
@@ -56,8 +57,9 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
         in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case.
 
     Returns:
-        Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, others get .nii.gz;
-        files of one folder that differ in their suffix only get it in front: a.mha.nii.gz.
+        Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, pictures get .png (a
+        TIFF of several pages: .tif), others .nii.gz; files of one folder that differ in their suffix only get it in
+        front: a.mha.nii.gz.
 
     Raises:
         UserError: if the path does not exist or holds no volume, or two cases would have the same output.
@@ -141,12 +143,22 @@ def _told_apart(cases: Sequence[InputCase]) -> list[InputCase]:
         replace(
             case,
             name=str(Path(case.name).with_name(case.files[0].name)),
-            output=case.output.with_name(f"{case.files[0].name}.nii.gz"),
+            output=case.output.with_name(f"{case.files[0].name}{_told_apart_suffix(case)}"),
         )
         if counts[case.name, case.output.parent] > 1
         else case
         for case in cases
     ]
+
+
+def _told_apart_suffix(case: InputCase) -> str:
+    return case.output.suffix if is_picture(case.output) else ".nii.gz"
+
+
+def _output_suffix(file: Path) -> str:
+    if is_picture(file) and not file.is_dir():
+        return ".tif" if is_stack(file) else ".png"
+    return ".nii" if suffix_of(file) == ".nii" and not file.is_dir() else ".nii.gz"
 
 
 def _channel_groups(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:
@@ -158,7 +170,7 @@ def _channel_groups(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]
 
 
 def _case(name: str, files: tuple[Path, ...], root: Path, duplicate: bool) -> InputCase:
-    suffix = ".nii" if suffix_of(files[0]) == ".nii" and not files[0].is_dir() else ".nii.gz"
+    suffix = _output_suffix(files[0])
     folder = Path()
     if root.is_dir() and files[0] != root:
         folder = files[0].relative_to(root).parent

@@ -6,14 +6,15 @@ import math
 import os
 import struct
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from medicalseg.errors import VolumeError
-from medicalseg.io import deflate, dicom, freesurfer, metaimage, nifti, nrrd, numpy_file
+from medicalseg.io import deflate, dicom, freesurfer, image_file, metaimage, nifti, nrrd, numpy_file
 from medicalseg.io.geometry import check_affine
 from medicalseg.io.stored import Stored, one_line, smallest_integer, to_label
 from medicalseg.io.volume import Volume
@@ -21,11 +22,20 @@ from medicalseg.utils.logger import logger
 
 _READERS: dict[str, Callable[[Path], Stored]] = {
     suffix: module.read
-    for module in (nifti, nrrd, metaimage, freesurfer, numpy_file, dicom)
+    for module in (nifti, nrrd, metaimage, freesurfer, numpy_file, dicom, image_file)
     for suffix in module.SUFFIXES
 }
 _WRITERS: dict[str, Callable[[Volume, Path], None]] = {
-    suffix: module.write for module in (nifti, nrrd, metaimage, freesurfer, numpy_file) for suffix in module.SUFFIXES
+    **{
+        suffix: module.write
+        for module in (nifti, nrrd, metaimage, freesurfer, numpy_file)
+        for suffix in module.SUFFIXES
+    },
+    **dict.fromkeys(image_file.WRITABLE, image_file.write),
+}
+_LABEL_READERS: dict[str, Callable[[Path], Stored]] = {
+    ".npz": partial(numpy_file.read, member="label"),
+    **dict.fromkeys(image_file.SUFFIXES, image_file.read_label),
 }
 _DAMAGED: tuple[type[Exception], ...] = (
     ValueError, LookupError, TypeError, ArithmeticError, SyntaxError, tokenize.TokenError, EOFError, RuntimeError,
@@ -89,9 +99,20 @@ def read_volume(
     Raises:
         VolumeError: missing, unknown, truncated, damaged or unusable; one line that names the file.
     """
-    path = Path(path)
+    return _read_checked(Path(path), series, channels=channels, sheared=sheared, nonfinite=nonfinite)
+
+
+def _read_checked(
+    path: Path,
+    series: str | None,
+    *,
+    label: bool = False,
+    channels: bool = False,
+    sheared: bool = False,
+    nonfinite: NonFinite | float = "refuse",
+) -> Volume:
     try:
-        stored = _read(path, series)
+        stored = _read(path, series, _LABEL_READERS if label else {})
         if stored.array.ndim == 4 and not channels:
             raise VolumeError(
                 f"has {stored.array.shape[0]} values per voxel (shape {stored.array.shape}, channels first); "
@@ -117,28 +138,14 @@ def read_label(path: str | os.PathLike[str], *, series: str | None = None) -> Vo
         VolumeError: as `read_volume`, and for fractional or negative values, which the message lists.
     """
     path = Path(path)
-    if suffix_of(path) == ".npz" and path.is_file():
-        volume = _from_npz(path, "label")
-    else:
-        volume = read_volume(path, series=series)
+    volume = _read_checked(path, series, label=True)
     try:
         return volume.with_array(to_label(volume.array), labels=True)
     except VolumeError as error:
         raise VolumeError(f"{path}: {error}") from error
 
 
-def _from_npz(path: Path, member: str) -> Volume:
-    try:
-        stored = _guarded(path, lambda: numpy_file.read(path, member))
-        if stored.array.ndim != 3:
-            raise VolumeError(f"has shape {stored.array.shape}; one 3D volume is needed")
-        array, _ = _finite(stored.array, "refuse")
-    except VolumeError as error:
-        raise VolumeError(f"{path}: {error}") from error
-    return Volume(array, stored.affine, path=path)
-
-
-def _read(path: Path, series: str | None) -> Stored:
+def _read(path: Path, series: str | None, special: Mapping[str, Callable[[Path], Stored]]) -> Stored:
     if path.is_dir():
         return _guarded(path, lambda: dicom.read(path, series))
     if not path.exists():
@@ -148,7 +155,7 @@ def _read(path: Path, series: str | None) -> Stored:
         raise VolumeError(f"is of no known volume format; names end in {', '.join(sorted(SUFFIXES))}")
     if path.stat().st_size == 0:
         raise VolumeError("is empty (0 bytes)")
-    return _guarded(path, lambda: _READERS.get(suffix, dicom.read)(path))
+    return _guarded(path, lambda: special.get(suffix, _READERS.get(suffix, dicom.read))(path))
 
 
 def _guarded(path: Path, read: Callable[[], Stored]) -> Stored:
@@ -185,7 +192,8 @@ def write_volume(volume: Volume, path: str | os.PathLike[str], *, labels: bool |
 
     Args:
         volume: (X, Y, Z) or (C, X, Y, Z); number types are kept (float16 becomes float32).
-        path: ends in .nii.gz, .nii, .hdr (+ .img), .nrrd, .nhdr (+ .raw.gz), .mha, .mhd (+ .raw), .mgz, .mgh or .npy.
+        path: ends in .nii.gz, .nii, .hdr (+ .img), .nrrd, .nhdr (+ .raw.gz), .mha, .mhd (+ .raw), .mgz, .mgh or .npy;
+            .png, .tif and .tiff keep no geometry.
         labels: store integers in the smallest type that holds them; None: when the volume is marked as a label map.
 
     Returns:
@@ -200,8 +208,8 @@ def write_volume(volume: Volume, path: str | os.PathLike[str], *, labels: bool |
         if writer is None:
             raise VolumeError(f"cannot be written: the name should end in one of {', '.join(sorted(_WRITERS))}")
         check_affine(volume.affine)
-        if volume.is_label if labels is None else labels:
-            volume = volume.with_array(smallest_integer(volume.array))
+        labels = volume.is_label if labels is None else labels
+        volume = volume.with_array(smallest_integer(volume.array) if labels else volume.array, labels=labels)
         writer(volume, path)
     except VolumeError as error:
         raise VolumeError(f"{path}: {error}") from error
@@ -213,8 +221,9 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
 
     Args:
         path: one volume; a folder, searched with its subfolders (sorted; a folder of DICOM slices is one volume, a
-            pair of files is its header; hidden files are left out); or a .txt list with one path a line, relative to
-            the list's folder (in the list's order; # begins a comment line; of a line "image label" the first counts).
+            pair of files is its header; hidden files are left out; pictures such as .png count only if there is
+            nothing else); or a .txt list with one path a line, relative to the list's folder (in the list's order;
+            # begins a comment line; of a line "image label" the first counts).
 
     Raises:
         VolumeError: the path does not exist, or holds no volume.
@@ -223,7 +232,7 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
     if not path.exists():
         raise VolumeError(f"{path}: does not exist")
     if path.is_dir():
-        found = sorted(_walk(path), key=str)
+        found = sorted(prefer_volumes(_walk(path)), key=str)
     elif path.suffix.lower() == ".txt":
         found = _from_list(path)
     elif is_volume(path):
@@ -233,6 +242,17 @@ def find_volumes(path: str | os.PathLike[str]) -> list[Path]:
     if not found:
         raise VolumeError(f"{path}: holds no volume; looked for DICOM and names that end in {_known()}")
     return list(dict.fromkeys(found))
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a picture (PNG, JPEG, TIFF, BMP), which has no geometry."""
+    return suffix_of(path) in image_file.SUFFIXES
+
+
+def prefer_volumes(paths: Iterable[Path]) -> list[Path]:
+    """The paths without pictures; the pictures if there is nothing else."""
+    paths = list(paths)
+    return [path for path in paths if not is_picture(path)] or paths
 
 
 def _known() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from medicalseg.errors import DataError
+from medicalseg.utils.colours import class_colour
 from medicalseg.utils.files import atomic_path
 
 PICTURES = ("best", "median", "worst")
@@ -138,12 +138,6 @@ def representative_cases(scores: np.ndarray, count: int) -> dict[str, int]:
     if len(order) < 2:
         del chosen["worst"]
     return dict(list(chosen.items())[:count])
-
-
-def class_colour(index: int) -> tuple[float, float, float]:
-    """A colour per class id; neighbouring ids are far apart in hue."""
-    hue = (0.02 + index * 0.618034) % 1.0
-    return colorsys.hsv_to_rgb(hue, (0.85, 0.6)[index // 7 % 2], (1.0, 0.85)[index // 3 % 2])
 
 
 def _slice_axis(labels: np.ndarray, spacing: Sequence[float]) -> int:
