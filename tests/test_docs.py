@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import itertools
 import re
 import shlex
@@ -14,7 +13,7 @@ import pytest
 
 from benchmarks.__main__ import parser as benchmarks_parser
 from benchmarks.accuracy.precision import parser as precision_parser
-from medicalseg.cli.main import VERBS
+from medicalseg.cli.main import VERBS, module_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PATTERNS = ("*.md", *(f"{folder}/**/*.md" for folder in ("docs", "configs", "examples", "test_tipc", "deploy")))
@@ -58,7 +57,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 def parser_of(verb: str) -> argparse.ArgumentParser:
     """The parser of a verb, as the command line builds it."""
-    module = importlib.import_module(f"medicalseg.cli.{verb}")
+    module = module_of(verb)
     parser = argparse.ArgumentParser(prog=verb, exit_on_error=False)
     module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true")

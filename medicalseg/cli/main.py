@@ -19,6 +19,7 @@ VERBS = {
     "prepare": "make training arrays from raw volumes",
     "verify": "check a dataset: pairs, geometry, labels, intensities",
     "config": "print a configuration, merged and checked",
+    "model-info": "parameters, operations and memory of a network, per layer",
     "train": "train a network",
     "val": "evaluate a checkpoint",
     "export": "write a model for Paddle Inference",
@@ -42,7 +43,7 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
     debug = "--debug" in arguments
     _quiet_libraries()
     try:
-        module = importlib.import_module(f"medicalseg.cli.{verb}")
+        module = module_of(verb)
         parsed = _parser(module, prog).parse_args(arguments)
         logger.setup()
         return int(module.run(parsed) or 0)
@@ -55,6 +56,11 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
         return 1
     except Exception as error:
         return _report(error, debug)
+
+
+def module_of(verb: str) -> ModuleType:
+    """The module with HELP, add_arguments and run of a verb."""
+    return importlib.import_module(f"medicalseg.cli.{verb.replace('-', '_')}")
 
 
 def _quiet_libraries() -> None:

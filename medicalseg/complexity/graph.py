@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,7 +108,8 @@ def trace(network: nn.Layer, shape: Sequence[int], training: bool = False) -> Gr
         UserError: if it cannot be traced at that size; tells Paddle's reason.
     """
     recorder = _Recorder()
-    with _phase(network, training), _hooks(network, recorder), _known_sizes():
+    with _phase(network, training), _hooks(network, recorder), _known_sizes(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         spec = paddle.static.InputSpec(list(shape), "float32", name="x")
         try:
             traced = paddle.jit.to_static(_Traced(network), input_spec=[spec], full_graph=True)

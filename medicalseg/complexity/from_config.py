@@ -1,0 +1,120 @@
+"""A configuration's network and the size it is used at, without its weights and, where the file tells, its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from medicalseg.errors import MedicalSegError, UserError
+from medicalseg.inference.slices import SliceSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from medicalseg.cvlibs import Config
+
+DATASETS = ("val_dataset", "train_dataset", "test_dataset")
+SMALLEST = 32
+
+
+def open_untrained(path: str | Path, opts: Sequence[str] | None = None) -> Config:
+    """The configuration with every `pretrained` of its network taken out: counting needs no weights.
+
+    Raises:
+        ConfigError: if the configuration is wrong or has no model.
+    """
+    from medicalseg.cvlibs import Config
+
+    config = Config(path, opts=opts, log_notes=False)
+    config.require("model")
+    without = [f"{key}=None" for key in _pretrained_keys(config.dic["model"], "model")]
+    return Config(path, opts=[*(opts or ()), *without], log_notes=False) if without else config
+
+
+def input_shape(config: Config, model: Any, given: Sequence[int] | None = None) -> tuple[tuple[int, ...], str]:
+    """The shape (1, C, ...) that the network is used at, and where it comes from.
+
+    Args:
+        config: of the network; its datasets are opened only if the file itself tells no size.
+        model: the network.
+        given: spatial sizes alone, or with batch and channels.
+
+    Raises:
+        UserError: if `given` has another number of sizes.
+    """
+    axes = int(getattr(model, "spatial_axes", 3))
+    channels = int(getattr(model, "in_channels", 1))
+    if given is not None:
+        if len(given) not in (axes, axes + 2):
+            names = "H W" if axes == 2 else "X Y Z"
+            raise UserError(f"--input_shape: {type(model).__name__} needs {names}, or N C {names}, got {list(given)}")
+        return (tuple(given) if len(given) == axes + 2 else (1, channels, *given)), "--input_shape"
+    size, source = _configured_size(config)
+    if size is None:
+        smallest = getattr(model, "smallest_input", None) or ()
+        size, source = [max(SMALLEST, *smallest) if smallest else SMALLEST] * axes, "the smallest that is of use"
+    elif axes == 2:
+        size = _plane(size, _slices(config.dic))
+    fitting = getattr(model, "next_input_shape", tuple)(size) if axes == 3 else size
+    return (1, channels, *(int(n) for n in fitting)), source
+
+
+def volume_size(config: Config) -> tuple[int, ...] | None:
+    """Size (X, Y, Z) of the volumes that the network's data are brought to, as far as the file tells."""
+    size, _ = _configured_size(config, transforms=False)
+    return None if size is None else tuple(size)
+
+
+def slice_count(config: Config) -> int | None:
+    """How many slices a volume has for a network of images; None if it sees volumes or single images, or not known."""
+    slices, size = _slices(config.dic), volume_size(config)
+    return None if slices is None or size is None else int(size[slices.axis])
+
+
+def _pretrained_keys(block: Mapping[str, Any], path: str) -> Iterator[str]:
+    for key, value in block.items():
+        if "pretrained" in str(key) and value:
+            yield f"{path}.{key}"
+        elif isinstance(value, Mapping):
+            yield from _pretrained_keys(value, f"{path}.{key}")
+
+
+def _configured_size(config: Config, transforms: bool = True) -> tuple[list[int] | None, str]:
+    """A size (X, Y, Z) or (H, W) and its source."""
+    content = config.dic
+    for key in DATASETS:
+        size = ((content.get(key) or {}).get("preprocess") or {}).get("size")
+        if size:
+            return _sizes(size), f"{key}.preprocess.size"
+    for key in DATASETS if transforms else ():
+        for transform in reversed((content.get(key) or {}).get("transforms") or []):
+            if isinstance(transform, Mapping) and transform.get("size"):
+                return _sizes(transform["size"]), f"{key}: {transform.get('type')}.size"
+    for key in DATASETS:
+        try:
+            size = getattr(config, key).task.preprocessing.size if content.get(key) else None
+        except (MedicalSegError, OSError, AttributeError):
+            size = None
+        if size:
+            return _sizes(size), f"the preprocessing of {key}"
+    return None, ""
+
+
+def _sizes(value: Any) -> list[int]:
+    return [int(value)] * 3 if isinstance(value, int) else [int(n) for n in value]
+
+
+def _slices(content: Mapping[str, Any]) -> SliceSpec | None:
+    for key in DATASETS:
+        slices = (content.get(key) or {}).get("slices")
+        if slices is not None:
+            return SliceSpec.from_dict(slices)
+    return None
+
+
+def _plane(size: Sequence[int], slices: SliceSpec | None) -> list[int]:
+    """(H, W) of a size (X, Y, Z)."""
+    if len(size) == 2:
+        return list(size)
+    columns, rows = (slices or SliceSpec()).plane
+    return [size[rows], size[columns]]
