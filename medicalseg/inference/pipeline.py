@@ -79,6 +79,6 @@ def restore(labels: np.ndarray, record: GridRecord, task: TaskSpec, timings: Tim
 
 
 def _check_channels(volume: Volume, task: TaskSpec) -> None:
-    if volume.channels != task.in_channels:
+    if task.preprocessing.channels_of(volume.channels) != task.in_channels:
         where = volume.path or "the volume"
         raise VolumeError(f"{where} has {volume.channels} channel(s), the network takes {task.in_channels}")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medicalseg.errors import ConfigError, VolumeError
+from medicalseg.inference.colour import COLOURS, channels_after, convert
 from medicalseg.inference.grid import (
     AxisMap,
     GridRecord,
@@ -40,6 +41,7 @@ class Preprocessing:
     """Deterministic steps from a stored volume to the array a network sees, in the order of the attributes.
 
     Attributes:
+        colour: "keep"; "grey" makes one channel of a colour picture's three; "rgb" three of a single one.
         orientation: axis codes ("RAS") that the array is brought to; None = as stored.
         intensity: steps on float32, per channel: {type: window, low, high, out_low: 0, out_high: 1, nan: value?}
             (linear, clipped), {type: zscore, mask: all|nonzero}, {type: percentile, low: 0.5, high: 99.5},
@@ -65,6 +67,7 @@ class Preprocessing:
     divisor: Triple | None = None
     image_order: int = 1
     normalize: str = "none"
+    colour: str = "keep"
 
     def __post_init__(self) -> None:
         steps = self.intensity
@@ -77,6 +80,7 @@ class Preprocessing:
             object.__setattr__(self, name, _check_triple(getattr(self, name), kind, f"preprocessing.{name}"))
         _check_choice(self.fit, FITS, "preprocessing.fit")
         _check_choice(self.normalize, NORMALIZATIONS, "preprocessing.normalize")
+        _check_choice(self.colour, COLOURS, "preprocessing.colour")
         if isinstance(self.image_order, bool) or self.image_order not in range(6):
             raise ConfigError(f"preprocessing.image_order: expected 0 to 5, got {self.image_order!r}")
 
@@ -93,8 +97,8 @@ class Preprocessing:
             VolumeError: if NaN or Inf remain.
         """
         stages, record = self._plan(volume)
-        stored = np.asarray(volume.array)
-        channels = [self._channel(channel, volume, stages) for channel in (stored if stored.ndim == 4 else [stored])]
+        stored = convert(np.asarray(volume.array), self.colour)
+        channels = [self._channel(channel, volume, stages) for channel in stored]
         image = np.stack(channels) if len(channels) > 1 else channels[0][None]
         image = normalize_image(_pad(image, record), self.normalize)
         if not _is_finite(image):
@@ -111,6 +115,10 @@ class Preprocessing:
         for index, maps in enumerate(stages or [unchanged]):
             array = resize(array, maps, self.image_order, convert if index == 0 else None)
         return array
+
+    def channels_of(self, channels: int) -> int:
+        """Channels of the network's input for an image of `channels`."""
+        return channels_after(channels, self.colour)
 
     def apply_label(self, volume: Volume) -> np.ndarray:
         """The label map on the network's grid, by nearest neighbour.

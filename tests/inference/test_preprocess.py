@@ -248,6 +248,7 @@ def test_round_trip_as_dict():
         ({"fit": "crop"}, r"preprocessing\.fit"),
         ({"normalize": "std"}, r"preprocessing\.normalize"),
         ({"image_order": 6}, r"preprocessing\.image_order"),
+        ({"colour": "gray"}, r"preprocessing\.colour.*did you mean 'grey'"),
         ({"divisor": [True, 2, 2]}, r"preprocessing\.divisor"),
         ({"intensity": {"type": "minmax"}}, r"preprocessing\.intensity: expected a list"),
         ({"intensity": ["minmax"]}, r"preprocessing\.intensity\[0\]"),
