@@ -26,13 +26,21 @@ def trainable_elements(model: Any) -> int:
     return sum(int(parameter.size) for parameter in model.parameters() if not parameter.stop_gradient)
 
 
-def run_exported(prefix: Path, x: np.ndarray) -> list[np.ndarray]:
-    """Outputs of Paddle Inference for the network saved as `prefix`, in either Paddle's format."""
+def exported_graph(prefix: Path) -> Path:
+    """The graph of the network saved as `prefix`, in either Paddle's format."""
     graph = prefix.with_suffix(".json")
-    graph = graph if graph.exists() else prefix.with_suffix(".pdmodel")
-    config = inference.Config(str(graph), str(prefix.with_suffix(".pdiparams")))
+    return graph if graph.exists() else prefix.with_suffix(".pdmodel")
+
+
+def run_exported(prefix: Path, x: np.ndarray, onednn: bool = False) -> list[np.ndarray]:
+    """Outputs of Paddle Inference for the network saved as `prefix`."""
+    config = inference.Config(str(exported_graph(prefix)), str(prefix.with_suffix(".pdiparams")))
     config.disable_glog_info()
     config.set_cpu_math_library_num_threads(1)
+    if onednn:
+        config.enable_mkldnn()
+    elif hasattr(config, "disable_mkldnn"):
+        config.disable_mkldnn()
     predictor = inference.create_predictor(config)
     predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(x)
     predictor.run()
@@ -49,14 +57,23 @@ class _Wrapper(paddle.nn.Layer):
 
 
 class ModelTests:
-    """Set the attributes; `shape` is a small input that fits, `misfit` spatial sizes and the next ones that fit."""
+    """Set the attributes.
+
+    Attributes:
+        shape: a small input that fits: (N, C, X, Y, Z), or (N, C, H, W) of a network for images.
+        misfits: spatial sizes of volumes that do not fit, and the next ones that do.
+        odd_sizes: sizes (H, W) that a network for images takes as well, the last one so small that it pads.
+        other_channels: numbers of channels it can be built for.
+    """
 
     name: str
     arguments: ClassVar[dict[str, Any]]
-    shape: tuple[int, int, int, int, int]
+    shape: tuple[int, ...]
     heads = 1
     unused: tuple[str, ...] = ()
-    misfits: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...]
+    misfits: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...] = ()
+    odd_sizes: tuple[tuple[int, int], ...] = ((33, 50), (47, 31), (1, 40))
+    other_channels: tuple[int, ...] = (1, 3, 5)
     wrong_arguments: tuple[tuple[dict[str, Any], str], ...] = ()
     tolerance = 1e-4
 
@@ -70,7 +87,8 @@ class ModelTests:
 
     def test_contract(self, model: SegmentationModel) -> None:
         assert isinstance(model, SegmentationModel)
-        assert model.data_format == "NCDHW"
+        assert model.data_format == {4: "NCHW", 5: "NCDHW"}[len(self.shape)]
+        assert model.spatial_axes == len(self.shape) - 2
         assert model.num_classes == self.arguments["num_classes"]
         assert model.in_channels == self.shape[1]
 
@@ -111,19 +129,37 @@ class ModelTests:
         for key, value in model.state_dict().items():
             np.testing.assert_array_equal(other.state_dict()[key].numpy(), value.numpy(), err_msg=key)
 
+    def test_the_seed_decides_training(self, model: SegmentationModel) -> None:
+        model.train()
+        x = paddle.to_tensor(image(self.shape, 5))
+        with paddle.no_grad():
+            outputs = []
+            for _ in range(2):
+                paddle.seed(11)
+                outputs.append(model(x)[0].numpy())
+        np.testing.assert_array_equal(*outputs)
+
     @pytest.mark.parametrize("dynamic", [True, False])
     def test_paddle_inference_gives_the_same(self, model: SegmentationModel, tmp_path: Path, dynamic: bool) -> None:
         model.eval()
-        x = image(self.shape, 2)
-        with paddle.no_grad():
-            expected = [output.numpy() for output in model(paddle.to_tensor(x))]
-        shape = [None, self.shape[1], None, None, None] if dynamic else list(self.shape)
-        paddle.jit.save(model, str(tmp_path / "model"), input_spec=[InputSpec(shape, "float32", "x")])
-        model.forward = type(model).forward.__get__(model)
-        outputs = run_exported(tmp_path / "model", x)
-        assert len(outputs) == self.heads
-        for got, wanted in zip(outputs, expected, strict=True):
-            np.testing.assert_allclose(got, wanted, atol=self.tolerance)
+        flat = len(self.shape) == 4
+        self._save(model, tmp_path / "model", dynamic)
+        for size in (self.shape[2:], *(self.odd_sizes[:1] if flat and dynamic else ())):
+            x = image((*self.shape[:2], *size), 2)
+            with paddle.no_grad():
+                expected = [output.numpy() for output in model(paddle.to_tensor(x))]
+            for onednn in (False, True) if flat else (False,):
+                outputs = run_exported(tmp_path / "model", x, onednn)
+                assert len(outputs) == self.heads
+                for got, wanted in zip(outputs, expected, strict=True):
+                    np.testing.assert_allclose(got, wanted, atol=self.tolerance)
+
+    def _save(self, model: SegmentationModel, prefix: Path, dynamic: bool) -> None:
+        shape = [None, self.shape[1]] + [None] * len(self.shape[2:]) if dynamic else list(self.shape)
+        try:
+            paddle.jit.save(model, str(prefix), input_spec=[InputSpec(shape, "float32", "x")])
+        finally:
+            model.forward = type(model).forward.__get__(model)
 
     def test_traced_training(self, model: SegmentationModel) -> None:
         model.eval()
@@ -134,8 +170,9 @@ class ModelTests:
             output = traced(x)[0]
             output.mean().backward()
             np.testing.assert_allclose(output.numpy(), expected, atol=self.tolerance)
-            with pytest.raises(UserError, match="next size that fits"):
-                traced(paddle.zeros([1, self.shape[1], *self.misfits[0][0]]))
+            for size, _ in self.misfits[:1]:
+                with pytest.raises(UserError, match="next size that fits"):
+                    traced(paddle.zeros([1, self.shape[1], *size]))
         finally:
             model.forward = type(model).forward.__get__(model)
             model.clear_gradients()
@@ -155,10 +192,37 @@ class ModelTests:
             with pytest.raises(UserError, match=f"{self.name} .*next size that fits is {'x'.join(map(str, fitting))}"):
                 model(paddle.zeros([1, self.shape[1], *size]))
 
+    def test_odd_sizes(self, model: SegmentationModel) -> None:
+        if len(self.shape) == 5:
+            return
+        model.eval()
+        for size in self.odd_sizes:
+            x = image((1, self.shape[1], *size), 6)
+            with paddle.no_grad():
+                logits = model(paddle.to_tensor(x))[0].numpy()
+            assert logits.shape == (1, model.num_classes, *size)
+            assert np.isfinite(logits).all()
+        padded = model.next_input_shape(size)
+        assert padded != size
+        x = np.pad(x, ((0, 0), (0, 0), *((0, wanted - given) for given, wanted in zip(size, padded, strict=True))))
+        with paddle.no_grad():
+            whole = model(paddle.to_tensor(x))[0].numpy()
+        np.testing.assert_array_equal(logits, whole[..., : size[0], : size[1]])
+
+    def test_number_of_channels(self) -> None:
+        if len(self.shape) == 5:
+            return
+        for channels in self.other_channels:
+            model = self.build(in_channels=channels)
+            model.eval()
+            with paddle.no_grad():
+                logits = model(paddle.to_tensor(image((1, channels, *self.shape[2:]))))[0]
+            assert list(logits.shape) == [1, model.num_classes, *self.shape[2:]]
+
     def test_smallest_size(self, model: SegmentationModel) -> None:
         smallest = model.smallest_input
         assert smallest is not None
-        assert model.next_input_shape((1, 1, 1)) == smallest
+        assert model.next_input_shape((1,) * len(smallest)) == smallest
         model.eval()
         with paddle.no_grad():
             assert list(model(paddle.zeros([1, self.shape[1], *smallest]))[0].shape[2:]) == list(smallest)
@@ -167,7 +231,7 @@ class ModelTests:
         channels = self.shape[1]
         with pytest.raises(UserError, match=f"in_channels {channels}, got {channels + 1} channels"):
             model(paddle.zeros([1, channels + 1, *self.shape[2:]]))
-        with pytest.raises(UserError, match="4 axes"):
+        with pytest.raises(UserError, match=f"{len(self.shape) - 1} axes"):
             model(paddle.zeros(list(self.shape[1:])))
 
     def test_wrong_arguments(self) -> None:

@@ -35,6 +35,9 @@ class OverlapPatchEmbed(nn.Layer):
 class Attention(nn.Layer):
     """Multi-head attention whose keys and values come from a map reduced by `sr_ratio` per side.
 
+    The factor of the scores is applied to the keys, the smallest operand, and not right behind their linear layer:
+    oneDNN in Paddle 2.6 fuses a linear layer and a factor to something else.
+
     Args:
         dim: channels.
         num_heads: heads; must divide `dim`.
@@ -71,8 +74,9 @@ class Attention(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """x: (N, H, W, dim)."""
         reduced = x if self.sr_ratio == 1 else self.norm(channels_last(self.sr(channels_first(x))))
-        queries = self._heads(self.q(x) * self.scale)
-        keys, values = (self._heads(part) for part in paddle.split(self.kv(reduced), 2, axis=-1))
+        queries = self._heads(self.q(x))
+        keys, values = paddle.split(self.kv(reduced), 2, axis=-1)
+        keys, values = self._heads(keys) * self.scale, self._heads(values)
         weights = self.attn_drop(F.softmax(paddle.matmul(queries, keys, transpose_y=True), axis=-1))
         mixed = paddle.matmul(weights, values).transpose([0, 2, 1, 3])
         size = x.shape if paddle.in_dynamic_mode() else paddle.shape(x)

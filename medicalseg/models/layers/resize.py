@@ -14,5 +14,13 @@ def image_size(x: paddle.Tensor) -> Any:
 
 
 def resize(x: paddle.Tensor, size: Any, align_corners: bool = False) -> paddle.Tensor:
-    """(N, C, h, w) to (N, C, *size) by bilinear interpolation; `size` is what `image_size` gives."""
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+    """(N, C, h, w) to (N, C, *size) by bilinear interpolation; `size` is what `image_size` gives.
+
+    An exported graph interpolates volumes of one slice instead, since Paddle 3.3 cannot run its bilinear interpolation
+    through oneDNN.
+    """
+    if isinstance(size, (list, tuple)):
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+    size = paddle.concat([paddle.ones([1], size.dtype), size])
+    options = {"mode": "trilinear", "align_corners": align_corners, "data_format": "NCDHW"}
+    return F.interpolate(x.unsqueeze(2), size=size, **options).squeeze(2)
