@@ -33,6 +33,19 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checksum", nargs="+", help="sha256:HEX or md5:HEX, one for each --url")
 
 
+def add_picture_size(parser: argparse.ArgumentParser, default: Sequence[int]) -> None:
+    """Add the flag about the size that pictures are brought to."""
+    shown = " ".join(map(str, default))
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=list(default),
+        metavar=("COLUMNS", "ROWS"),
+        help=f"size of the pictures (default: {shown})",
+    )
+
+
 def add_size(parser: argparse.ArgumentParser, default: Sequence[int] | None) -> None:
     """Add the flag about the grid that volumes are brought to."""
     shown = "128 128 128, or as --spacing gives" if default is None else " ".join(map(str, default))
@@ -51,7 +64,7 @@ def check_common(args: argparse.Namespace) -> None:
     if not 0 < args.val_fraction < 1:
         raise UserError(f"--val_fraction {args.val_fraction}: give a number between 0 and 1")
     if args.size is not None and min(args.size) < 1:
-        raise UserError(f"--size {args.size}: give three positive numbers")
+        raise UserError(f"--size {args.size}: give {len(args.size)} positive numbers")
     if args.num_workers < 0:
         raise UserError(f"--num_workers {args.num_workers}: give 0 or more")
     if args.seed < 0:
