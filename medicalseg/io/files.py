@@ -37,6 +37,9 @@ _LABEL_READERS: dict[str, Callable[[Path], Stored]] = {
     ".npz": partial(numpy_file.read, member="label"),
     **dict.fromkeys(image_file.SUFFIXES, image_file.read_label),
 }
+_PLANE_READERS: dict[str, Callable[[Path], Stored]] = dict.fromkeys(
+    image_file.SUFFIXES, partial(image_file.read, keep_alpha=True)
+)
 _DAMAGED: tuple[type[Exception], ...] = (
     ValueError, LookupError, TypeError, ArithmeticError, SyntaxError, tokenize.TokenError, EOFError, RuntimeError,
     struct.error, *deflate.ERRORS,
@@ -102,17 +105,28 @@ def read_volume(
     return _read_checked(Path(path), series, channels=channels, sheared=sheared, nonfinite=nonfinite)
 
 
+def read_planes(path: str | os.PathLike[str]) -> Volume:
+    """Read a file whose channels are all data, such as masks of several structures, (X, Y, Z) or (C, X, Y, Z).
+
+    It differs from `read_volume` in pictures: what their header calls transparency is a channel as the others.
+
+    Raises:
+        VolumeError: as `read_volume`.
+    """
+    return _read_checked(Path(path), None, special=_PLANE_READERS, channels=True)
+
+
 def _read_checked(
     path: Path,
     series: str | None,
     *,
-    label: bool = False,
+    special: Mapping[str, Callable[[Path], Stored]] | None = None,
     channels: bool = False,
     sheared: bool = False,
     nonfinite: NonFinite | float = "refuse",
 ) -> Volume:
     try:
-        stored = _read(path, series, _LABEL_READERS if label else {})
+        stored = _read(path, series, special or {})
         if stored.array.ndim == 4 and not channels:
             raise VolumeError(
                 f"has {stored.array.shape[0]} values per voxel (shape {stored.array.shape}, channels first); "
@@ -138,7 +152,7 @@ def read_label(path: str | os.PathLike[str], *, series: str | None = None) -> Vo
         VolumeError: as `read_volume`, and for fractional or negative values, which the message lists.
     """
     path = Path(path)
-    volume = _read_checked(path, series, label=True)
+    volume = _read_checked(path, series, special=_LABEL_READERS)
     try:
         return volume.with_array(to_label(volume.array), labels=True)
     except VolumeError as error:

@@ -28,13 +28,17 @@ AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LOSSY = ("jpeg", "tiff_jpeg", "webp")
 
 
-def read(path: Path) -> Stored:
+def read(path: Path, *, keep_alpha: bool = False) -> Stored:
     """Read a picture as an image: a palette gives its colours.
+
+    Args:
+        path: the file.
+        keep_alpha: keep what the file calls transparency as the last channel.
 
     Raises:
         VolumeError: damaged, too large, under a wrong name, or of a kind that is not read.
     """
-    return _read(path, label=False)
+    return _read(path, label=False, keep_alpha=keep_alpha)
 
 
 def read_label(path: Path) -> Stored:
@@ -55,7 +59,7 @@ def is_stack(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, *, label: bool) -> Stored:
+def _read(path: Path, *, label: bool, keep_alpha: bool = False) -> Stored:
     with _opened(path) as picture:
         if picture is None:
             return _finished(pixels_beyond_pillow(path), alpha=False, label=label)
@@ -68,7 +72,7 @@ def _read(path: Path, *, label: bool) -> Stored:
     array = pixels_beyond_pillow(path) if kind.beyond_pillow else np.stack(parts, axis=-1)
     if kind.beyond_pillow and array.dtype.itemsize * 8 < kind.bits:
         raise VolumeError(f"has {kind.samples} samples of {kind.bits} bits in a layout that is not read")
-    return _finished(array, alpha=kind.alpha, label=label)
+    return _finished(array, alpha=kind.alpha and not keep_alpha, label=label)
 
 
 def _finished(array: np.ndarray, *, alpha: bool, label: bool) -> Stored:

@@ -8,7 +8,7 @@ import SimpleITK
 from PIL import Image
 
 from medicalseg.errors import VolumeError
-from medicalseg.io import Volume, case_name, find_volumes, read_label, read_volume, write_volume
+from medicalseg.io import Volume, case_name, find_volumes, read_label, read_planes, read_volume, write_volume
 
 ROWS, COLUMNS = 7, 5
 
@@ -340,3 +340,10 @@ def test_the_chest_radiographs(shared_data):
         assert label.shape == image.shape
         np.testing.assert_array_equal(label.array[..., 0].T, np.asarray(Image.open(path)))
         assert set(np.unique(label.array)) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_planes_keep_what_is_called_transparency(tmp_path, suffix):
+    array = numbers(np.uint8, 4)
+    volume = read_planes(save_with_pillow(tmp_path / f"a{suffix}", array))
+    np.testing.assert_array_equal(volume.array, as_volume(array))
