@@ -16,9 +16,9 @@ from PIL import Image
 from medicalseg.datasets.prepare import pictures
 from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_picture_size, check_common
 from medicalseg.datasets.prepare.pictures import Picture, PictureJob, PictureRecipe, PictureSource, resized, to_grey
-from medicalseg.datasets.prepare.polygons import paint, read_yolo
 from medicalseg.datasets.prepare.raw import raw_folder
 from medicalseg.datasets.splits import Split, holdout
+from medicalseg.datasets.yolo import fill, read_polygons
 from medicalseg.errors import DataError, UserError
 from medicalseg.utils.logger import logger
 
@@ -114,10 +114,10 @@ def picture_of(source: PictureSource, *, size: tuple[int, int]) -> list[Picture]
             grey = np.asarray(picture.convert("L"))
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{image_path}: not a readable picture: {error}") from error
-    mask = np.zeros((size[1], size[0]), np.uint8)
-    for _, corners in read_yolo(label_path):
-        mask |= paint(corners, size)
-    return [Picture(source.name, to_grey(resized(grey, size)), mask)]
+    mask = np.zeros(size, bool)
+    for polygon in read_polygons(label_path):
+        mask |= fill(polygon, *size)
+    return [Picture(source.name, to_grey(resized(grey, size)), mask.T)]
 
 
 def source_image(name: str) -> str:

@@ -7,13 +7,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from matplotlib.path import Path as Outline
 from PIL import Image
 
 from medicalseg.cli import main
-from medicalseg.datasets.prepare.polygons import paint, read_yolo
 from medicalseg.datasets.splits import read_splits
-from medicalseg.errors import DataError
 
 from .conftest import contents, snapshot
 
@@ -126,8 +123,8 @@ def test_several_and_no_polygons(export, tmp_path):
     [
         (None, "does not exist"),
         ("0 0.5 0.5 0.2 0.2", "box"),
-        ("0 0.1 0.2 0.3 0.4 0.5", "pairs"),
-        ("spine 0.1 0.2 0.3 0.4 0.5 0.6", "class number"),
+        ("0 0.1 0.2 0.3 0.4 0.5", "x y x y"),
+        ("spine 0.1 0.2 0.3 0.4 0.5 0.6", "no number"),
         ("0 10 20 300 20 300 400", "from 0 to 1"),
         ("0 nan 0 1 0 1 1", "from 0 to 1"),
     ],
@@ -164,34 +161,3 @@ def test_second_run_does_only_what_is_missing(export, tmp_path, capsys):
     assert run(export, root) == 0
     assert contents(root) == first
     assert "1 sources prepared, 8 were there" in printed(capsys)
-
-
-class TestPolygons:
-    @pytest.mark.parametrize("seed", range(6))
-    def test_equals_matplotlib(self, seed):
-        corners = np.random.default_rng(seed).uniform(-0.1, 1.1, (7, 2))
-        star = corners[np.argsort(np.arctan2(*(corners - corners.mean(0)).T))]
-        columns, rows = 37, 29
-        x, y = np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows)
-        inside = Outline(star).contains_points(np.stack([x.ravel(), y.ravel()], 1)).reshape(rows, columns)
-        np.testing.assert_array_equal(paint(star, (columns, rows)), inside)
-
-    def test_neighbours_share_no_pixel(self):
-        left = np.array([[0, 0], [0.5, 0], [0.5, 1], [0, 1]])
-        right = left + [0.5, 0]
-        for columns in (10, 11):
-            assert (paint(left, (columns, 6)) + paint(right, (columns, 6)) == 1).all()
-
-    def test_direction_does_not_matter(self):
-        corners = np.array([[0.1, 0.2], [0.9, 0.3], [0.5, 0.95]])
-        np.testing.assert_array_equal(paint(corners, (30, 20)), paint(corners[::-1], (30, 20)))
-
-    def test_file(self, tmp_path):
-        path = tmp_path / "label.txt"
-        path.write_text("\ufeff2 0 0 1 0 1 1\n\n0 0 0 0.5 0 0.5 0.5 0.1 0.2\n", encoding="utf-8")
-        found = read_yolo(path)
-        assert [label for label, _ in found] == [2, 0]
-        assert found[1][1].shape == (4, 2)
-        path.write_text("0 0 0 1\n")
-        with pytest.raises(DataError, match=r"label.txt:1: 3 coordinates"):
-            read_yolo(path)
