@@ -20,9 +20,10 @@ DECOMPOSITION = {
     "MD_R": "rank",
     "TRAIN_STEPS": "train_steps",
     "EVAL_STEPS": "eval_steps",
-    "INV_T": "inverse_temperature",
     "RAND_INIT": "random_bases",
 }
+ONLY = {"SPATIAL": True, "MD_S": 1}
+WITHOUT_EFFECT = ("MD_D", "INV_T", "ETA")
 DECODER = ("channels", "ham_channels", "dropout_rate", "align_corners", "num_groups", "ham_kwargs")
 
 
@@ -100,8 +101,9 @@ class SegNeXt(SegmentationModel2D):
         backbone: an `MSCAN`.
         decoder_cfg: `channels` (256) and `ham_channels` (512), the widths after and in the hamburger; `dropout_rate`
             (0.1), `align_corners` (false) of the resizing, `num_groups` (32) of the group norms; and `ham_kwargs`, the
-            decomposition: `MD_R` (rank, 64), `TRAIN_STEPS` (6), `EVAL_STEPS` (7), `INV_T` (1), `RAND_INIT` (true;
-            false: the fixed bases of evaluation in training too).
+            decomposition: `MD_R` (rank, 64), `TRAIN_STEPS` (6), `EVAL_STEPS` (7), `RAND_INIT` (true; false: the fixed
+            bases of evaluation in training too). `SPATIAL` may be true and `MD_S` 1; `MD_D`, `INV_T` and `ETA` have
+            no effect on it, in PaddleSeg neither.
         num_classes: channels of the output.
         backbone_indices: stages that the decoder takes, finest first.
         pretrained: file or address of weights to start from.
@@ -159,10 +161,13 @@ def _checked_decoder(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decomposition(config: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(config) - set(DECOMPOSITION))
-    if unknown:
-        raise ConfigError(f"SegNeXt.decoder_cfg.ham_kwargs: '{unknown[0]}' is not one of {', '.join(DECOMPOSITION)}")
-    return {DECOMPOSITION[key]: value for key, value in config.items()}
+    where = "SegNeXt.decoder_cfg.ham_kwargs"
+    for key, value in config.items():
+        if key not in (*DECOMPOSITION, *ONLY, *WITHOUT_EFFECT):
+            raise ConfigError(f"{where}: '{key}' is not one of {', '.join(DECOMPOSITION)}")
+        if value != ONLY.get(key, value):
+            raise ConfigError(f"{where}.{key}: only {ONLY[key]} is offered, got {value!r}")
+    return {DECOMPOSITION[key]: value for key, value in config.items() if key in DECOMPOSITION}
 
 
 def _official(backbone: mscan.MSCAN, width: int, num_classes: int, pretrained: str | None) -> SegNeXt:

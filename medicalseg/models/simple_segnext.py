@@ -196,8 +196,7 @@ def SimpleSegNeXt_T(  # noqa: N802 (named as SegNeXt_T)
     in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
 ) -> SimpleSegNeXt:
     """`SimpleSegNeXt` with 32, 64, 160, 256 channels and 3, 3, 5, 2 blocks."""
-    arguments = {**SIZES["T"], "align_channels": 256, "bn_momentum": bn_momentum, "pretrained": pretrained}
-    return SimpleSegNeXt(in_channels, num_classes, **arguments)
+    return SimpleSegNeXt(in_channels, num_classes, *SIZES["T"], 256, bn_momentum, pretrained=pretrained)
 
 
 @manager.MODELS.add_component
@@ -205,8 +204,7 @@ def SimpleSegNeXt_S(  # noqa: N802
     in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
 ) -> SimpleSegNeXt:
     """`SimpleSegNeXt` with 64, 128, 320, 512 channels and 2, 2, 4, 2 blocks."""
-    arguments = {**SIZES["S"], "align_channels": 256, "bn_momentum": bn_momentum, "pretrained": pretrained}
-    return SimpleSegNeXt(in_channels, num_classes, **arguments)
+    return SimpleSegNeXt(in_channels, num_classes, *SIZES["S"], 256, bn_momentum, pretrained=pretrained)
 
 
 @manager.MODELS.add_component
@@ -214,8 +212,7 @@ def SimpleSegNeXt_B(  # noqa: N802
     in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
 ) -> SimpleSegNeXt:
     """`SimpleSegNeXt` with 64, 128, 320, 512 channels and 3, 3, 12, 3 blocks."""
-    arguments = {**SIZES["B"], "align_channels": 512, "bn_momentum": bn_momentum, "pretrained": pretrained}
-    return SimpleSegNeXt(in_channels, num_classes, **arguments)
+    return SimpleSegNeXt(in_channels, num_classes, *SIZES["B"], 512, bn_momentum, pretrained=pretrained)
 
 
 @manager.MODELS.add_component
@@ -223,5 +220,4 @@ def SimpleSegNeXt_L(  # noqa: N802
     in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
 ) -> SimpleSegNeXt:
     """`SimpleSegNeXt` with 64, 128, 320, 512 channels and 3, 5, 27, 3 blocks."""
-    arguments = {**SIZES["L"], "align_channels": 1024, "bn_momentum": bn_momentum, "pretrained": pretrained}
-    return SimpleSegNeXt(in_channels, num_classes, **arguments)
+    return SimpleSegNeXt(in_channels, num_classes, *SIZES["L"], 1024, bn_momentum, pretrained=pretrained)

@@ -203,7 +203,7 @@ class ModelTests:
             assert logits.shape == (1, model.num_classes, *size)
             assert np.isfinite(logits).all()
         padded = model.next_input_shape(size)
-        assert padded != size
+        assert padded != size or model.smallest_input == (1, 1)
         x = np.pad(x, ((0, 0), (0, 0), *((0, wanted - given) for given, wanted in zip(size, padded, strict=True))))
         with paddle.no_grad():
             whole = model(paddle.to_tensor(x))[0].numpy()

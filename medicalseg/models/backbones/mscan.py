@@ -220,11 +220,11 @@ def _check(
         raise ConfigError(f"MSCAN.atten_kernel_sizes: needs odd integers, got {kernel_sizes!r}")
 
 
-SIZES: dict[str, dict[str, tuple[int, ...]]] = {
-    "T": {"embed_dims": (32, 64, 160, 256), "depths": (3, 3, 5, 2)},
-    "S": {"embed_dims": (64, 128, 320, 512), "depths": (2, 2, 4, 2)},
-    "B": {"embed_dims": (64, 128, 320, 512), "depths": (3, 3, 12, 3)},
-    "L": {"embed_dims": (64, 128, 320, 512), "depths": (3, 5, 27, 3)},
+SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "T": ((32, 64, 160, 256), (3, 3, 5, 2)),
+    "S": ((64, 128, 320, 512), (2, 2, 4, 2)),
+    "B": ((64, 128, 320, 512), (3, 3, 12, 3)),
+    "L": ((64, 128, 320, 512), (3, 5, 27, 3)),
 }
 
 
@@ -233,7 +233,7 @@ def MSCAN_T(  # noqa: N802 (PaddleSeg's name)
     in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.1, pretrained: str | None = None
 ) -> MSCAN:
     """MSCAN with 32, 64, 160, 256 channels and 3, 3, 5, 2 blocks."""
-    return MSCAN(in_channels, drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained, **SIZES["T"])
+    return MSCAN(in_channels, *SIZES["T"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)
 
 
 @manager.BACKBONES.add_component
@@ -241,7 +241,7 @@ def MSCAN_S(  # noqa: N802
     in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.1, pretrained: str | None = None
 ) -> MSCAN:
     """MSCAN with 64, 128, 320, 512 channels and 2, 2, 4, 2 blocks."""
-    return MSCAN(in_channels, drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained, **SIZES["S"])
+    return MSCAN(in_channels, *SIZES["S"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)
 
 
 @manager.BACKBONES.add_component
@@ -249,7 +249,7 @@ def MSCAN_B(  # noqa: N802
     in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.1, pretrained: str | None = None
 ) -> MSCAN:
     """MSCAN with 64, 128, 320, 512 channels and 3, 3, 12, 3 blocks."""
-    return MSCAN(in_channels, drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained, **SIZES["B"])
+    return MSCAN(in_channels, *SIZES["B"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)
 
 
 @manager.BACKBONES.add_component
@@ -257,4 +257,4 @@ def MSCAN_L(  # noqa: N802
     in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.3, pretrained: str | None = None
 ) -> MSCAN:
     """MSCAN with 64, 128, 320, 512 channels and 3, 5, 27, 3 blocks."""
-    return MSCAN(in_channels, drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained, **SIZES["L"])
+    return MSCAN(in_channels, *SIZES["L"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)

@@ -29,7 +29,6 @@ class NMF2D(nn.Layer):
         rank: number of bases.
         train_steps: pairs of updates in training.
         eval_steps: pairs of updates in evaluation.
-        inverse_temperature: factor of the scores in the softmax.
         epsilon: added to the denominators of the updates.
         random_bases: draw the first bases at random in training; when false the fixed ones are used there too.
 
@@ -43,7 +42,6 @@ class NMF2D(nn.Layer):
         rank: int = 64,
         train_steps: int = 6,
         eval_steps: int = 7,
-        inverse_temperature: float = 1.0,
         epsilon: float = 1e-6,
         random_bases: bool = True,
     ) -> None:
@@ -53,8 +51,7 @@ class NMF2D(nn.Layer):
                 raise ConfigError(f"NMF2D.{name}: needs an integer of at least {least}, got {value!r}")
         self.channels, self.rank = channels, rank
         self.train_steps, self.eval_steps = train_steps, eval_steps
-        self.inverse_temperature, self.epsilon = float(inverse_temperature), float(epsilon)
-        self.random_bases = random_bases
+        self.epsilon, self.random_bases = float(epsilon), random_bases
         self.register_buffer("bases", paddle.to_tensor(fixed_bases(channels, rank)), persistable=False)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -63,11 +60,12 @@ class NMF2D(nn.Layer):
         turned = data.transpose([0, 2, 1])
         bases, codes = self._factorised(data.detach(), turned.detach())
         codes = self._new_codes(turned, bases, codes)
-        return paddle.matmul(bases, codes, transpose_y=True).reshape(paddle.shape(x))
+        rows = x.shape[2] if paddle.in_dynamic_mode() else paddle.shape(x)[2]
+        return paddle.matmul(bases, codes, transpose_y=True).reshape([0, self.channels, rows, -1])
 
     def _factorised(self, data: paddle.Tensor, turned: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
         bases = self._first_bases(data)
-        codes = F.softmax(paddle.matmul(turned, bases) * self.inverse_temperature, axis=-1)
+        codes = F.softmax(paddle.matmul(turned, bases), axis=-1)
         for _ in range(self.train_steps if self.training else self.eval_steps):
             codes = self._new_codes(turned, bases, codes)
             gram = paddle.matmul(codes, codes, transpose_x=True)
@@ -91,5 +89,5 @@ class NMF2D(nn.Layer):
 
 def fixed_bases(channels: int, rank: int) -> np.ndarray:
     """(1, channels, rank) float32, uniform in [0, 1) and then of unit length, the same at every call."""
-    drawn = np.random.Generator(np.random.PCG64(EVALUATION_SEED)).random((1, channels, rank))
+    drawn = np.random.RandomState(EVALUATION_SEED).random_sample((1, channels, rank))
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
