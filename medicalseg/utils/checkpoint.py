@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medicalseg.errors import CheckpointError, RunError
-from medicalseg.utils import download, files
+from medicalseg.utils import files
 from medicalseg.utils.logger import logger
 from medicalseg.utils.unpickle import RestrictedUnpickler
 
@@ -156,28 +156,18 @@ def load_model_weights(model: paddle.nn.Layer, path: str | os.PathLike[str], str
 
 
 def load_pretrained(model: paddle.nn.Layer, path_or_url: str | os.PathLike[str]) -> None:
-    """Start from other weights: load what fits by key and shape, log the rest.
+    """Start from other weights: load what fits, log the rest; see `medicalseg.utils.pretrained`.
 
     Args:
         model: network to fill, in place.
-        path_or_url: a `.pdparams` file, a checkpoint folder, or an http(s) address. A download is kept in
-            `$SEG_HOME/pretrained_model` (default `~/.paddleseg/pretrained_model`) and used again.
+        path_or_url: a file, checkpoint folder, archive or address, `#sha256=HEX` behind it if wanted.
 
     Raises:
         CheckpointError: the file is missing, unsafe, or nothing in it fits.
     """
-    text = os.fspath(path_or_url)
-    path = _downloaded(text) if text.startswith(("http://", "https://")) else weights_file(text)
-    logger.info("Loading pretrained model from %s", text)
-    own = model.state_dict()
-    fitting, problems = _match(own, load_state(path))
-    name = type(model).__name__
-    if not fitting:
-        raise CheckpointError(f"nothing in {path} fits {name}: {_listing(problems)}")
-    assign(model, fitting)
-    for problem in problems:
-        logger.warning("not loaded: %s", problem)
-    logger.info("There are %d/%d variables loaded into %s.", len(fitting), len(own), name)
+    from medicalseg.utils import pretrained
+
+    pretrained.load_pretrained(model, path_or_url)
 
 
 def assign(model: paddle.nn.Layer, arrays: Mapping[str, np.ndarray]) -> None:
@@ -245,14 +235,6 @@ def _match(own: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[dict[str, 
 def _listing(problems: list[str]) -> str:
     more = len(problems) - LISTED
     return "; ".join(problems[:LISTED]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _downloaded(url: str) -> Path:
-    home = Path(os.environ.get("SEG_HOME", Path.home() / ".paddleseg")) / "pretrained_model"
-    target = home / "/".join(part for part in url.split("://", 1)[1].split("?")[0].split("/") if part not in ("", ".."))
-    if not target.is_file():
-        download.download(url, target)
-    return target
 
 
 def _is_tensor(value: Any) -> bool:

@@ -1,0 +1,177 @@
+"""Start a network from other weights: of another task, of its encoder alone, or for another number of channels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medicalseg.errors import CheckpointError
+from medicalseg.utils import checkpoint, download
+from medicalseg.utils.extract import extract_archive
+from medicalseg.utils.logger import logger
+
+if TYPE_CHECKING:
+    import paddle
+
+ENCODER = "backbone."
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+LISTED = 8
+_CHECKSUM = re.compile(r"#(sha256|sha1|md5)=([0-9a-fA-F]+)$")
+
+
+def load_pretrained(model: paddle.nn.Layer, source: str | os.PathLike[str]) -> None:
+    """Load what fits by name and shape, adapt the first convolution of an image network, log the rest.
+
+    Weights of a whole network load into its encoder and the other way round: the prefix `backbone.` is added or taken
+    off where more names fit so.
+
+    Args:
+        model: network to fill, in place.
+        source: a `.pdparams` file, a checkpoint folder, an archive that holds one `.pdparams`, or the http(s) address
+            of such a file or archive; `#sha256=HEX` or `#md5=HEX` behind it is the checksum of the file that is read
+            or fetched. A download is kept in `$SEG_HOME/pretrained_model` (default `~/.paddleseg/pretrained_model`)
+            and used again.
+
+    Raises:
+        CheckpointError: the file is missing, unsafe, has another checksum, or nothing in it fits.
+        DataError: what was fetched has another checksum, or the archive cannot be unpacked.
+    """
+    text, checksum = split_checksum(os.fspath(source))
+    path = _fetched(text, checksum) if text.startswith(("http://", "https://")) else _local(text, checksum)
+    logger.info("Loading pretrained model from %s", text)
+    own = model.state_dict()
+    state = with_names_of(own, checkpoint.load_state(path))
+    state = with_channels_of(own, state)
+    fitting, name = _fitting(own, state), type(model).__name__
+    if not fitting:
+        raise CheckpointError(f"nothing in {path} fits {name}: {_listing(_differences(own, state))}")
+    checkpoint.assign(model, fitting)
+    _report(own, state)
+    logger.info("There are %d/%d variables loaded into %s.", len(fitting), len(own), name)
+
+
+def split_checksum(source: str) -> tuple[str, str | None]:
+    """`("PATH", "sha256:HEX")` of `PATH#sha256=HEX`; None where there is no checksum.
+
+    Example:
+        >>> split_checksum("m.pdparams#md5=d41d8cd98f00b204e9800998ecf8427e")
+        ('m.pdparams', 'md5:d41d8cd98f00b204e9800998ecf8427e')
+    """
+    found = _CHECKSUM.search(source)
+    if found is None:
+        return source, None
+    return source[: found.start()], f"{found[1]}:{found[2].lower()}"
+
+
+def with_names_of(own: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """`state` under the names it has, or with the encoder's prefix added or taken off: whatever most of `own` has."""
+    inside = {key.removeprefix(ENCODER): value for key, value in state.items() if key.startswith(ENCODER)}
+    candidates = (dict(state), {ENCODER + key: value for key, value in state.items()}, inside)
+    return max(candidates, key=lambda candidate: len(own.keys() & candidate.keys()))
+
+
+def with_channels_of(own: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """`state` with the weight of the first 2D convolution for as many channels as `own` has there."""
+    for key, tensor in own.items():
+        shape, value = list(tensor.shape), state.get(key)
+        if len(shape) != 4:
+            continue
+        if not isinstance(value, np.ndarray) or value.ndim != 4 or value.dtype.kind != "f":
+            return state
+        outputs, channels, *kernel = value.shape
+        if [outputs, *kernel] != [shape[0], *shape[2:]] or channels == shape[1]:
+            return state
+        logger.info("%s: %d channels become %d.", key, channels, shape[1])
+        return {**state, key: adapted(value, shape[1])}
+    return state
+
+
+def adapted(weight: np.ndarray, channels: int) -> np.ndarray:
+    """A convolution's weight (O, I, H, W) for images of `channels` channels.
+
+    One channel gets the sum over the old ones, so a grey image gives what its copies in all channels gave. More
+    repeat the old ones in turn, scaled by I / channels, so the response keeps its size.
+    """
+    count = weight.shape[1]
+    if channels == 1:
+        return weight.sum(axis=1, keepdims=True, dtype=np.float64).astype(weight.dtype)
+    repeated = weight[:, np.arange(channels) % count]
+    return (repeated * (count / channels)).astype(weight.dtype)
+
+
+def _fitting(own: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {key: state[key] for key, tensor in own.items() if _shape(state.get(key)) == list(tensor.shape)}
+
+
+def _shape(value: Any) -> list[int] | None:
+    return list(value.shape) if isinstance(value, np.ndarray) else None
+
+
+def _differences(own: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
+    found = []
+    for key, tensor in own.items():
+        shape, given = list(tensor.shape), _shape(state.get(key))
+        if given is None:
+            found.append(f"{key} {shape} is missing in the file")
+        elif given != shape:
+            found.append(f"{key} is {given} in the file, {shape} in the network")
+    return found + [f"{key} is in the file only" for key in state if key not in own]
+
+
+def _report(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    missing = [key for key in own if _shape(state.get(key)) is None]
+    others = [key for key in own if key not in missing and _shape(state[key]) != list(own[key].shape)]
+    if missing:
+        logger.warning("not loaded, since they are missing in the file: %s", _listing(missing))
+    if others:
+        shapes = [f"{key} {_shape(state[key])} for {list(own[key].shape)}" for key in others]
+        logger.warning("not loaded, since their shape differs: %s", _listing(shapes))
+    extra = [key for key in state if key not in own]
+    if extra:
+        logger.info("skipped, since the network has no such layers: %s", _listing(extra))
+
+
+def _listing(items: list[str]) -> str:
+    more = len(items) - LISTED
+    return "; ".join(items[:LISTED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _local(text: str, checksum: str | None) -> Path:
+    archive = text.endswith(ARCHIVES) and Path(text).is_file()
+    path = Path(text) if archive else checkpoint.weights_file(text)
+    if checksum is not None:
+        kind, digest = checksum.split(":")
+        found = download.file_hash(path, kind)
+        if found != digest:
+            raise CheckpointError(f"{path}: {kind} is {found}, expected {digest}; is it the right file?")
+    return _unpacked(path, _home() / "unpacked" / download.file_hash(path, "md5")) if archive else path
+
+
+def _fetched(url: str, checksum: str | None) -> Path:
+    parts = (part for part in url.split("://", 1)[1].split("?")[0].split("/") if part not in ("", ".."))
+    target = _home() / "/".join(parts)
+    if checksum is not None or not target.is_file():
+        download.download(url, target, checksum=checksum)
+    if not target.name.endswith(ARCHIVES):
+        return target
+    return _unpacked(target, target.with_name(f"{target.name}-{download.file_hash(target, 'md5')[:12]}"))
+
+
+def _home() -> Path:
+    return Path(os.environ.get("SEG_HOME", Path.home() / ".paddleseg")) / "pretrained_model"
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        extract_archive(archive, folder)
+    found = sorted(folder.rglob("*.pdparams"))
+    if len(found) != 1:
+        names = ", ".join(str(path.relative_to(folder)) for path in found) or "none"
+        raise CheckpointError(f"{archive} should hold one .pdparams, it has {names}; unpack it and name the file")
+    return found[0]
