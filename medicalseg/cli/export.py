@@ -18,9 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="YAML configuration the network was trained with")
     parser.add_argument("--model_path", required=True, help="weights: a .pdparams file or the folder that holds it")
     parser.add_argument("--save_dir", default="./output", help="where the exported files go")
-    parser.add_argument("--output_op", choices=("argmax", "softmax", "none"), help="what the model returns (argmax)")
+    parser.add_argument(
+        "--output_op", choices=("argmax", "softmax", "threshold", "sigmoid", "none"),
+        help="what the model returns: labels (argmax; threshold of head sigmoid; default), probabilities or logits",
+    )  # fmt: skip
     parser.add_argument("--without_argmax", action="store_true", help="return scores instead of labels")
-    parser.add_argument("--with_softmax", action="store_true", help="return probabilities (with --without_argmax)")
+    parser.add_argument(
+        "--with_softmax", action="store_true", help="return the head's probabilities (with --without_argmax)"
+    )
     parser.add_argument(
         "--format", choices=("paddle", "onnx", "all"), default="paddle",
         help="paddle: for Paddle Inference (default); onnx: for ONNX Runtime and OpenVINO; all: both",
@@ -30,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bf16: it is an error if a backend's labels in bf16 differ too much (by default it is noted)",
     )  # fmt: skip
     parser.add_argument("--check_image", metavar="FILE", help="an image to check on (default: smooth noise)")
-    parser.add_argument("--input_shape", type=int, nargs="+", help="N C X Y Z, -1 = any; by default any size")
+    parser.add_argument("--input_shape", type=int, nargs="+", help="N C X Y Z, or N C H W, -1 = any (default)")
     parser.add_argument("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value of the file")
 
 
@@ -52,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         model,
         task,
         args.save_dir,
-        output_op=_output_op(args),
+        output_op=_output_op(args, task),
         model_format=args.format,
         precision=args.precision,
         check_image=_check_image(args.check_image, task) if args.check_image else None,
@@ -66,14 +71,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_image(path: str, task: TaskSpec) -> np.ndarray:
     from medicalseg.inference.inputs import find_inputs
+    from medicalseg.inference.slice_wise import middle_planes
 
     image, _ = task.preprocessing.apply(find_inputs(path, task.in_channels)[0].read())
-    return image[None]
+    return image[None] if task.slices is None else middle_planes(image, task.slices)
 
 
-def _output_op(args: argparse.Namespace) -> str:
-    if args.output_op:
-        return str(args.output_op)
-    if not args.without_argmax:
-        return "argmax"
-    return "softmax" if args.with_softmax else "none"
+def _output_op(args: argparse.Namespace, task: TaskSpec) -> str | None:
+    if args.output_op or not args.without_argmax:
+        return args.output_op
+    return task.head if args.with_softmax else "none"

@@ -13,7 +13,7 @@ from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
     from medicalseg.inference.inputs import InputCase
-    from medicalseg.inference.sliding_window import SlidingWindow
+    from medicalseg.inference.sliding_window import Inferer
     from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
     from medicalseg.inference.timings import Timings
 
@@ -62,8 +62,10 @@ def _add_device_arguments(group: argparse._ArgumentGroup) -> None:
 def _add_window_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--use_swl", type=truth, default=False, metavar="BOOL", help="sliding window (default: False)")
-    add("--img_shape", type=int, nargs="+", help="window of --use_swl, one or three sizes; usual input of --use_trt")
-    add("--sw_num", type=int, default=1, help="windows that run together (default: 1)")
+    add("--img_shape", type=int, nargs="+",
+        help="window of --use_swl, one size or one per axis; usual input of --use_trt")  # fmt: skip
+    add("--sw_num", type=int, metavar="N",
+        help="windows that run together (default: 1), or slices (default: a million pixels)")  # fmt: skip
 
 
 def _add_benchmark_arguments(group: argparse._ArgumentGroup) -> None:
@@ -76,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
     from medicalseg.core.predict import conclude, predict_cases, write_report
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
-    from medicalseg.inference.sliding_window import SlidingWindow
     from medicalseg.inference.static_network import StaticNetwork
     from medicalseg.ops.process import choose_threads
     from medicalseg.utils.logger import logger
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     cases = find_inputs(args.image_path, network.task.in_channels)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
-    sliding = SlidingWindow(_window(args, network), batch=args.sw_num) if args.use_swl else None
+    sliding = _sliding(args, network)
     if args.benchmark:
         _warm_up(network, cases[0], sliding, min(args.batch_size, len(cases)))
     report = predict_cases(
@@ -127,7 +128,7 @@ def latency_table(timings: Timings, title: str, network: StaticNetwork) -> str:
 def _options(args: argparse.Namespace) -> RuntimeOptions:
     from medicalseg.inference.static_network import RuntimeOptions
 
-    shape = (1, _channels(args.config), *_triple(args.img_shape)) if args.use_trt and args.img_shape else None
+    shape = _usual_input(args.config, args.img_shape) if args.use_trt and args.img_shape else None
     return RuntimeOptions(
         device=choose_device(args.device, args.backend),
         backend=args.backend or "paddle",
@@ -139,38 +140,56 @@ def _options(args: argparse.Namespace) -> RuntimeOptions:
     )
 
 
-def _channels(deploy: str) -> int:
+def _usual_input(deploy: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    """(1, C, X, Y, Z), or (1, C, H, W) where the sizes are (columns, rows)."""
     from medicalseg.inference import TaskSpec
     from medicalseg.inference.backends import ModelFiles
 
-    return TaskSpec.from_dict(ModelFiles.read(deploy).description["task"]).in_channels
+    task = TaskSpec.from_dict(ModelFiles.read(deploy).description["task"])
+    given = _sizes(sizes, task.spatial_axes)
+    return (1, task.network_channels, *(given if task.slices is None else given[::-1]))
 
 
-def _triple(sizes: Sequence[int]) -> tuple[int, ...]:
-    if len(sizes) not in (1, 3) or min(sizes) < 1:
-        raise UserError(f"--img_shape needs one or three positive sizes, got {list(sizes)}")
-    return tuple(sizes) * (3 // len(sizes))
+def _sizes(sizes: Sequence[int], axes: int) -> tuple[int, ...]:
+    if len(sizes) not in (1, axes) or min(sizes) < 1:
+        number = "three" if axes == 3 else "two"
+        raise UserError(f"--img_shape needs one or {number} positive sizes, got {list(sizes)}")
+    return tuple(sizes) * (axes // len(sizes))
+
+
+def _sliding(args: argparse.Namespace, network: StaticNetwork) -> Inferer | None:
+    from medicalseg.inference import SliceWise, SlidingWindow
+
+    slices = network.task.slices
+    window = _window(args, network) if args.use_swl else None
+    if slices is not None:
+        return SliceWise(slices, args.sw_num, window)
+    return None if window is None else SlidingWindow(window, batch=args.sw_num or 1)
 
 
 def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
-    if network.output_op == "argmax":
+    task = network.task
+    if network.gives_labels:
         raise UserError(
-            f"--use_swl: {network.path} was exported with argmax, and windows are joined by their scores; "
-            "export with --output_op none (or softmax)"
+            f"--use_swl: {network.path} was exported with {network.output_op}, and windows are joined by their scores; "
+            f"export with --output_op none (or {task.head})"
         )
     if args.img_shape:
-        return list(_triple(args.img_shape))
-    if network.task.preprocessing.size is None:
-        raise UserError("--use_swl: this model has no fixed input size; give the window with --img_shape X Y Z")
-    return list(network.task.preprocessing.size)
+        return list(_sizes(args.img_shape, task.spatial_axes))
+    if task.preprocessing.size is None:
+        axes = "X Y Z" if task.slices is None else "COLUMNS ROWS"
+        raise UserError(f"--use_swl: this model has no fixed input size; give the window with --img_shape {axes}")
+    size = task.preprocessing.size
+    return list(size) if task.slices is None else [size[axis] for axis in task.slices.plane]
 
 
-def _warm_up(network: StaticNetwork, case: InputCase, sliding: SlidingWindow | None, batch_size: int) -> None:
+def _warm_up(network: StaticNetwork, case: InputCase, sliding: Inferer | None, batch_size: int) -> None:
     """Run the network once, on the first case and as it will be run; an error comes again, where the case is named."""
     from medicalseg.core.predict import FAILURES
+    from medicalseg.inference import inferer_for
     from medicalseg.inference.pipeline import prepare, run_network
     from medicalseg.inference.timings import Timings
 
     with contextlib.suppress(*FAILURES):
         image, _ = prepare(case.read(), network.task, Timings())
-        run_network([image] * batch_size, network, sliding)
+        run_network([image] * batch_size, network, inferer_for(network.task, sliding))

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--label_path", help="references to score against: a volume, a folder or a .txt list; same names as the images")
     add("--overlays", type=int, default=3, choices=range(4),
         help="with --label_path, pictures of the best, median and worst case (default: 3)")  # fmt: skip
-    add("--sw_num", type=int, metavar="N", help="sliding window, N windows at a time")
+    add("--sw_num", type=int, metavar="N", help="sliding window, N windows at a time; N slices of a network for images")
     add_device_arguments(parser)
     add_backend_arguments(parser.add_argument_group("exported models"), ["fp32", "bf16"])
 
@@ -52,6 +52,7 @@ def _trained(args: argparse.Namespace) -> tuple[TaskSpec, Callable[[], tuple[Net
     from medicalseg import ops
 
     ops.configure_process()
+    from medicalseg.core.fit import check_network
     from medicalseg.core.task import task_for
     from medicalseg.core.trained import load_trained, open_config, sliding_from
     from medicalseg.inference import EagerNetwork
@@ -66,7 +67,8 @@ def _trained(args: argparse.Namespace) -> tuple[TaskSpec, Callable[[], tuple[Net
     def load() -> tuple[Network, Inferer | None]:
         choose_device(args.device)
         model = load_trained(config, args.model_path, args.cpu_accel)
-        return EagerNetwork(model), sliding_from(config.test_config, task, model, args.sw_num)
+        check_network(model, task)
+        return EagerNetwork(model, task.decision), sliding_from(config.test_config, task, model, args.sw_num)
 
     return task, load
 
@@ -79,9 +81,9 @@ def _exported(args: argparse.Namespace) -> tuple[TaskSpec, Callable[[], tuple[Ne
         if getattr(args, flag):
             raise UserError(f"--{flag} belongs to a checkpoint; {args.config} is an exported model")
     network = StaticNetwork(args.config, options_from(args))
-    if args.sw_num and network.output_op == "argmax":
+    if args.sw_num and network.task.slices is None and network.gives_labels:
         raise UserError(
-            f"--sw_num: {network.path} was exported with argmax, and windows are joined by their scores; "
+            f"--sw_num: {network.path} was exported with {network.output_op}, and windows are joined by their scores; "
             "export with --output_op none (or softmax)"
         )
     return network.task, lambda: (network, sliding_from({}, network.task, None, args.sw_num))

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--print_detail", type=truth, default=True, help="log progress and the table (default: True)")
     add("--use_vdl", type=truth, default=False, help="write VisualDL records to --save_dir (default: False)")
     add("--auc_roc", type=truth, default=None, help="also compute the area under the ROC curve (default: False)")
-    add("--sw_num", type=int, metavar="N", help="sliding window, N windows at a time")
+    add("--sw_num", type=int, metavar="N", help="sliding window, N windows at a time; N slices of a network for images")
     add("--is_save_data", type=truth,
         help="write predictions as NIfTI: True all, False none (default: test_config's number, else all)")  # fmt: skip
     add(
@@ -104,11 +104,18 @@ def _saved(is_save_data: bool | None, test_config: dict[str, Any]) -> int | None
 def _score_atlas(config: Config, dataset: Any, space: str, save_dir: str, network: Summary) -> None:
     from medicalseg.core.atlas import MajorityAtlas
     from medicalseg.core.val import evaluate
+    from medicalseg.inference import WholeVolume
     from medicalseg.utils.logger import logger
 
     model = MajorityAtlas(_dataset(config, "train"))
     atlas = evaluate(
-        model, dataset, eval_space=space, save_dir=Path(save_dir) / "atlas", overlays=0, print_detail=False
+        model,
+        dataset,
+        eval_space=space,
+        save_dir=Path(save_dir) / "atlas",
+        overlays=0,
+        sliding=WholeVolume(),
+        print_detail=False,
     )
     logger.info("%-26s%10s%10s", "Mean Dice", "network", "atlas")
     rows = {"foreground": (network.foreground_mean, atlas.foreground_mean)}
@@ -123,6 +130,8 @@ def _dataset(config: Config, split: str) -> Any:
     dataset = getattr(config, key)
     if split == "train" and config.dic.get("val_dataset"):
         dataset.transforms = config.val_dataset.transforms
+    if split == "train":
+        dataset.mode = "val"
     return dataset
 
 

@@ -8,9 +8,10 @@ compared with the network it came from, and the outcome is noted in `deploy.yaml
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from medicalseg import __version__
 from medicalseg.core import export_onnx
 from medicalseg.core.export_check import check_backends, image_like
 from medicalseg.core.export_graph import compose_group_norms, fold_batch_norms
+from medicalseg.core.fit import check_network
 from medicalseg.errors import CheckpointError, UserError
 from medicalseg.inference.backends import ModelFiles
+from medicalseg.inference.slice_wise import SMALLEST_PLANE
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.files import output_folder, sha256, write_text
 
-OUTPUT_OPS = ("argmax", "softmax", "none")
+OUTPUT_OPS = {"softmax": ("argmax", "softmax", "none"), "sigmoid": ("threshold", "sigmoid", "none")}
 FORMATS = ("paddle", "onnx", "all")
 PRECISIONS = ("fp32", "bf16")
 SMALLEST_CHECK = 16
@@ -38,14 +41,18 @@ ONNX_FILE = "model.onnx"
 class _Deployed(nn.Layer):
     """The main head of a network with the output operation that deployment wants."""
 
-    def __init__(self, model: nn.Layer, output_op: str) -> None:
+    def __init__(self, model: nn.Layer, output_op: str, smallest_logit: float = 0.0) -> None:
         super().__init__()
         self.model = model
-        self.output_op = output_op
+        self.output_op, self.smallest_logit = output_op, smallest_logit
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Labels (N, X, Y, Z) int32, or probabilities or logits (N, K, X, Y, Z) float32."""
+        """Labels (N, ...) int32: ids or codes; or probabilities or logits (N, K, ...) float32."""
         logits = self.model(x)[0]
+        if self.output_op == "threshold":
+            return _codes(logits, self.smallest_logit)
+        if self.output_op == "sigmoid":
+            return nn.functional.sigmoid(logits)
         if self.output_op == "argmax":
             return paddle.argmax(logits, axis=1, dtype="int32")
         if self.output_op == "softmax":
@@ -53,12 +60,19 @@ class _Deployed(nn.Layer):
         return logits
 
 
+def _codes(logits: paddle.Tensor, smallest_logit: float) -> paddle.Tensor:
+    """Codes (N, ...) int32 of logits (N, K, ...): bit k is set where channel k reaches the smallest logit."""
+    present = (logits >= smallest_logit).astype("int32")
+    bits = [present[:, channel] * (1 << channel) for channel in range(logits.shape[1])]
+    return functools.reduce(paddle.add, bits)
+
+
 def export(
     model: nn.Layer,
     task: TaskSpec,
     save_dir: str | Path,
     *,
-    output_op: str = "argmax",
+    output_op: str | None = None,
     model_format: str = "paddle",
     precision: str = "fp32",
     input_shape: Sequence[int | None] | None = None,
@@ -72,11 +86,13 @@ def export(
         model: a network whose forward returns a list of logits, the main head first.
         task: what goes into deploy.yaml so that a prediction needs nothing else.
         save_dir: receives the model files and deploy.yaml.
-        output_op: "argmax" (int32 labels), "softmax" or "none" (logits).
+        output_op: int32 labels ("argmax" of a softmax, "threshold" of sigmoids), probabilities ("softmax", "sigmoid")
+            or "none" (logits); default: labels.
         model_format: "paddle" (Paddle Inference), "onnx" (ONNX Runtime and OpenVINO) or "all".
         precision: "bf16" makes an error of what is otherwise noted: a backend's bfloat16 labels differ too much.
-        input_shape: (N, C, X, Y, Z); None or -1 where any size is accepted. By default all but the channels.
-        check_image: a preprocessed image (N, C, X, Y, Z) to compare on; by default smooth noise.
+        input_shape: (N, C, X, Y, Z), or (N, C, H, W) of a network for images; None or -1 where any size is accepted. By
+            default all but the channels.
+        check_image: a preprocessed input of the network to compare on; by default smooth noise.
         transforms: the `export.transforms` of the configuration, kept for PaddleSeg's tools.
         inference_helper: the `export.inference_helper` of the configuration, kept likewise.
 
@@ -85,8 +101,10 @@ def export(
         MissingDependencyError: if what the format needs is not installed.
         RunError: if the exported model cannot be written, or does not compute what the network computes.
     """
-    shape = _checked_shape(input_shape, task.in_channels)
-    _check_choices(output_op=output_op, format=model_format, precision=precision)
+    check_network(model, task)
+    shape = _checked_shape(input_shape, task)
+    output_op = _checked_op(output_op, task)
+    _check_choices(format=model_format, precision=precision)
     if model_format != "paddle":
         export_onnx.check_installed()
     x = image_like(check_shape(model, task, shape)) if check_image is None else check_image
@@ -96,7 +114,8 @@ def export(
     save_dir.mkdir(parents=True, exist_ok=True)
     with _main_head(model), tempfile.TemporaryDirectory(dir=save_dir, prefix=".tmp-export-") as name:
         folder = Path(name)
-        files = _write_files(fold_batch_norms(model, x), output_op, shape, folder, model_format)
+        finish = functools.partial(_Deployed, output_op=output_op, smallest_logit=task.decision.smallest_logit)
+        files = _write_files(fold_batch_norms(model, x), finish, shape, folder, model_format)
         content = _describe(files, task, shape, output_op)
         content["inference_helper"] = dict(inference_helper) if inference_helper else None
         content["transforms"] = [dict(item) for item in transforms] if transforms else [{}]
@@ -115,10 +134,20 @@ def export(
 
 
 def _check_choices(**chosen: str) -> None:
-    allowed = {"output_op": OUTPUT_OPS, "format": FORMATS, "precision": PRECISIONS}
+    allowed = {"format": FORMATS, "precision": PRECISIONS}
     for flag, value in chosen.items():
         if value not in allowed[flag]:
             raise UserError(f"--{flag} is one of {', '.join(allowed[flag])}, not '{value}'")
+
+
+def _checked_op(output_op: str | None, task: TaskSpec) -> str:
+    """The output operation; argmax stands for the labels of either head."""
+    allowed = OUTPUT_OPS[task.head]
+    if output_op in (None, "argmax"):
+        return allowed[0]
+    if output_op not in allowed:
+        raise UserError(f"--output_op of a {task.head} head is one of {', '.join(allowed)}, not '{output_op}'")
+    return output_op
 
 
 @contextlib.contextmanager
@@ -143,7 +172,7 @@ def _describe(files: Sequence[Path], task: TaskSpec, shape: Sequence[int | None]
         **{keys[file.suffix]: file.name for file in files if file.suffix in keys},
         "input_shape": [-1 if size is None else size for size in shape],
         "output_op": output_op,
-        "output_dtype": "int32" if output_op == "argmax" else "float32",
+        "output_dtype": "int32" if output_op in ("argmax", "threshold") else "float32",
         "task": task.to_dict(),
         "versions": {"medicalseg": __version__, "paddle": paddle.__version__},
         "sha256": {file.name: sha256(file) for file in files},
@@ -165,35 +194,49 @@ def _write_description(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def check_shape(model: nn.Layer, task: TaskSpec, shape: Sequence[int | None]) -> tuple[int, ...]:
-    """A concrete input (1, C, X, Y, Z) for `check`: the task's grid, or the smallest the network takes."""
+    """A concrete input (1, C, X, Y, Z) for the check: the task's grid, or the smallest the network takes."""
     spatial = [size if size and size > 0 else None for size in shape[2:]]
-    known = task.preprocessing.size or (SMALLEST_CHECK,) * len(spatial)
+    known = _known_grid(task)
     fitting = getattr(model, "next_input_shape", tuple)(known)
     wanted = [size or default for size, default in zip(spatial, fitting, strict=True)]
     batch = shape[0] if shape[0] and shape[0] > 0 else 1
-    return (batch, task.in_channels, *wanted)
+    return (batch, task.network_channels, *wanted)
 
 
-def _checked_shape(shape: Sequence[int | None] | None, channels: int) -> list[int | None]:
+def _known_grid(task: TaskSpec) -> tuple[int, ...]:
+    size = task.preprocessing.size
+    if task.slices is None:
+        return tuple(size or (SMALLEST_CHECK,) * 3)
+    columns, rows = ((size or (1,) * 3)[axis] for axis in task.slices.plane)
+    return max(rows, SMALLEST_PLANE), max(columns, SMALLEST_PLANE)
+
+
+def _checked_shape(shape: Sequence[int | None] | None, task: TaskSpec) -> list[int | None]:
+    channels, axes = task.network_channels, task.spatial_axes
     if shape is None:
-        return [None, channels, None, None, None]
+        return [None, channels, *[None] * axes]
     sizes = [None if size is None or size == -1 else int(size) for size in shape]
-    if len(sizes) != 5 or any(size is not None and size < 1 for size in sizes):
-        raise UserError(f"--input_shape needs five sizes N C X Y Z (-1 = any), got {list(shape)}")
+    if len(sizes) != 2 + axes or any(size is not None and size < 1 for size in sizes):
+        wanted = "five sizes N C X Y Z" if axes == 3 else "four sizes N C H W"
+        raise UserError(f"--input_shape needs {wanted} (-1 = any), got {list(shape)}")
+    if axes == 2 and any(size is not None and size < SMALLEST_PLANE for size in sizes[2:]):
+        raise UserError(f"--input_shape: rows and columns are at least {SMALLEST_PLANE}, got {list(shape)}")
     if sizes[1] is not None and sizes[1] != channels:
         raise UserError(f"--input_shape has {sizes[1]} channels, the network takes {channels}")
     return [sizes[0], channels, *sizes[2:]]
 
 
-def _write_files(model: nn.Layer, output_op: str, shape: Sequence[int | None], folder: Path, kind: str) -> list[Path]:
+def _write_files(
+    model: nn.Layer, finish: Callable[[nn.Layer], nn.Layer], shape: Sequence[int | None], folder: Path, kind: str
+) -> list[Path]:
     """The files of format `kind` in `folder`, which holds nothing else afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
-        graph = _write_model(_Deployed(model, output_op), shape, Path(name) / "paddle")
+        graph = _write_model(finish(model), shape, Path(name) / "paddle")
         written = []
         if kind != "paddle":
             source = graph
             if any(isinstance(layer, nn.GroupNorm) for layer in model.sublayers()):
-                composed = _Deployed(compose_group_norms(model), output_op)
+                composed = finish(compose_group_norms(model))
                 source = _write_model(composed, shape, Path(name) / "composed")
             structure = next(file for file in source if file.suffix in (".json", ".pdmodel"))
             weights = next(file for file in source if file.suffix == ".pdiparams")

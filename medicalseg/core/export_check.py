@@ -30,8 +30,9 @@ class Check:
         backend: its name.
         precision: "fp32" or "bf16".
         agreement: share of voxels with the network's label.
-        difference: largest difference of a logit (of a probability, if exported with softmax); with argmax, how far
-            the chosen class' logit is below the largest one.
+        difference: largest difference of a logit (of a probability, if exported with softmax or sigmoid); with argmax,
+            how far the chosen class' logit is below the largest one; with threshold, how far a logit is from the
+            smallest one that counts where the exported model decided otherwise.
         bound: the smallest agreement that is accepted.
         accepted: whether agreement and, in fp32, difference are within their bounds.
     """
@@ -53,7 +54,7 @@ def image_like(shape: Sequence[int], seed: int = 0) -> np.ndarray:
     """Noise with structure at several scales, as images have it, from 0 to 1.
 
     Args:
-        shape: (N, C, X, Y, Z).
+        shape: (N, C, X, Y, Z) or (N, C, H, W).
         seed: of the noise.
     """
     generator = np.random.default_rng(seed)
@@ -74,7 +75,7 @@ def check_backends(
     """Run the exported model wherever it can run here and compare.
 
     Args:
-        logits: the network's, (N, K, X, Y, Z).
+        logits: the network's, (N, K, ...).
         x: their input.
         deploy_yaml: of the exported model.
         required: precisions whose failure is an error; another's is a warning, and the result says so.
@@ -125,15 +126,18 @@ def _check(name: str, precision: str, logits: np.ndarray, x: np.ndarray, deploy_
 
 def compare(network: StaticNetwork, logits: np.ndarray, x: np.ndarray) -> Check:
     """Agreement and difference of an exported model's output on `x` with the network's logits."""
+    output = network.labels(x) if network.gives_labels else network.logits(x)
+    labels = output if network.gives_labels else network.decide(np.moveaxis(output, 1, 0))
+    decision = network.task.decision
+    expected = decision.labels(logits, axis=1)
     if network.output_op == "argmax":
-        labels = network.labels(x)
         chosen = np.take_along_axis(logits, labels[:, None].astype(np.int64), axis=1)[:, 0]
         difference = float((logits.max(axis=1) - chosen).max())
+    elif network.output_op == "threshold":
+        difference = _beyond(logits, labels ^ expected, decision.smallest_logit)
     else:
-        output = network.logits(x)
-        labels = output.argmax(axis=1)
-        difference = float(np.abs(output - (_softmax(logits) if network.output_op == "softmax" else logits)).max())
-    agreement = float((labels == logits.argmax(axis=1)).mean())
+        difference = float(np.abs(output - _probabilities(logits, network.output_op)).max())
+    agreement = float((labels == expected).mean())
     precision = network.options.precision
     near = precision != "fp32" or difference <= _allowed(network.output_op, logits)
     accepted = bool(np.isfinite(difference) and near and agreement >= AGREEMENT)
@@ -142,7 +146,23 @@ def compare(network: StaticNetwork, logits: np.ndarray, x: np.ndarray) -> Check:
 
 def _allowed(output_op: str, logits: np.ndarray) -> float:
     """Largest difference in fp32: relative to the logits, and absolute for probabilities."""
-    return LOGIT_TOLERANCE * (1.0 if output_op == "softmax" else max(1.0, float(np.abs(logits).max())))
+    probabilities = output_op in ("softmax", "sigmoid")
+    return LOGIT_TOLERANCE * (1.0 if probabilities else max(1.0, float(np.abs(logits).max())))
+
+
+def _beyond(logits: np.ndarray, wrong: np.ndarray, least: float) -> float:
+    """Largest distance from the threshold among the logits (N, K, ...) whose bit is set in the codes `wrong`."""
+    distances = [
+        np.where(wrong >> channel & 1, np.abs(logits[:, channel] - least), 0).max()
+        for channel in range(logits.shape[1])
+    ]
+    return float(max(distances))
+
+
+def _probabilities(logits: np.ndarray, output_op: str) -> np.ndarray:
+    if output_op == "sigmoid":
+        return 0.5 * (np.tanh(0.5 * logits) + 1)
+    return _softmax(logits) if output_op == "softmax" else logits
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -211,7 +211,7 @@ def _attempt(make: _Maker, indices: Sequence[Any], exchange: Exchange | None) ->
 
 
 def collate_samples(items: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, C, X, Y, Z) float32 and labels (N, X, Y, Z) int64 of (image, label, name) items.
+    """Images (N, C, ...) float32 and labels (N, ...) int64, or masks (N, K, ...) uint8, of (image, label, name) items.
 
     Raises:
         RunError: the items differ in shape.
@@ -223,4 +223,6 @@ def collate_samples(items: list[Any]) -> tuple[np.ndarray, np.ndarray]:
             f"the images of a batch differ in shape ({listed}); add a transform that gives all one size, "
             "such as Resize3D, or use batch_size 1"
         )
-    return np.stack(images).astype(np.float32, copy=False), np.stack(labels).astype(np.int64, copy=False)
+    image, label = np.stack(images).astype(np.float32, copy=False), np.stack(labels)
+    masks = label.ndim == image.ndim and label.dtype == np.uint8
+    return image, label if masks else label.astype(np.int64, copy=False)

@@ -13,14 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from medicalseg.core.counting import count_voxels
 from medicalseg.core.prefetch import Behind, prefetch
 from medicalseg.errors import DataError, MedicalSegError
-from medicalseg.inference import Inferer, Network, TaskSpec, Timings
+from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
+from medicalseg.inference.outputs import read_labels, topmost_ids, write_labels
 from medicalseg.inference.pipeline import prepare, restore, run_network
-from medicalseg.io import Volume, read_label, write_volume
-from medicalseg.metrics import CaseResult, Summary, confusion_counts, summarize
+from medicalseg.io import Volume
+from medicalseg.metrics import CaseResult, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import representative_cases
 from medicalseg.utils.logger import logger
@@ -33,7 +35,7 @@ class Predictions:
     """What a prediction run did.
 
     Attributes:
-        written: label maps by case name.
+        written: label maps by case name; the first file, where structures that overlap have one each.
         failed: reason by name of the cases that failed.
         timings: seconds per stage.
         results: counts of the cases that have a reference, by case name.
@@ -77,13 +79,13 @@ def predict_cases(
         cases: from `medicalseg.inference.inputs.find_inputs`.
         task: classes and preprocessing of the network.
         network: computes labels.
-        save_dir: gets each case's label map under `case.output`.
+        save_dir: gets each case's label map under `case.output`, see `medicalseg.inference.outputs.write_labels`.
         labels: references to score against.
-        sliding: how a volume goes through the network; None = in one piece.
+        sliding: how a volume goes through the network; None = in one piece, or slice by slice as the task says.
         batch_size: cases that go through the network together where their network grids are equal.
         ahead: batches that may wait on either side of the network; 0 does one thing after the other.
     """
-    run = _Run(task, network, Path(save_dir), labels, sliding, alone=len(cases) == 1)
+    run = _Run(task, network, Path(save_dir), labels, inferer_for(task, sliding), alone=len(cases) == 1)
     batches = [list(cases[start : start + batch_size]) for start in range(0, len(cases), batch_size)]
     ahead = min(ahead, len(batches) - 1)
     behind: Behind[Sequence[_Work]] = Behind(lambda works: run.finish(works, len(cases)), ahead)
@@ -119,7 +121,7 @@ def write_report(
         score = summary.case_scores()[position]
         heading = f"{title} case: {case.name}, foreground mean Dice {score:.4f} (original grid)"
         target = Path(save_dir) / "overlays" / f"{title}_{case.name.replace('/', '_')}.png"
-        _write_overlay(case, labels, report.written[case.name], target, summary, heading, len(cases) == 1)
+        _write_overlay(case, labels, Path(save_dir) / case.output, target, task, heading, len(cases) == 1)
     return summary
 
 
@@ -212,27 +214,26 @@ class _Run:
         result = work.image.with_array(result.array, labels=True)
         path = self.save_dir / work.case.output
         with work.timings.measure("write"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_volume(result, path)
+            written = write_labels(result, self.task, path)
         scored = self._score(work.case, self.labels, work.image, result) if self.labels is not None else {}
         self.report.timings.add(work.timings)
         self.report.results.update(scored)
-        self.report.written[work.case.name] = path
+        self.report.written[work.case.name] = written[0]
         if self.labels is not None and not scored:
             self.report.unlabelled.append(work.case.name)
 
     def _score(self, case: InputCase, labels: Labels, image: Volume, result: Volume) -> dict[str, CaseResult]:
-        path = labels.find(case, self.alone)
+        path = labels.find(case, self.alone, self.task)
         if path is None:
             return {}
-        reference = labels.read(path, image)
+        reference = labels.read(path, image, self.task)
         difference = image.grid_difference(reference)
         if difference is not None:
             logger.warning(
                 "%s: its header puts it elsewhere than the image (%s); compared voxel by voxel", path, difference
             )
         try:
-            counts = confusion_counts(result.array, reference.array, self.task.num_classes, self.task.ignore_index)
+            counts = count_voxels(result.array, reference.array, self.task)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         return {case.name: CaseResult(case.name, counts, float(np.prod(reference.spacing)))}
@@ -251,20 +252,20 @@ def _reason(error: Exception) -> str:
 
 
 def _write_overlay(
-    case: InputCase, labels: Labels | None, written: Path, target: Path, summary: Summary, title: str, alone: bool
+    case: InputCase, labels: Labels | None, written: Path, target: Path, task: TaskSpec, title: str, alone: bool
 ) -> None:
-    reference = labels.find(case, alone) if labels is not None else None
+    reference = labels.find(case, alone, task) if labels is not None else None
     if reference is None:
         return
     image = case.read()
     write_overlay(
         target,
         image.array if image.array.ndim == 3 else image.array[0],
-        read_label(reference).array,
-        read_label(written).array,
+        topmost_ids(read_labels(reference, task).array, task),
+        topmost_ids(read_labels(written, task).array, task),
         spacing=image.spacing,
         axcodes=image.axcodes,
-        names=dict(enumerate(summary.class_names)),
+        names=dict(enumerate(task.names)),
         title=title,
     )
 

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medicalseg.core.counting import count_voxels
 from medicalseg.errors import DataError, UserError
-from medicalseg.inference import EagerNetwork, Inferer, WholeVolume
+from medicalseg.inference import EagerNetwork, Inferer, WholeVolume, inferer_for
+from medicalseg.inference.decision import unpack
 from medicalseg.inference.grid import orientation_change
 from medicalseg.io import Volume
-from medicalseg.metrics import CaseResult, HistogramAuc, SoftDiceSums, confusion_counts
+from medicalseg.metrics import CaseResult, HistogramAuc, SoftDiceSums
 from medicalseg.utils.logger import logger
 
 if TYPE_CHECKING:
     import paddle
+
+    from medicalseg.inference import TaskSpec
 
 SPACES = ("original", "network")
 LARGEST_LOGITS_FOR_LOSS = 2 << 30
@@ -26,7 +30,7 @@ Losses = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A case on the network's grid: labels (X, Y, Z), soft Dice (K,), loss."""
+    """A case on the network's grid: labels (X, Y, Z), ids or codes; soft Dice (K,); loss."""
 
     labels: np.ndarray
     soft_dice: np.ndarray
@@ -40,7 +44,7 @@ class Scorer:
         model: the network.
         dataset: `medicalseg.datasets.CaseDataset`, or what behaves like it.
         losses: the config's losses; the first one is reported. None = no loss.
-        inferer: how a volume goes through the network.
+        inferer: how a volume goes through the network; None = as its task needs.
         space: "original" or "network": where labels are compared.
         auc: gets the logits and labels of every case.
     """
@@ -54,17 +58,19 @@ class Scorer:
         space: str = "original",
         auc: HistogramAuc | None = None,
     ) -> None:
-        self.network = EagerNetwork(model, getattr(getattr(dataset, "task", None), "decision", None))
+        self.task: TaskSpec = dataset.task
+        self.network = EagerNetwork(model, self.task.decision)
         self.dataset = dataset
         self.space = space
-        self._inferer = inferer or WholeVolume()
+        self._inferer = inferer_for(self.task, inferer)
         self._losses = None if losses is None else {key: list(losses[key])[:1] for key in ("types", "coef")}
-        self._sigmoid = uses_sigmoid(losses)
+        self._codes = self.task.head == "sigmoid"
+        self._sigmoid = self._codes or uses_sigmoid(losses)
         self._auc = auc
 
     def predict(self, image: np.ndarray, label: np.ndarray) -> Prediction:
         """Labels, soft Dice and loss of an image (C, X, Y, Z) with label (X, Y, Z)."""
-        sums = SoftDiceSums(self.dataset.num_classes, self._sigmoid, self.dataset.ignore_index)
+        sums = SoftDiceSums(self.dataset.num_classes, self._sigmoid, self.dataset.ignore_index, self._codes)
         labels = np.empty(label.shape, np.int32)
         parts: Iterable[tuple[Any, np.ndarray]] = self._inferer.slabs(self.network, image)
         loss = None
@@ -94,7 +100,7 @@ class Scorer:
         prediction = self.predict(image, label)
         labels, reference, voxel_volume = self._compared(index, prediction.labels, label, name)
         try:
-            counts = confusion_counts(labels, reference, self.dataset.num_classes, self.dataset.ignore_index)
+            counts = count_voxels(labels, reference, self.task)
         except DataError as error:
             raise DataError(f"case {name}: on the {self.space} grid, {error}") from error
         seconds = time.perf_counter() - start
@@ -124,8 +130,10 @@ class Scorer:
 
         from medicalseg.losses import compute
 
+        if self._codes:
+            label = unpack(label, self.dataset.num_classes, self.dataset.ignore_index)
         with paddle.no_grad():
-            target = paddle.to_tensor(label[None].astype(np.int64))
+            target = paddle.to_tensor(label[None] if self._codes else label[None].astype(np.int64))
             parts = compute([paddle.to_tensor(logits[None])], target, self._losses or {})
             return float(sum(float(part) for part in parts))
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medicalseg.core.fit import check_network
 from medicalseg.core.prefetch import prefetch
 from medicalseg.core.scoring import SPACES, Losses, Scorer, network_axcodes, network_spacing
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference import Inferer
-from medicalseg.io import Volume, write_volume
+from medicalseg.inference.outputs import topmost_ids, write_labels
+from medicalseg.io import Volume
 from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import PICTURES, representative_cases
@@ -62,7 +64,7 @@ def evaluate(
         save_dir: folder for metrics.json, metrics.csv, overlays/ and predictions/; None writes nothing.
         overlays: pictures of the best, median and worst case: how many of these three.
         save_predictions: label maps of this many first cases are written; None = of all.
-        sliding: how a volume goes through the network; None = in one piece.
+        sliding: how a volume goes through the network; None = in one piece, or slice by slice as the task says.
         auc_roc: also compute the area under the ROC curve.
         print_detail: log progress and the table.
         notes: what a reader must know before believing the figures, beside the task's own notes.
@@ -73,7 +75,9 @@ def evaluate(
     """
     cases, left_out = _labelled_cases(dataset)
     space, more = _space(dataset, eval_space, cases[0])
-    auc = HistogramAuc(dataset.num_classes, dataset.ignore_index) if auc_roc else None
+    check_network(model, dataset.task, "the dataset")
+    codes = dataset.task.head == "sigmoid"
+    auc = HistogramAuc(dataset.num_classes, dataset.ignore_index, codes) if auc_roc else None
     scorer = Scorer(model, dataset, losses, sliding, space, auc)
     folder = None if save_dir is None else Path(save_dir)
     kept = set(cases if save_predictions is None else cases[:save_predictions]) if folder is not None else set()
@@ -138,8 +142,7 @@ def _write_prediction(dataset: Any, index: int, labels: np.ndarray, path: Path) 
     if restored is None:
         logger.warning("%s: the original grid is not known; written on the network's grid, without geometry.", path)
         restored = Volume(labels.astype(np.int16), np.eye(4))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(restored, path)
+    write_labels(restored, dataset.task, path)
 
 
 def _auc_value(auc: HistogramAuc | None) -> float | None:
@@ -174,8 +177,8 @@ def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, fold
         write_overlay(
             folder / f"{title}_{name}.png",
             image[0],
-            label,
-            scorer.labels(image),
+            topmost_ids(label, scorer.task),
+            topmost_ids(scorer.labels(image), scorer.task),
             spacing=np.nan_to_num(network_spacing(scorer.dataset, index, label.shape), nan=1.0).tolist(),
             axcodes=network_axcodes(scorer.dataset, index),
             names=names,

@@ -124,6 +124,8 @@ class AxisMap:
 
     def inverse(self) -> tuple[float, float]:
         """Scale and offset of the way back: output coordinate = scale * input index + offset."""
+        if self.is_identity:
+            return 1.0, 0.0
         if self.size_out == 1:
             return 0.0, 0.0
         if self.size_in == 1:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from medicalseg.errors import UserError, VolumeError
+from medicalseg.inference.outputs import read_labels, structure_paths
+from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, case_name, find_volumes, is_picture, read_label, read_volume, suffix_of
 from medicalseg.io.image_file import is_stack
 from medicalseg.utils.files import output_folder
@@ -116,21 +118,32 @@ class Labels:
         for path in self._paths:
             self._by_name.setdefault(case_name(path), path)
 
-    def find(self, case: InputCase, alone: bool = False) -> Path | None:
-        """The file of a case's label: same name, without a channel number; for a case `alone` the one file given."""
+    def find(self, case: InputCase, alone: bool = False, task: TaskSpec | None = None) -> Path | None:
+        """The file of a case's label: same name, without a channel number; for a case `alone` the one file given.
+
+        Pictures of the structures that may overlap, case_NAME.png, are found as case.png.
+        """
         if alone and self._single is not None:
             return self._single
         match = CHANNEL.match(case.name)
         names = [case.name, *([match["case"]] if match else [])]
-        return next((self._by_name[name] for name in names if name in self._by_name), None)
+        found = next((self._by_name[name] for name in names if name in self._by_name), None)
+        if found is None and task is not None and task.overlapping:
+            return self._of_structures(case_name(case.name), task)
+        return found
 
-    def read(self, path: Path, image: Volume) -> Volume:
-        """The label on the image's grid.
+    def _of_structures(self, name: str, task: TaskSpec) -> Path | None:
+        files = [self._by_name.get(path.stem) for path in structure_paths(Path(f"{name}.png"), task)]
+        first = files[0]
+        return None if first is None or None in files else first.with_name(f"{Path(name).name}{first.suffix}")
+
+    def read(self, path: Path, image: Volume, task: TaskSpec | None = None) -> Volume:
+        """The label on the image's grid: ids, or codes where the task has sigmoids.
 
         Raises:
             VolumeError: if its shape is not the image's.
         """
-        label = read_label(path)
+        label = read_label(path) if task is None else read_labels(path, task)
         if label.shape != image.shape:
             raise VolumeError(f"{path}: has the shape {label.shape}, the image {image.shape}; it cannot be scored")
         return label

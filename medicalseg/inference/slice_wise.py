@@ -133,8 +133,14 @@ class _PlaneNetwork:
         return self._network.decide(logits, weights)
 
 
+def middle_planes(image: np.ndarray, spec: SliceSpec) -> np.ndarray:
+    """The network's input (1, C', H, W) for the slice in the middle of an image (C, X, Y, Z)."""
+    middle = image.shape[1 + spec.axis] // 2
+    return _padded(spec.as_images(spec.stack(image, middle, middle + 1)))
+
+
 def inferer_for(task: TaskSpec, inferer: Inferer | None = None) -> Inferer:
-    """How volumes go through the network of a task: `inferer`, or what its kind of network needs.
+    """How volumes go through the network of a task: `inferer`, or where that is None what its kind of network needs.
 
     Raises:
         ConfigError: if `inferer` is for the other kind of network.
@@ -145,7 +151,7 @@ def inferer_for(task: TaskSpec, inferer: Inferer | None = None) -> Inferer:
         return inferer or WholeVolume()
     if isinstance(inferer, SlidingWindow):
         raise ConfigError("the network takes slices: give the window to SliceWise, (columns, rows)")
-    return inferer if isinstance(inferer, SliceWise) else SliceWise(task.slices)
+    return inferer or SliceWise(task.slices)
 
 
 def _padded(planes: np.ndarray) -> np.ndarray:

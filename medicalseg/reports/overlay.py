@@ -141,6 +141,9 @@ def representative_cases(scores: np.ndarray, count: int) -> dict[str, int]:
 
 
 def _slice_axis(labels: np.ndarray, spacing: Sequence[float]) -> int:
+    flat = [axis for axis in range(3) if labels.shape[axis] == 1]
+    if len(flat) == 1:
+        return flat[0]
     thick = int(np.argmax(spacing))
     others = [spacing[axis] for axis in range(3) if axis != thick]
     if spacing[thick] > THICK_SLICES * max(others):

@@ -188,7 +188,7 @@ def test_nothing_to_score(dataset: FakeDataset, message: str) -> None:
 def test_wrong_arguments() -> None:
     with pytest.raises(ConfigError, match="eval_space"):
         evaluate(Oracle(), FakeDataset(), eval_space="world")
-    with pytest.raises(UserError, match="4 classes, the dataset 3"):
+    with pytest.raises(UserError, match="4 outputs, the dataset 3"):
         evaluate(Oracle(), FakeDataset(task=replace(TASK, num_classes=3, class_groups={}, labels={})))
 
 

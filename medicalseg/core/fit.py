@@ -1,0 +1,81 @@
+"""Whether a network, its datasets and its task belong together; asked before anything is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medicalseg.errors import ConfigError
+from medicalseg.inference.slices import SliceSpec
+from medicalseg.inference.task import TaskSpec
+
+
+def check_network(model: Any, task: TaskSpec, where: str = "the task") -> None:
+    """Refuse a network that cannot solve a task.
+
+    Args:
+        model: the network; what it does not tell about itself (spatial_axes, in_channels, num_classes) is not asked.
+        task: classes, head and slices.
+        where: whose task it is, for messages.
+
+    Raises:
+        ConfigError: names what to change.
+    """
+    name = type(model).__name__
+    axes = getattr(model, "spatial_axes", task.spatial_axes)
+    if axes == 2 and task.slices is None:
+        raise ConfigError(
+            f"{name} is a network for images, but {where} gives volumes: "
+            "add slices: {axis: 2} to train_dataset and val_dataset"
+        )
+    if axes == 3 and task.slices is not None:
+        raise ConfigError(
+            f"{name} is a network for volumes, but {where} has slices: remove slices, or choose a network for images"
+        )
+    _check_channels(name, getattr(model, "in_channels", None), task, where)
+    outputs = getattr(model, "num_classes", None)
+    if outputs is not None and outputs != task.num_classes:
+        unit = "structures (head sigmoid counts no background)" if task.head == "sigmoid" else "classes"
+        raise ConfigError(
+            f"model.num_classes: {name} has {outputs} outputs, {where} {task.num_classes} {unit}; give both one number"
+        )
+
+
+def check_together(train: Any, val: Any) -> None:
+    """Refuse datasets for training and evaluation that show the network something different.
+
+    Raises:
+        ConfigError: names the first key that differs.
+    """
+    tasks = [getattr(dataset, "task", None) for dataset in (train, val)]
+    if not all(isinstance(task, TaskSpec) for task in tasks):
+        return
+    for key in ("head", "num_classes", "in_channels", "slices"):
+        first, second = (getattr(task, key) for task in tasks)
+        if first != second:
+            given, other = (value.to_dict() if isinstance(value, SliceSpec) else value for value in (second, first))
+            raise ConfigError(f"val_dataset.{key}: {given} differs from train_dataset's, {other}; both need the same")
+
+
+def check_fit(model: Any, train: Any, val: Any = None) -> None:
+    """`check_network` for what a network is trained on, `check_together` for what it is evaluated on.
+
+    Raises:
+        ConfigError: names what to change.
+    """
+    task = getattr(train, "task", None)
+    if isinstance(task, TaskSpec):
+        check_network(model, task, "train_dataset")
+    if val is not None:
+        check_together(train, val)
+
+
+def _check_channels(name: str, channels: int | None, task: TaskSpec, where: str) -> None:
+    if channels is None or channels == task.network_channels:
+        return
+    why = ""
+    if task.slices is not None and task.slices.num_slices > 1:
+        why = f" ({task.slices.num_slices} slices of {task.in_channels})"
+    raise ConfigError(
+        f"model.in_channels: {name} takes {channels} channels, {where} gives {task.network_channels}{why}; "
+        f"set model.in_channels to {task.network_channels}"
+    )

@@ -1,0 +1,78 @@
+"""Labels as files: a label map, or of structures that may overlap one mask each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from medicalseg.inference.decision import unpack
+from medicalseg.inference.task import TaskSpec
+from medicalseg.io import Volume, is_picture, read_label, read_volume, to_label, write_volume
+
+
+def write_labels(labels: Volume, task: TaskSpec, path: Path) -> list[Path]:
+    """Write what a network predicted.
+
+    Args:
+        labels: (X, Y, Z) ids, or codes of sigmoids.
+        task: of the network.
+        path: of the label map. Structures that may overlap become one file with an axis for the structures (the last
+            of a NIfTI file's), or, where `path` is a picture, one picture each, named by `structure_paths`.
+
+    Returns:
+        The files, in order.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not task.overlapping:
+        return [write_volume(labels, path, labels=True)]
+    masks = unpack(labels.array, task.num_classes)
+    if not is_picture(path):
+        return [write_volume(labels.with_array(masks, labels=True), path)]
+    targets = structure_paths(path, task)
+    return [
+        write_volume(labels.with_array(mask, labels=True), target) for mask, target in zip(masks, targets, strict=True)
+    ]
+
+
+def read_labels(path: Path, task: TaskSpec) -> Volume:
+    """Read a reference or what `write_labels` wrote: ids, or codes of sigmoids.
+
+    Args:
+        path: a label map; of structures that may overlap also a file of masks, or what `write_labels` was given.
+        task: of the network.
+
+    Raises:
+        VolumeError: if a file cannot be read or is no label map.
+        DataError: if it does not fit the task.
+    """
+    several = structure_paths(path, task) if task.overlapping else []
+    if several and all(file.is_file() for file in several):
+        volumes = [read_label(file) for file in several]
+        masks = np.stack([(volume.array > 0).astype(np.uint8) for volume in volumes])
+        volume = volumes[0].with_array(masks)
+    elif task.overlapping and not is_picture(path):
+        volume = read_volume(path, channels=True)
+        volume = volume.with_array(to_label(volume.array), labels=True)
+    else:
+        volume = read_label(path)
+    return volume.with_array(task.labels_of(volume.array), labels=True)
+
+
+def structure_paths(path: Path, task: TaskSpec) -> list[Path]:
+    """Pictures of the structures beside the picture `path`: a_NAME.png for a.png."""
+    names = [re.sub(r"[^\w.-]+", "_", task.name(index + 1)).strip("_") for index in range(task.num_classes)]
+    if len(set(names)) < len(names):
+        names = [str(index + 1) for index in range(task.num_classes)]
+    return [path.with_name(f"{path.stem}_{name}{path.suffix}") for name in names]
+
+
+def topmost_ids(labels: np.ndarray, task: TaskSpec) -> np.ndarray:
+    """Ids for a picture, 0 where ignored; of structures that overlap the one with the highest id."""
+    if task.head == "softmax":
+        return labels
+    ids = np.zeros(labels.shape, np.int32)
+    for index in range(task.num_classes):
+        ids[(labels >= 0) & (labels >> index & 1 == 1)] = index + 1
+    return ids
