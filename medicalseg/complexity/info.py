@@ -144,8 +144,10 @@ def _count(graph: Graph, mode: str, training: bool) -> tuple[Counter[str], Count
             continue
         _add(operators, per_layer, name, owners, count(op, mode))
     for layer, rule in rules.items():
+        if rule is None:
+            continue
         calls = graph.calls[layer]
-        for within, inputs in zip(calls.within, calls.inputs, strict=True) if rule is not None else ():
+        for within, inputs in zip(calls.within, calls.inputs, strict=True):
             _add(operators, per_layer, "multiplication", (*within, layer), rule(layer, inputs[0], training))
     return operators, per_layer
 
