@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from medicalseg.datasets.components import (
         CaseDataset,
         DecathlonDataset,
+        ImageDataset,
         LungCoronavirus,
         MedicalDataset,
         MRISpineSeg,
     )
 
-__all__ = ["CaseDataset", "DecathlonDataset", "LungCoronavirus", "MRISpineSeg", "MedicalDataset"]
+__all__ = ["CaseDataset", "DecathlonDataset", "ImageDataset", "LungCoronavirus", "MRISpineSeg", "MedicalDataset"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,9 @@
 
 from medicalseg.datasets.base import CaseDataset
 from medicalseg.datasets.decathlon import DecathlonDataset
+from medicalseg.datasets.image_dataset import ImageDataset
 from medicalseg.datasets.lung_coronavirus import LungCoronavirus
 from medicalseg.datasets.medical_dataset import MedicalDataset
 from medicalseg.datasets.mri_spine_seg import MRISpineSeg
 
-__all__ = ["CaseDataset", "DecathlonDataset", "LungCoronavirus", "MRISpineSeg", "MedicalDataset"]
+__all__ = ["CaseDataset", "DecathlonDataset", "ImageDataset", "LungCoronavirus", "MRISpineSeg", "MedicalDataset"]

@@ -119,7 +119,7 @@ class DecathlonDataset(CaseDataset):
             labels={label: name for label, name in self.layout.labels.items() if label < ids},
             class_groups={name: tuple(ids) for name, ids in (class_groups or {}).items()},
             preprocessing=preprocessing,
-            in_channels=self._count_channels(cases[0]),
+            in_channels=preprocessing.channels_of(self._count_channels(cases[0])),
             ignore_index=ignore_index if self.layout.ignore_index is None else self.layout.ignore_index,
             notes=notes,
             head=head,

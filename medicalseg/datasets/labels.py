@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medicalseg.errors import DataError
+from medicalseg.errors import ConfigError, DataError
 
 
 def names_by_id(content: Any, where: str) -> dict[int, str]:
@@ -29,6 +29,22 @@ def names_by_id(content: Any, where: str) -> dict[int, str]:
     if len(dict(pairs)) != len(pairs):
         raise DataError(f"{where}: 'labels' gives one id to several names: {dict(content)}")
     return dict(sorted(pairs))
+
+
+def class_names(labels: Any) -> dict[int, str]:
+    """Names by id from an argument `labels`: a mapping either way, a list of names from id 0 on, or None.
+
+    Raises:
+        ConfigError: if it is something else.
+    """
+    if labels is None:
+        return {}
+    if isinstance(labels, Sequence) and not isinstance(labels, str):
+        return {number: str(name) for number, name in enumerate(labels)}
+    try:
+        return names_by_id(labels, "the dataset's arguments")
+    except DataError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _is_id(value: Any) -> bool:

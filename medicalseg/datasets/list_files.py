@@ -63,7 +63,7 @@ def scan_list(path: Path, root: Path, *, label_required: bool) -> tuple[list[Cas
 
 
 def _case(line: str, root: Path, where: str, label_required: bool) -> Case:
-    image_text, label_text = _cut(line, root, where)
+    image_text, label_text = cut_line(line, root, where)
     if label_text is None and label_required:
         raise DataError(f"{where}: expected 'IMAGE LABEL', found one path: {line!r}")
     image = root / image_text
@@ -76,7 +76,12 @@ def _case(line: str, root: Path, where: str, label_required: bool) -> Case:
     return Case(name, (image,), label, original if original.is_file() else None)
 
 
-def _cut(line: str, root: Path, where: str) -> tuple[str, str | None]:
+def cut_line(line: str, root: Path, where: str) -> tuple[str, str | None]:
+    """Image and label of a line; None if it names an image alone.
+
+    Raises:
+        DataError: if the two cannot be told apart.
+    """
     line = line.replace("\\", "/")
     parts = [part.strip() for part in line.split("\t")] if "\t" in line else line.split()
     if len(parts) == 1:

@@ -1,0 +1,239 @@
+"""Pictures and their masks in folders or list files: which belong together, and how they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medicalseg.datasets.image_masks import (
+    FORMATS,
+    IndexMasks,
+    Masks,
+    MultilabelMasks,
+    PaletteMasks,
+    RleMasks,
+    YoloMasks,
+)
+from medicalseg.datasets.list_files import cut_line
+from medicalseg.datasets.mask_place import Classes, MaskCase, Place
+from medicalseg.datasets.rle import COLUMNS
+from medicalseg.datasets.split_rule import few
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.io import Volume, case_name, is_volume, read_volume, suffix_of
+
+MISSING = ("error", "empty")
+
+
+class ImageFolder:
+    """Pictures with masks.
+
+    Args:
+        root: folder that all paths start from.
+        classes: what masks may hold.
+        images: a folder, or a glob pattern with *.
+        masks: a folder, a pattern with {case}, {name} and {id}, or the CSV file of run lengths.
+        mask_format: "index", "palette", "multilabel", "yolo" or "rle".
+        mask_values: ids for stored values or classes.
+        mask_threshold: of index masks: values from this on are 1, others 0.
+        mask_colours: of palette masks: colour per id; without, the indices of the files' palettes are ids.
+        mask_columns: of run lengths: columns with image id, class and run lengths.
+        mask_order: of run lengths: "rows" or "columns".
+        missing_masks: an image without a mask is an "error", or its mask is "empty".
+        case_pattern: regular expression on an image's path below `root`; its groups, joined by "_", name the case.
+
+    Raises:
+        ConfigError: if an argument is wrong.
+        DataError: if the folder does not exist.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        classes: Classes,
+        images: str = "images",
+        masks: str = "masks",
+        *,
+        mask_format: str = "index",
+        mask_values: Mapping[Any, int] | None = None,
+        mask_threshold: float | None = None,
+        mask_colours: Mapping[Any, Any] | None = None,
+        mask_columns: Sequence[str] = COLUMNS,
+        mask_order: str = "rows",
+        missing_masks: str = "error",
+        case_pattern: str | None = None,
+    ) -> None:
+        if not root.is_dir():
+            raise DataError(f"{root} does not exist or is not a folder")
+        _check(mask_format, FORMATS, "mask_format")
+        _check(missing_masks, MISSING, "missing_masks")
+        self.root, self.images, self.missing = root, images, missing_masks
+        self.pattern = _compiled(case_pattern)
+        _check_use(mask_format, mask_values=mask_values, mask_threshold=mask_threshold, mask_colours=mask_colours)
+        if mask_format == "rle":
+            self.masks: Masks = RleMasks(root / masks, classes, mask_columns, mask_values, mask_order)
+            return
+        place = Place(root, masks, ".txt" if mask_format == "yolo" else "")
+        if place.per_structure and mask_format != "multilabel":
+            raise ConfigError(f"masks: {masks!r} is a file per structure; that needs mask_format: multilabel")
+        if mask_format == "multilabel":
+            self.masks = MultilabelMasks(place, classes)
+        elif mask_format == "yolo":
+            self.masks = YoloMasks(place, classes, mask_values)
+        elif mask_colours:
+            self.masks = PaletteMasks(place, classes, mask_colours)
+        else:
+            self.masks = IndexMasks(place, classes, mask_values, mask_threshold)
+
+    def cases(self, *, label_required: bool) -> list[MaskCase]:
+        """All images, sorted by case name, with their masks.
+
+        Args:
+            label_required: whether an image without a mask is an error, unless missing masks are empty.
+
+        Raises:
+            DataError: if there are none, two have one name, or a mask is missing.
+        """
+        paths = self._image_paths()
+        cases = [self._case(path) for path in paths]
+        masks = {mask for case in cases for mask in case.masks}
+        cases = [case for case in cases if case.images[0] not in masks]
+        if not cases:
+            raise DataError(f"images: no picture in {self.root / self.images}")
+        self.check(cases, label_required=label_required, where="images")
+        return sorted(cases, key=lambda case: case.name)
+
+    def listed(self, path: Path, separator: str | None, *, label_required: bool) -> list[MaskCase]:
+        """The cases of a list file, "IMAGE MASK" or "IMAGE" a line, in its order.
+
+        Raises:
+            DataError: if the file or a line is wrong, a file is missing or two images have one name.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: cannot be read: {error}") from error
+        cases = []
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                cases.append(self._listed_case(line.strip(), f"{path}:{number}", separator))
+        if not cases:
+            raise DataError(f"{path}: lists no image")
+        self.check(cases, label_required=label_required, where=str(path))
+        return cases
+
+    def check(self, cases: Sequence[MaskCase], *, label_required: bool, where: str) -> None:
+        """Raise DataError where names repeat or masks are missing."""
+        by_name: dict[str, MaskCase] = {}
+        for case in cases:
+            if case.name in by_name:
+                first, second = by_name[case.name].images[0], case.images[0]
+                raise DataError(
+                    f"{where}: {first} and {second} are both case {case.name}; "
+                    "tell them apart with case_pattern, a regular expression on the path"
+                )
+            by_name[case.name] = case
+        bare = [case for case in cases if case.label is None]
+        if bare and label_required:
+            wanted = ", ".join(str(path) for path in self.masks.expected(bare[0].name)[:2])
+            raise DataError(
+                f"{where}: {len(bare)} of {len(cases)} images have no mask: {few([case.name for case in bare])} "
+                f"(looked for {wanted}); if they show nothing, set missing_masks: empty"
+            )
+
+    def read_image(self, case: MaskCase, **options: Any) -> Volume:
+        """The picture (X, Y, 1) or (C, X, Y, 1).
+
+        Raises:
+            UserError: if it cannot be read, or is no single picture.
+        """
+        volume = read_volume(case.images[0], channels=True, **options)
+        if volume.shape[2] != 1:
+            raise DataError(
+                f"{case.images[0]}: has {volume.shape[2]} slices; a picture has one "
+                "(DecathlonDataset and MedicalDataset cut volumes into slices)"
+            )
+        return volume
+
+    def read_mask(self, case: MaskCase, size: tuple[int, int]) -> np.ndarray:
+        """Ids (W, H, 1), or uint8 masks (K, W, H, 1) of structures that may overlap; empty where no file is.
+
+        Raises:
+            UserError: if a file is wrong or does not fit the image.
+        """
+        if not case.masks:
+            return self.masks.classes.compose([], size)
+        return self.masks.read(case, size)
+
+    def _image_paths(self) -> list[Path]:
+        if "*" in self.images:
+            paths: Iterable[Path] = self.root.glob(self.images)
+        elif (self.root / self.images).is_dir():
+            paths = (self.root / self.images).iterdir()
+        else:
+            raise DataError(f"images: {self.root / self.images} is no folder (a glob pattern has a *)")
+        return sorted(path for path in paths if not path.name.startswith(".") and _is_picture_file(path))
+
+    def _listed_case(self, line: str, where: str, separator: str | None) -> MaskCase:
+        if separator is None or not separator.strip():
+            image, mask = cut_line(line, self.root, where)
+        else:
+            parts = [part.strip() for part in line.split(separator)]
+            if len(parts) > 2:
+                raise DataError(f"{where}: expected 'IMAGE{separator}MASK', got {line!r}")
+            image, mask = parts[0], parts[1] if len(parts) == 2 else None
+        for name in (image, mask):
+            if name is not None and not (self.root / name).is_file():
+                raise DataError(f"{where}: {self.root / name} does not exist")
+        path = self.root / image
+        if mask is None:
+            return self._case(path)
+        return MaskCase(self._name(path), (path,), self.root / mask, masks=(self.root / mask,))
+
+    def _case(self, path: Path) -> MaskCase:
+        name = self._name(path)
+        expected = self.masks.expected(name)
+        found = tuple(item for item in expected if item.exists()) if self.masks.has(name) else ()
+        whole = len(found) == len(expected) or self.missing == "empty"
+        return MaskCase(name, (path,), expected[0] if whole else None, masks=found if whole else ())
+
+    def _name(self, path: Path) -> str:
+        if self.pattern is None:
+            return case_name(path)
+        text = path.relative_to(self.root).as_posix()
+        found = self.pattern.search(text)
+        if found is None:
+            raise DataError(f"case_pattern: {self.pattern.pattern!r} does not match {text!r}")
+        return "_".join(found.groups() if self.pattern.groups else [found.group(0)])
+
+
+def _is_picture_file(path: Path) -> bool:
+    return path.is_file() and is_volume(path) and not suffix_of(path).startswith(".img")
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if pattern is None else re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"case_pattern: {pattern!r} is not a regular expression: {error}") from error
+
+
+def _check(value: str, allowed: Sequence[str], key: str) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key}: expected one of {list(allowed)}, got {value!r}")
+
+
+def _check_use(mask_format: str, **given: Any) -> None:
+    """Refuse settings that the format would not look at."""
+    used = {
+        "index": ("mask_values", "mask_threshold"),
+        "palette": ("mask_colours",),
+        "yolo": ("mask_values",),
+        "rle": ("mask_values",),
+    }
+    for key, value in given.items():
+        if value is not None and key not in used.get(mask_format, ()):
+            raise ConfigError(f"{key}: has no meaning with mask_format: {mask_format}")
