@@ -104,7 +104,8 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         ahead=0 if args.benchmark else 1,
     )
-    write_report(report, cases, network.task, args.save_dir, labels=labels, overlays=args.overlays)
+    made_by = {"config": str(args.config)}
+    write_report(report, cases, network.task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)
     if args.benchmark and report.timings.seconds:
         print(latency_table(report.timings, args.model_name or str(network.path), network))
     return conclude(report, cases, args.save_dir)

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     labels = Labels(args.label_path) if args.label_path else None
     network, sliding = load()
     report = predict_cases(cases, task, network, args.save_dir, labels=labels, sliding=sliding)
-    write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays)
+    made_by = {"config": str(args.config), "weights": args.model_path}
+    write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)
     return conclude(report, cases, args.save_dir)
 
 

@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         auc_roc=bool(test.get("auc_roc", False)) if args.auc_roc is None else args.auc_roc,
         print_detail=args.print_detail,
         notes=_trained_on(config, args.split, dataset),
+        run={"config": str(args.config), "model": config.dic["model"], "weights": str(args.model_path)},
     )
     if args.atlas:
         _score_atlas(config, dataset, space, args.save_dir, summary)

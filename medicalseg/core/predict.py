@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from medicalseg.io import Volume
 from medicalseg.metrics import CaseResult, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import representative_cases
+from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils.logger import logger
 
 FAILURES = (MedicalSegError, OSError, ValueError, RuntimeError, MemoryError)
@@ -104,8 +106,9 @@ def write_report(
     *,
     labels: Labels | None = None,
     overlays: int = 0,
+    run: Mapping[str, Any] | None = None,
 ) -> Summary | None:
-    """Log timings and the table; write metrics.json, metrics.csv and overlays of scored cases."""
+    """Log timings and the table; write metrics.json (which also says `run`), metrics.csv, overlays of scored cases."""
     if report.timings.seconds:
         logger.info("%s", report.timings.line())
     summary = report.summary(task)
@@ -114,7 +117,7 @@ def write_report(
             logger.warning("No case was scored: no label with the name of an image was found.")
         return None
     logger.info("%s", render_table(summary))
-    write_metrics(save_dir, summary)
+    write_metrics(save_dir, summary, run_facts(task, known=run))
     by_name = {case.name: case for case in cases}
     for title, position in representative_cases(summary.case_scores(), overlays).items():
         case = by_name[summary.cases[position].case]
@@ -215,14 +218,15 @@ class _Run:
         path = self.save_dir / work.case.output
         with work.timings.measure("write"):
             written = write_labels(result, self.task, path)
-        scored = self._score(work.case, self.labels, work.image, result) if self.labels is not None else {}
+        scored = self._score(work, self.labels, work.image, result) if self.labels is not None else {}
         self.report.timings.add(work.timings)
         self.report.results.update(scored)
         self.report.written[work.case.name] = written[0]
         if self.labels is not None and not scored:
             self.report.unlabelled.append(work.case.name)
 
-    def _score(self, case: InputCase, labels: Labels, image: Volume, result: Volume) -> dict[str, CaseResult]:
+    def _score(self, work: _Work, labels: Labels, image: Volume, result: Volume) -> dict[str, CaseResult]:
+        case = work.case
         path = labels.find(case, self.alone, self.task)
         if path is None:
             return {}
@@ -236,7 +240,8 @@ class _Run:
             counts = count_voxels(result.array, reference.array, self.task)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        return {case.name: CaseResult(case.name, counts, float(np.prod(reference.spacing)))}
+        voxel_volume, seconds = float(np.prod(reference.spacing)), work.timings.total("pre", "run", "post")
+        return {case.name: CaseResult(case.name, counts, voxel_volume, seconds=seconds)}
 
 
 @contextlib.contextmanager

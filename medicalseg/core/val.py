@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from medicalseg.io import Volume
 from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import PICTURES, representative_cases
+from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils import distributed
 from medicalseg.utils.logger import logger
 
@@ -47,6 +48,7 @@ def evaluate(
     auc_roc: bool = False,
     print_detail: bool = True,
     notes: Sequence[str] = (),
+    run: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Evaluate a network on the labelled cases of a dataset.
 
@@ -68,6 +70,7 @@ def evaluate(
         auc_roc: also compute the area under the ROC curve.
         print_detail: log progress and the table.
         notes: what a reader must know before believing the figures, beside the task's own notes.
+        run: what metrics.json says of the run besides, such as its config.
 
     Raises:
         DataError: if no case can be scored, or one is wrong; names it.
@@ -94,7 +97,7 @@ def evaluate(
     )
     _log(summary, print_detail)
     if folder is not None and distributed.is_main():
-        write_metrics(folder, summary)
+        write_metrics(folder, summary, run_facts(dataset.task, model, run))
         _write_overlays(scorer, cases, summary, folder / "overlays", overlays)
     distributed.barrier()
     return summary

@@ -33,6 +33,10 @@ class Timings:
         order += [stage for stage in self.seconds if stage not in STAGES]
         return {stage: sum(self.seconds[stage]) / len(self.seconds[stage]) for stage in order}
 
+    def total(self, *stages: str) -> float:
+        """Mean seconds per case that some stages take together."""
+        return sum(seconds for stage, seconds in self.mean().items() if stage in stages)
+
     def line(self) -> str:
         """One line for the log, milliseconds per case."""
         means = self.mean()

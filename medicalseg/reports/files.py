@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +20,24 @@ COLUMNS = (
 )
 
 
-def write_metrics(save_dir: str | os.PathLike[str], summary: Summary) -> tuple[Path, Path]:
+def write_metrics(
+    save_dir: str | os.PathLike[str], summary: Summary, run: Mapping[str, Any] | None = None
+) -> tuple[Path, Path]:
     """Write `metrics.json` and `metrics.csv`, each atomically.
 
     In the CSV a value that is not applicable is empty; in the JSON it is null.
+
+    Args:
+        save_dir: their folder.
+        summary: the figures.
+        run: what made them, see `run_facts`; the block `run` of the JSON.
 
     Returns:
         The two paths.
     """
     folder = Path(save_dir)
     json_path, csv_path = folder / "metrics.json", folder / "metrics.csv"
-    write_json(json_path, summary.to_dict())
+    write_json(json_path, summary.to_dict() | ({"run": dict(run)} if run else {}))
     write_text(csv_path, _csv(summary))
     return json_path, csv_path
 

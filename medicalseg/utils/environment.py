@@ -125,13 +125,14 @@ def describe(device: str) -> dict[str, Any]:
         block["GPU"] = paddle.device.cuda.get_device_name()
         block["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES")
     else:
-        block["processor"] = _processor()
+        block["processor"] = processor_name()
         block["cores"] = available_cores()
     block.update({name: value for name, value in versions().items() if name not in ("python", "paddle")})
     return block
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Name of the processor, as the system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="ignore") as handle:
             for line in handle:
