@@ -25,10 +25,12 @@ def test_is_valid(path):
 @pytest.mark.parametrize("path", RUNS, ids=name)
 def test_is_a_whole_run(path):
     config = Config(path)
-    config.require("batch_size", "iters", "train_dataset", "val_dataset", "model", "loss", "optimizer", "data_root")
+    length = "epochs" if "epochs" in config.dic else "iters"
+    config.require("batch_size", length, "train_dataset", "val_dataset", "model", "loss", "optimizer", "data_root")
     assert config.dic["val_dataset"]["mode"] == "val"
     assert not config.dic["val_dataset"]["transforms"]
-    assert config.lr_scheduler() > 0
+    if length == "iters":
+        assert config.lr_scheduler() > 0
     heads = 4 if config.dic["model"]["type"] == "VNetDeepSup" else 1
     assert len(config.loss["types"]) == len(config.loss["coef"]) == heads
 
@@ -57,3 +59,32 @@ def test_variants_of_the_published_table():
         base = Config(folder / f"mri_spine_seg{suffix}_big_rmresizecrop_class20.yml").dic
         assert config["lr_scheduler"] == base["lr_scheduler"]
         assert config["lr_scheduler"]["learning_rate"] == rate
+
+
+@pytest.mark.parametrize("folder", ["scoliosis", "ich"])
+def test_the_study_s_ten_networks(folder):
+    """Batches of 16, 16, 16, 8, 8, 4 and of 16, 16, 16, 8 on two ranks."""
+    per_rank = {"SegFormer_B": (8, 8, 8, 4, 4, 2), "SimpleSegNeXt_": (8, 8, 8, 4)}
+    for prefix, batches in per_rank.items():
+        sizes = "012345" if prefix == "SegFormer_B" else "TSBL"
+        for size, batch in zip(sizes, batches, strict=True):
+            stem = f"segformer_b{size}" if prefix == "SegFormer_B" else f"segnext_{size.lower()}"
+            config = Config(ROOT / "configs" / folder / f"{stem}.yml").dic
+            assert config["model"] == {"type": f"{prefix}{size}", "in_channels": 1, "num_classes": 1}
+            assert config["batch_size"] == batch
+            assert config["epochs"] == 100
+            assert config["optimizer"] == {"type": "Adam"}
+            schedule = {"metric": "val_loss", "factor": 0.5, "patience": 5, "min_lr": 1e-7, "learning_rate": 1e-4}
+            assert config["lr_scheduler"] == {"type": "ReduceOnPlateau", **schedule}
+            assert config["train_dataset"]["preprocess"]["size"] == [640, 640, 1]
+            assert config["train_dataset"]["head"] == config["val_dataset"]["head"] == "sigmoid"
+            assert not config["train_dataset"]["transforms"]
+
+
+def test_slices_of_the_network_and_the_data_agree():
+    for path in RUNS:
+        config = Config(path).dic
+        slices = config["train_dataset"].get("slices")
+        assert slices == config["val_dataset"].get("slices"), path
+        if slices is not None:
+            assert config["model"]["in_channels"] == slices.get("num_slices", 1), path
