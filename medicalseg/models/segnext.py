@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import paddle
@@ -24,6 +24,8 @@ DECOMPOSITION = {
 }
 ONLY = {"SPATIAL": True, "MD_S": 1}
 WITHOUT_EFFECT = ("MD_D", "INV_T", "ETA")
+WIDTHS = {"T": 256, "S": 256, "B": 512, "L": 1024}
+RANK = 16
 DECODER = ("channels", "ham_channels", "dropout_rate", "align_corners", "num_groups", "ham_kwargs")
 
 
@@ -153,6 +155,8 @@ def _checked_decoder(config: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ConfigError(f"SegNeXt.decoder_cfg: '{unknown[0]}' is not one of {', '.join(DECODER)}")
     groups = config.get("num_groups", 32)
+    if not isinstance(groups, int) or groups < 1:
+        raise ConfigError(f"SegNeXt.decoder_cfg.num_groups: needs a positive integer, got {groups!r}")
     for name in ("channels", "ham_channels"):
         width = config.get(name, groups)
         if not isinstance(width, int) or width < 1 or width % groups:
@@ -170,30 +174,28 @@ def _decomposition(config: Mapping[str, Any]) -> dict[str, Any]:
     return {DECOMPOSITION[key]: value for key, value in config.items() if key in DECOMPOSITION}
 
 
-def _official(backbone: mscan.MSCAN, width: int, num_classes: int, pretrained: str | None) -> SegNeXt:
-    decoder = {"channels": width, "ham_channels": width, "ham_kwargs": {"MD_R": 16}}
-    return SegNeXt(backbone, decoder, num_classes, pretrained=pretrained)
+def _variant(size: str) -> Callable[..., SegNeXt]:
+    make_backbone = getattr(mscan, f"MSCAN_{size}")
+    width = WIDTHS[size]
+
+    def build(
+        in_channels: int = 3,
+        num_classes: int = 2,
+        pretrained: str | None = None,
+        drop_path_rate: float | None = None,
+        backbone_pretrained: str | None = None,
+    ) -> SegNeXt:
+        given = {} if drop_path_rate is None else {"drop_path_rate": drop_path_rate}
+        backbone = make_backbone(in_channels, pretrained=backbone_pretrained, **given)
+        decoder = {"channels": width, "ham_channels": width, "ham_kwargs": {"MD_R": RANK}}
+        return SegNeXt(backbone, decoder, num_classes, pretrained=pretrained)
+
+    build.__name__ = build.__qualname__ = f"SegNeXt_{size}"
+    build.__doc__ = f"`SegNeXt` with `MSCAN_{size}` and the paper's decoder: {width} wide, rank {RANK}."
+    return manager.MODELS.add_component(build)
 
 
-@manager.MODELS.add_component
-def SegNeXt_T(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
-    """`SegNeXt` with MSCAN_T and a decoder 256 wide of rank 16."""
-    return _official(mscan.MSCAN_T(in_channels), 256, num_classes, pretrained)
-
-
-@manager.MODELS.add_component
-def SegNeXt_S(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
-    """`SegNeXt` with MSCAN_S and a decoder 256 wide of rank 16."""
-    return _official(mscan.MSCAN_S(in_channels), 256, num_classes, pretrained)
-
-
-@manager.MODELS.add_component
-def SegNeXt_B(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
-    """`SegNeXt` with MSCAN_B and a decoder 512 wide of rank 16."""
-    return _official(mscan.MSCAN_B(in_channels), 512, num_classes, pretrained)
-
-
-@manager.MODELS.add_component
-def SegNeXt_L(in_channels: int = 3, num_classes: int = 2, pretrained: str | None = None) -> SegNeXt:  # noqa: N802
-    """`SegNeXt` with MSCAN_L and a decoder 1024 wide of rank 16."""
-    return _official(mscan.MSCAN_L(in_channels), 1024, num_classes, pretrained)
+SegNeXt_T = _variant("T")
+SegNeXt_S = _variant("S")
+SegNeXt_B = _variant("B")
+SegNeXt_L = _variant("L")

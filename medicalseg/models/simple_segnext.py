@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import paddle
 from paddle import nn
@@ -19,6 +19,7 @@ from medicalseg.models.layers.resize import image_size, resize
 STRIPS = (7, 11, 21)
 RATIOS = (8, 8, 4, 4)
 WIDTH = 512
+ALIGNED = {"T": 256, "S": 256, "B": 512, "L": 1024}
 RANK = 64
 STEPS = 6
 EPSILON = 1e-7
@@ -191,33 +192,26 @@ def _check(
             raise ConfigError(f"SimpleSegNeXt.{name}: needs a number from 0 to below 1, got {value!r}")
 
 
-@manager.MODELS.add_component
-def SimpleSegNeXt_T(  # noqa: N802 (named as SegNeXt_T)
-    in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
-) -> SimpleSegNeXt:
-    """`SimpleSegNeXt` with 32, 64, 160, 256 channels and 3, 3, 5, 2 blocks."""
-    return SimpleSegNeXt(in_channels, num_classes, *SIZES["T"], 256, bn_momentum, pretrained=pretrained)
+def _variant(size: str) -> Callable[..., SimpleSegNeXt]:
+    widths, depths = SIZES[size]
+
+    def build(
+        in_channels: int = 3,
+        num_classes: int = 1,
+        pretrained: str | None = None,
+        bn_momentum: float = 0.9,
+        drop_path_rate: float = 0.0,
+        dropout_rate: float = 0.1,
+    ) -> SimpleSegNeXt:
+        rates = (bn_momentum, drop_path_rate, dropout_rate)
+        return SimpleSegNeXt(in_channels, num_classes, widths, depths, ALIGNED[size], *rates, pretrained)
+
+    build.__name__ = build.__qualname__ = f"SimpleSegNeXt_{size}"
+    build.__doc__ = f"`SimpleSegNeXt` with {list(widths)} channels and {list(depths)} blocks."
+    return manager.MODELS.add_component(build)
 
 
-@manager.MODELS.add_component
-def SimpleSegNeXt_S(  # noqa: N802
-    in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
-) -> SimpleSegNeXt:
-    """`SimpleSegNeXt` with 64, 128, 320, 512 channels and 2, 2, 4, 2 blocks."""
-    return SimpleSegNeXt(in_channels, num_classes, *SIZES["S"], 256, bn_momentum, pretrained=pretrained)
-
-
-@manager.MODELS.add_component
-def SimpleSegNeXt_B(  # noqa: N802
-    in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
-) -> SimpleSegNeXt:
-    """`SimpleSegNeXt` with 64, 128, 320, 512 channels and 3, 3, 12, 3 blocks."""
-    return SimpleSegNeXt(in_channels, num_classes, *SIZES["B"], 512, bn_momentum, pretrained=pretrained)
-
-
-@manager.MODELS.add_component
-def SimpleSegNeXt_L(  # noqa: N802
-    in_channels: int = 3, num_classes: int = 1, bn_momentum: float = 0.9, pretrained: str | None = None
-) -> SimpleSegNeXt:
-    """`SimpleSegNeXt` with 64, 128, 320, 512 channels and 3, 5, 27, 3 blocks."""
-    return SimpleSegNeXt(in_channels, num_classes, *SIZES["L"], 1024, bn_momentum, pretrained=pretrained)
+SimpleSegNeXt_T = _variant("T")
+SimpleSegNeXt_S = _variant("S")
+SimpleSegNeXt_B = _variant("B")
+SimpleSegNeXt_L = _variant("L")

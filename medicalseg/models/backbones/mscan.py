@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import paddle
 from paddle import nn
@@ -228,33 +228,22 @@ SIZES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 }
 
 
-@manager.BACKBONES.add_component
-def MSCAN_T(  # noqa: N802 (PaddleSeg's name)
-    in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.1, pretrained: str | None = None
-) -> MSCAN:
-    """MSCAN with 32, 64, 160, 256 channels and 3, 3, 5, 2 blocks."""
-    return MSCAN(in_channels, *SIZES["T"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)
+def _variant(size: str, rate: float = 0.1) -> Callable[..., MSCAN]:
+    widths, depths = SIZES[size]
+
+    def build(
+        in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = rate, pretrained: str | None = None
+    ) -> MSCAN:
+        return MSCAN(
+            in_channels, widths, depths, drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained
+        )
+
+    build.__name__ = build.__qualname__ = f"MSCAN_{size}"
+    build.__doc__ = f"`MSCAN` with {list(widths)} channels and {list(depths)} blocks."
+    return manager.BACKBONES.add_component(build)
 
 
-@manager.BACKBONES.add_component
-def MSCAN_S(  # noqa: N802
-    in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.1, pretrained: str | None = None
-) -> MSCAN:
-    """MSCAN with 64, 128, 320, 512 channels and 2, 2, 4, 2 blocks."""
-    return MSCAN(in_channels, *SIZES["S"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)
-
-
-@manager.BACKBONES.add_component
-def MSCAN_B(  # noqa: N802
-    in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.1, pretrained: str | None = None
-) -> MSCAN:
-    """MSCAN with 64, 128, 320, 512 channels and 3, 3, 12, 3 blocks."""
-    return MSCAN(in_channels, *SIZES["B"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)
-
-
-@manager.BACKBONES.add_component
-def MSCAN_L(  # noqa: N802
-    in_channels: int = 3, drop_rate: float = 0.0, drop_path_rate: float = 0.3, pretrained: str | None = None
-) -> MSCAN:
-    """MSCAN with 64, 128, 320, 512 channels and 3, 5, 27, 3 blocks."""
-    return MSCAN(in_channels, *SIZES["L"], drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained)
+MSCAN_T = _variant("T")
+MSCAN_S = _variant("S")
+MSCAN_B = _variant("B")
+MSCAN_L = _variant("L", rate=0.3)
