@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sources", action="store_true", help="show the file and line that each value comes from")
     parser.add_argument("--learning_rate", type=float, help="replace the learning rate")
     parser.add_argument("--iters", type=int, help="replace the number of iterations")
+    parser.add_argument("--epochs", type=int, help="replace the number of iterations by one of epochs")
     parser.add_argument("--batch_size", type=int, help="replace the batch size")
     parser.add_argument(
         "--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value: model.num_classes=3"
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
             iters=args.iters,
             batch_size=args.batch_size,
             opts=args.opts,
+            epochs=args.epochs,
         )
     finally:
         logger.setLevel(level)

@@ -22,11 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--config", required=True, help="YAML file that describes the run")
     add("--iters", type=int, help="replaces `iters` of the file")
+    add("--epochs", type=int, help="passes over the training data; replaces `iters` and `epochs` of the file")
     add("--batch_size", type=int, help="replaces `batch_size` of the file; samples per step and process")
     add("--learning_rate", type=float, help="replaces the learning rate of the file")
     add("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value: model.num_classes=3")
     add("--save_dir", default="./output", help="folder for checkpoints, logs and curves (default: ./output)")
-    add("--save_interval", type=int, default=1000, help="iterations between checkpoints (default: 1000)")
+    add("--save_interval", type=int, help="iterations between checkpoints (default: 1000; with epochs, one epoch)")
     add("--keep_checkpoint_max", type=int, default=5, help="newest checkpoints to keep; 0 keeps all (default: 5)")
     add("--resume_model", "--resume", dest="resume", metavar="FOLDER|auto",
         help="go on from an iter_N folder; auto: the newest in --save_dir, or anew if there is none")  # fmt: skip
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         iters=args.iters,
         batch_size=args.batch_size,
         opts=args.opts,
+        epochs=args.epochs,
     )
     options = _options(args)
     config.require("train_dataset", "model", "loss", "optimizer", "iters")

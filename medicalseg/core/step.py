@@ -16,6 +16,7 @@ from medicalseg.losses.class_sums import class_sums
 from medicalseg.losses.mask_target import target_of
 from medicalseg.losses.rows import overlap_rows
 from medicalseg.losses.sharing import sharing
+from medicalseg.optimizers import ReduceOnPlateau
 from medicalseg.utils import distributed, seeding
 from medicalseg.utils.ema import ExponentialMovingAverage
 
@@ -155,7 +156,11 @@ class Stepper:
 def step_schedule(optimizer: Any, loss: float) -> None:
     """Move the learning-rate schedule on, if there is one."""
     schedule = optimizer._learning_rate
-    if isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau):
+    if isinstance(schedule, ReduceOnPlateau):
+        schedule.step()
+        if schedule.metric == "train_loss":
+            schedule.observe(loss)
+    elif isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau):
         schedule.step(loss)
     elif isinstance(schedule, paddle.optimizer.lr.LRScheduler):
         schedule.step()

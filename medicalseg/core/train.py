@@ -20,6 +20,7 @@ from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, CheckpointStore
 from medicalseg.core.evaluation_options import evaluation_arguments
 from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
+from medicalseg.core.fit import check_fit
 from medicalseg.core.journal import Journal
 from medicalseg.core.loader import BatchLoader, collate_samples, sample_name
 from medicalseg.core.manifest import dataset_entry, write_manifest
@@ -29,6 +30,7 @@ from medicalseg.core.step import Precision, Stepper, StepResult
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.errors import ConfigError, MedicalSegError, RunError, UserError
 from medicalseg.metrics import Summary
+from medicalseg.optimizers import ReduceOnPlateau
 from medicalseg.utils import distributed, environment
 from medicalseg.utils import logger as log
 from medicalseg.utils.ema import ExponentialMovingAverage
@@ -36,6 +38,7 @@ from medicalseg.utils.logger import logger
 
 _stopped = threading.Event()
 NORMS = (paddle.nn.BatchNorm1D, paddle.nn.BatchNorm2D, paddle.nn.BatchNorm3D, paddle.nn.BatchNorm)
+SAVE_INTERVAL = 1000
 Evaluate = Callable[..., Summary]
 
 
@@ -45,7 +48,7 @@ class TrainOptions:
 
     Attributes:
         save_dir: folder for checkpoints, logs and curves.
-        save_interval: iterations between checkpoints.
+        save_interval: iterations between checkpoints; None: 1000, or with `epochs` one epoch.
         resume: an `iter_N` folder, "auto" for the newest in `save_dir`, or None.
         keep_checkpoint_max: newest checkpoints to keep; 0 or less keeps all.
         num_workers: processes that make batches.
@@ -67,7 +70,7 @@ class TrainOptions:
     """
 
     save_dir: str = "./output"
-    save_interval: int = 1000
+    save_interval: int | None = None
     resume: str | None = None
     keep_checkpoint_max: int = 5
     num_workers: int = 0
@@ -89,8 +92,9 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         for name, least in (("save_interval", 1), ("log_iters", 1), ("num_workers", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least {least}")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name} {value}: must be at least {least}")
 
 
 def train(config: Any, options: TrainOptions, evaluate: Evaluate | None = None) -> TrainerState:
@@ -157,8 +161,10 @@ class Trainer:
         self.train_dataset.seed = options.seed
         seed_everything(options.seed)
         self.model = self._model()
+        check_fit(self.model, self.train_dataset, self.val_dataset)
         self._evaluation = self._evaluation_arguments()
         self.optimizer = config.optimizer
+        self._plateau = self._plateau_schedule()
         if self._casts and options.amp_level == "O2":
             self.model, self.optimizer = paddle.amp.decorate(
                 models=self.model, optimizers=self.optimizer, level="O2", dtype=self._precision.dtype
@@ -171,7 +177,25 @@ class Trainer:
             ignore_index=self.train_dataset.ignore_index,
             ema=self.ema,
         )
-        self.state = TrainerState(seed=options.seed, global_batch=config.batch_size * distributed.world_size())
+        self._save_interval = options.save_interval or (config.iters_per_epoch if config.epochs else SAVE_INTERVAL)
+        self.state = TrainerState(
+            seed=options.seed,
+            global_batch=config.batch_size * distributed.world_size(),
+            best_by=config.test_config.get("best") or "dice",
+        )
+
+    def _plateau_schedule(self) -> ReduceOnPlateau | None:
+        """The schedule, if it looks at a metric; says at which."""
+        schedule = self.config.lr_scheduler
+        if not isinstance(schedule, ReduceOnPlateau):
+            return None
+        if schedule.metric is None:
+            schedule.metric = "val_loss" if self.options.do_eval else "train_loss"
+        elif schedule.metric != "train_loss" and not self.options.do_eval:
+            raise ConfigError(f"{self.config.path}: lr_scheduler.metric: {schedule.metric} needs --do_eval")
+        when = "at every iteration" if schedule.metric == "train_loss" else "after every evaluation"
+        logger.info("The learning rate follows %s, %s (ReduceOnPlateau).", schedule.metric, when)
+        return schedule
 
     def _evaluation_arguments(self) -> dict[str, Any]:
         if self.val_dataset is None:
@@ -262,7 +286,7 @@ class Trainer:
                 close()
 
     def _due(self, iters: int) -> bool:
-        return self.state.iteration % self.options.save_interval == 0 or self.state.iteration == iters
+        return self.state.iteration % self._save_interval == 0 or self.state.iteration == iters
 
     def _check(self, result: StepResult, sampler: IterationSampler, iteration: int) -> None:
         """Stop on a loss that is not a number, with the samples that gave it."""
@@ -296,12 +320,18 @@ class Trainer:
         self.state = run_checkpoint.load(folder, self.model, self.optimizer, self.stepper.scaler, self.ema)
         run_checkpoint.compare(self.state, fresh, folder, self.config.dic)
         self.state.seed, self.state.global_batch = fresh.seed, fresh.global_batch
+        if self.state.best_by != fresh.best_by:
+            logger.warning("The best weights were chosen by %s, now by %s: anew.", self.state.best_by, fresh.best_by)
+            self.state.forget_best(fresh.best_by)
+        if self._plateau is not None and self.state.schedule is not None:
+            self._plateau.set_state_dict(self.state.schedule)
         logger.info("Resume model from %s, iteration %d.", folder, self.state.iteration)
 
     def _save(self) -> None:
         distributed.average_buffers(self.model)
         if distributed.is_main():
             state = self.state
+            self._keep_schedule()
             state.saved = [k for k in state.saved if self.store.path(k).is_dir() and k != state.iteration]
             state.saved.append(state.iteration)
             with self.store.writing(f"iter_{state.iteration}") as folder:
@@ -323,9 +353,15 @@ class Trainer:
             self.state.evaluated = True
             journal.evaluation(summary)
             self._keep_best(summary)
+        if self._plateau is not None and self._plateau.metric != "train_loss":
+            self._plateau.observe(summary.loss if self._plateau.metric == "val_loss" else summary.foreground_mean)
+        self._keep_schedule()
         if distributed.is_main() and self.store.path(self.state.iteration).is_dir():
             run_checkpoint.write_state(self.store.path(self.state.iteration), self.state)
         distributed.barrier()
+
+    def _keep_schedule(self) -> None:
+        self.state.schedule = None if self._plateau is None else self._plateau.state_dict()
 
     def _scores(self) -> Summary:
         logger.info("Start evaluating at iteration %d...", self.state.iteration)
@@ -336,11 +372,11 @@ class Trainer:
             self.model.train()
 
     def _keep_best(self, summary: Summary) -> None:
-        state, score = self.state, float(summary.foreground_mean)
+        state, score = self.state, self._score(summary)
         stop = self.config.early_stop or {}
-        improved = score > state.best_score + float(stop.get("min_delta", 0.0))
+        improved = state.improves(score, float(stop.get("min_delta", 0.0)))
         state.evaluations_since_best = 0 if improved else state.evaluations_since_best + 1
-        if score > state.best_score:
+        if state.improves(score):
             state.best_score, state.best_iteration = score, state.iteration
             if distributed.is_main():
                 with self.store.writing(BEST) as folder:
@@ -348,12 +384,22 @@ class Trainer:
                     run_checkpoint.write_meta(folder, self.train_dataset, self.config, state.iteration, summary)
         logger.info("[EVAL]%s", self._best_text())
 
+    def _score(self, summary: Summary) -> float:
+        """What decides which weights are the best."""
+        if self.state.best_by == "dice":
+            return float(summary.foreground_mean)
+        if summary.loss is None:
+            raise ConfigError("test_config.best: loss needs the loss of the evaluation, which was not computed")
+        return float(summary.loss)
+
     def _best_text(self) -> str:
         state = self.state
         if not state.best_iteration:
-            return " No model is the best yet: no foreground class could be scored." if state.evaluated else ""
+            reason = "no foreground class could be scored" if state.best_by == "dice" else "the loss is not a number"
+            return f" No model is the best yet: {reason}." if state.evaluated else ""
+        name = "mDice" if state.best_by == "dice" else "loss"
         return (
-            f" The model with the best validation mDice ({state.best_score:.4f}) was saved "
+            f" The model with the best validation {name} ({state.best_score:.4f}) was saved "
             f"at iter {state.best_iteration}."
         )
 
@@ -361,7 +407,11 @@ class Trainer:
         limit = self.options.early_stop_intervals or (self.config.early_stop or {}).get("intervals")
         if not limit or self.state.evaluations_since_best < limit:
             return False
-        logger.info("Early stopping: no better validation Dice in the last %d evaluations.", limit)
+        logger.info(
+            "Early stopping: no better validation %s in the last %d evaluations.",
+            "loss" if self.state.best_by == "loss" else "Dice",
+            limit,
+        )
         return True
 
     def _announce(self, sampler: IterationSampler) -> None:
@@ -375,6 +425,8 @@ class Trainer:
             "%s: %d trainable parameters; %d samples, %d iterations per epoch, %d samples per iteration.",
             *(type(self.model).__name__, parameters, sampler.length, sampler.iters_per_epoch, self.state.global_batch),
         )
+        if self.config.epochs:
+            logger.info("%d epochs are %d iterations.", self.config.epochs, sampler.iters)
         content = {
             "config_file": str(self.config.path),
             "config": self.config.dic,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -23,13 +24,15 @@ class TrainerState:
 
     Attributes:
         iteration: steps done.
-        best_score: best foreground mean so far; -1 before the first evaluation.
+        best_score: foreground mean of the best weights so far, or their loss; -1 before the first evaluation.
         best_iteration: when it was reached; 0 before.
         evaluations_since_best: for early stopping.
+        best_by: what decides which weights are the best: "dice" or "loss".
         evaluated: whether `iteration` was evaluated already.
         saved: iterations of this run's checkpoints that are kept, oldest first.
         seed: seed of the run.
         global_batch: samples per step over all ranks.
+        schedule: state of a learning-rate schedule that follows the evaluations.
         history: curves, equally long lists: `iter`, `loss`, `dsc`, `lr`, ... and `eval_iter`, `eval_dice`, ...
     """
 
@@ -37,10 +40,12 @@ class TrainerState:
     best_score: float = -1.0
     best_iteration: int = 0
     evaluations_since_best: int = 0
+    best_by: str = "dice"
     evaluated: bool = False
     saved: list[int] = field(default_factory=list)
     seed: int = 0
     global_batch: int = 0
+    schedule: dict[str, Any] | None = None
     history: dict[str, list[float]] = field(default_factory=empty_history)
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,6 +65,19 @@ class TrainerState:
             raise CheckpointError("trainer.json is damaged: 'iteration' or 'history' is of the wrong kind")
         state.history = {**empty_history(), **state.history}
         return state
+
+    def improves(self, score: float, by: float = 0.0) -> bool:
+        """Whether a score is better than the best by more than `by`; one that is not a number never is."""
+        if not math.isfinite(score):
+            return False
+        if not self.best_iteration and self.best_by == "loss":
+            return True
+        gain = self.best_score - score if self.best_by == "loss" else score - self.best_score
+        return gain > by
+
+    def forget_best(self, best_by: str) -> None:
+        """Start anew with what decides."""
+        self.best_by, self.best_score, self.best_iteration, self.evaluations_since_best = best_by, -1.0, 0, 0
 
     def record(self, columns: Mapping[str, float]) -> None:
         """Append one value to each named curve."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medicalseg.cvlibs import effective, manager
-from medicalseg.cvlibs.components import accepts, call, check, check_arguments, find
+from medicalseg.cvlibs.components import accepts, call, check, check_arguments, find, parameters
 from medicalseg.cvlibs.schema import check_top_level, kind_of
 from medicalseg.cvlibs.tree import KeyPath, KeyPathError
 from medicalseg.errors import ConfigError
@@ -32,6 +32,8 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
         _check_model(block)
         notes += found
     classes = check_classes(plain)
+    _check_length(plain)
+    _check_views(plain)
     if plain.get("loss") is not None:
         notes += _check_loss(plain, classes)
     _check_groups(plain, classes)
@@ -87,7 +89,7 @@ def _check_model(block: dict[str, Any]) -> None:
 
 def _check_loss(plain: Mapping[str, Any], classes: int | None) -> list[str]:
     for position, item in enumerate(plain["loss"]["types"]):
-        _check_raw_loss(item, ("loss", "types", position), classes)
+        _check_raw_loss(item, ("loss", "types", position), classes, effective.head(plain))
     block, notes = effective.loss(plain)
     for position, item in enumerate(block["types"]):
         written = position if position < len(plain["loss"]["types"]) else 0
@@ -95,8 +97,10 @@ def _check_loss(plain: Mapping[str, Any], classes: int | None) -> list[str]:
     return notes
 
 
-def _check_raw_loss(block: Any, path: KeyPath, classes: int | None) -> None:
-    find(block, path, manager.LOSSES)
+def _check_raw_loss(block: Any, path: KeyPath, classes: int | None, head: str) -> None:
+    component = find(block, path, manager.LOSSES)
+    if head == "sigmoid":
+        _check_sigmoid_loss(block, component, path)
     weight = block.get("weight")
     if isinstance(weight, list) and classes is not None and len(weight) != classes:
         raise KeyPathError((*path, "weight"), f"has {len(weight)} values for {classes} classes")
@@ -105,16 +109,71 @@ def _check_raw_loss(block: Any, path: KeyPath, classes: int | None) -> None:
     if isinstance(inner, list) and isinstance(coefficients, list) and len(inner) != len(coefficients):
         raise KeyPathError(path, f"has {len(inner)} losses and {len(coefficients)} coef")
     for child_path, child in effective.loss_children(block, path):
-        _check_raw_loss(child, child_path, classes)
+        _check_raw_loss(child, child_path, classes, head)
+
+
+def _check_sigmoid_loss(block: Mapping[str, Any], component: Any, path: KeyPath) -> None:
+    """Refuse what is of a softmax: the labels are masks."""
+    refusal = getattr(component, "refusal", None)
+    if refusal is None:
+        return
+    parameter = parameters(component)[0].get("sigmoid_norm")
+    norm = block.get("sigmoid_norm", True if parameter is None else parameter.default)
+    reason = refusal(bool(norm))
+    if reason:
+        raise KeyPathError((*path, "type"), f"{block['type']} does not go with head: sigmoid: {reason}")
 
 
 def _check_groups(plain: Mapping[str, Any], classes: int | None) -> None:
+    if classes is None:
+        return
+    last = classes if effective.head(plain) == "sigmoid" else classes - 1
     for name, ids in (plain.get("class_groups") or {}).items():
-        beyond = [item for item in ids if classes is not None and item >= classes]
+        beyond = [item for item in ids if item > last]
         if beyond:
-            raise KeyPathError(
-                ("class_groups", str(name)), f"names class {beyond[0]}, the classes are 0 to {(classes or 0) - 1}"
-            )
+            raise KeyPathError(("class_groups", str(name)), f"names class {beyond[0]}, the classes are 0 to {last}")
+
+
+def _check_length(plain: Mapping[str, Any]) -> None:
+    if plain.get("iters") is not None and plain.get("epochs") is not None:
+        raise KeyPathError(
+            ("epochs",), "stands beside iters; give one of them, and null to the other if it is inherited"
+        )
+
+
+def _check_views(plain: Mapping[str, Any]) -> None:
+    """All datasets have to give a network the same: volumes or slices, with class ids or masks."""
+    first: dict[str, tuple[str, Any]] = {}
+    for key in effective.DATASET_KEYS:
+        if plain.get(key) is None:
+            continue
+        for name in ("head", "slices"):
+            value = _view(plain, key, name)
+            where, other = first.setdefault(name, (key, value))
+            if value != other:
+                raise KeyPathError(
+                    (key, name) if name in plain[key] else (key,),
+                    f"{name} is {_shown(value)}, but {where}.{name} is {_shown(other)}; all datasets need the same",
+                )
+
+
+def _view(plain: Mapping[str, Any], key: str, name: str) -> Any:
+    value = effective.dataset_argument(plain, key, name)
+    if name == "head":
+        return value or "softmax"
+    if not isinstance(value, Mapping):
+        return value
+    from medicalseg.inference.slices import SliceSpec
+
+    try:
+        spec = SliceSpec.from_dict(value)
+    except ConfigError as error:
+        raise KeyPathError((key, name), str(error)) from error
+    return None if spec is None else spec.to_dict()
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else str(value)
 
 
 def _check_schedule(plain: Mapping[str, Any]) -> list[str]:

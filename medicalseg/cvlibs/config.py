@@ -41,6 +41,7 @@ class Config:
         learning_rate: replaces the schedule's `learning_rate`.
         iters: replaces `iters`; a schedule length that equalled the old value follows.
         batch_size: replaces `batch_size`.
+        epochs: replaces `epochs`, and `iters`.
         opts: `key.path=value` items, applied last.
         log_notes: whether the log gets `notes`.
 
@@ -62,6 +63,7 @@ class Config:
         batch_size: int | None = None,
         opts: Sequence[str] | None = None,
         log_notes: bool = True,
+        epochs: int | None = None,
     ) -> None:
         self._built: dict[str, Any] = {}
         self._path = Path(path)
@@ -69,7 +71,14 @@ class Config:
         tree = with_environment(load(self._path))
         if not tree.value:
             raise ConfigError(f"{readable(self._path)}: is empty; a configuration names at least a model")
-        tree = with_flags(tree, learning_rate=learning_rate, iters=iters, batch_size=batch_size, note=notes.append)
+        tree = with_flags(
+            tree,
+            learning_rate=learning_rate,
+            iters=iters,
+            epochs=epochs,
+            batch_size=batch_size,
+            note=notes.append,
+        )
         self._tree = with_opts(tree, opts, notes.append)
         notes += self._located(lambda: load_plugins(self._tree))
         notes += validate(self)
@@ -117,8 +126,20 @@ class Config:
 
     @property
     def iters(self) -> int:
-        """Steps of the training."""
-        return self._needed("iters")
+        """Steps of the training; with `epochs` the training data are built to count them, over all ranks."""
+        return self._needed("iters") if self.epochs is None else self.epochs * self.iters_per_epoch
+
+    @property
+    def epochs(self) -> int | None:
+        """Passes over the training data that the training takes; None if `iters` says how long it is."""
+        return self.dic.get("epochs")
+
+    @property
+    def iters_per_epoch(self) -> int:
+        """Steps that take every training sample once; the last one is filled up."""
+        from medicalseg.utils.distributed import world_size
+
+        return -(-len(self.train_dataset) // (self.batch_size * world_size()))
 
     @property
     def data_root(self) -> str | None:
@@ -227,7 +248,8 @@ class Config:
             ConfigError: if one is missing; names the file and the key.
         """
         for key in keys:
-            self._needed(key)
+            if key != "iters" or self.epochs is None:
+                self._needed(key)
 
     def require_data(self, *keys: str) -> None:
         """Make sure that dataset blocks exist and their folders are on disk, without building them.
@@ -257,7 +279,8 @@ class Config:
     def _needed(self, key: str) -> Any:
         value = self.dic.get(key)
         if value is None:
-            raise ConfigError(f"{readable(self._path)}: has no '{key}', which is needed here")
+            name = "'iters' or 'epochs'" if key == "iters" else f"'{key}'"
+            raise ConfigError(f"{readable(self._path)}: has no {name}, which is needed here")
         return value
 
     def _once(self, key: str, make: Callable[[], Result]) -> Result:
@@ -307,7 +330,7 @@ class Config:
         from medicalseg.optimizers import build_scheduler
 
         block, path = effective.lr_scheduler(self.dic)
-        return build_scheduler(block, self.dic.get("iters"), path)
+        return build_scheduler(block, self.iters if self.epochs else self.dic.get("iters"), path)
 
     def _located(self, work: Callable[[], Result]) -> Result:
         try:

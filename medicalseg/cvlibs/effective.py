@@ -26,7 +26,7 @@ MEANINGLESS_TEST = {
     **dict.fromkeys(
         ("aug_eval", "scales", "flip_horizontal", "flip_vertical"), "there is no test-time augmentation in this version"
     ),
-    "use_multilabel": "a voxel has one class",
+    "use_multilabel": "structures that overlap are a matter of the datasets (head: sigmoid)",
 }
 _MEANINGLESS_DATASET = {
     "result_dir": "nothing is ever written there",
@@ -130,6 +130,17 @@ def dataset_classes(plain: Mapping[str, Any]) -> list[tuple[str, int]]:
         if isinstance(value, int) and not isinstance(value, bool):
             found.append((f"{key}.num_classes", value))
     return found
+
+
+def head(plain: Mapping[str, Any]) -> str:
+    """The head that the datasets are for, "softmax" if none says another."""
+    heads = (dataset_argument(plain, key, "head") for key in DATASET_KEYS)
+    return next((value for value in heads if isinstance(value, str)), "softmax")
+
+
+def dataset_argument(plain: Mapping[str, Any], key: str, name: str) -> Any:
+    """An argument of a dataset block, its default if it is not written; None if there is no block or argument."""
+    return _argument(plain, key, name)
 
 
 def _argument(plain: Mapping[str, Any], key: str, name: str, attribute: str | None = None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from medicalseg.cvlibs.tree import Node, Source, format_path, from_plain, kind_of, nearest, to_plain
@@ -14,6 +14,7 @@ from medicalseg.errors import ConfigError
 
 DATA_ROOT_VARIABLE = "MEDICALSEG_DATA_ROOT"
 LENGTH_KEYS = ("decay_steps", "T_max", "total_steps")
+LENGTHS = ("iters", "epochs")
 
 _PART = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
 
@@ -42,6 +43,9 @@ def with_opts(root: Node, opts: Sequence[str] | None, note: Callable[[str], None
         root = set_value(root, path, value, Source(f"--opts {format_path(path)}"))
     if ("iters",) in given:
         root = _follow_iters(root, before, Source("--opts iters"), note, keep=given)
+    for key in LENGTHS:
+        if (key,) in given and dict(pairs)[key,] is not None:
+            root = _only_length(root, key, Source(f"--opts {key}"), note, given, before)
     return root
 
 
@@ -50,16 +54,23 @@ def with_flags(
     *,
     learning_rate: float | None,
     iters: int | None,
+    epochs: int | None,
     batch_size: int | None,
     note: Callable[[str], None],
 ) -> Node:
-    """Apply `--learning_rate`, `--iters` and `--batch_size`; None leaves the file's value."""
+    """Apply `--learning_rate`, `--iters`, `--epochs` and `--batch_size`; None leaves the file's value."""
+    if iters is not None and epochs is not None:
+        raise ConfigError("--iters and --epochs: give one of them")
+    before = to_plain(root).get("iters")
     if batch_size is not None:
         root = set_value(root, ("batch_size",), batch_size, Source("--batch_size"))
     if iters is not None:
-        before = to_plain(root).get("iters")
         root = set_value(root, ("iters",), iters, Source("--iters"))
         root = _follow_iters(root, before, Source("--iters"), note)
+        root = _only_length(root, "iters", Source("--iters"), note, (), before)
+    if epochs is not None:
+        root = set_value(root, ("epochs",), epochs, Source("--epochs"))
+        root = _only_length(root, "epochs", Source("--epochs"), note, (), before)
     if learning_rate is not None:
         root = _set_learning_rate(root, learning_rate)
     return root
@@ -149,6 +160,23 @@ def _follow_iters(root: Node, before: Any, source: Source, note: Callable[[str],
         if path not in keep:
             root = set_value(root, path, after, source)
             note(f"{format_path(path)} follows {source}: {before} -> {after}")
+    return root
+
+
+def _only_length(
+    root: Node, key: str, source: Source, note: Callable[[str], None], given: Container[Any], before: Any
+) -> Node:
+    """Take `epochs` out where `iters` is given, and the other way round."""
+    other = LENGTHS[1 - LENGTHS.index(key)]
+    if to_plain(root).get(other) is None or (other,) in given:
+        return root
+    root = set_value(root, (other,), None, source)
+    note(f"{other} is left aside: {source}")
+    if other == "iters":
+        for path in _length_keys(to_plain(root).get("lr_scheduler"), ("lr_scheduler",), before):
+            if path not in given:
+                root = set_value(root, path, None, source)
+                note(f"{format_path(path)} follows {source}")
     return root
 
 

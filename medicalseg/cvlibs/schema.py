@@ -16,6 +16,7 @@ EARLY_STOP_KEYS = ("intervals", "min_delta")
 EXPORT_KEYS = ("transforms", "inference_helper")
 LOSS_KEYS = ("types", "coef")
 EVALUATION_SPACES = ("original", "network")
+BEST_BY = ("dice", "loss")
 MOST_OVERLAYS = 3
 
 Check = Callable[[Any, KeyPath], None]
@@ -142,8 +143,11 @@ def plugin_names(value: Any, path: KeyPath) -> None:
 
 
 def _sizes(value: Any, path: KeyPath) -> None:
-    if not isinstance(value, list) or len(value) != 3:
-        raise KeyPathError(path, f"must be a list of three numbers of voxels, X, Y and Z, got {value!r}")
+    if not isinstance(value, list) or len(value) not in (2, 3):
+        raise KeyPathError(
+            path,
+            f"must be a list of three numbers of voxels, X, Y and Z, or of two for a network for images, got {value!r}",
+        )
     for position, item in enumerate(value):
         positive_whole(item, (*path, position))
 
@@ -151,6 +155,11 @@ def _sizes(value: Any, path: KeyPath) -> None:
 def _space(value: Any, path: KeyPath) -> None:
     if value not in EVALUATION_SPACES:
         raise KeyPathError(path, f"must be one of {', '.join(EVALUATION_SPACES)}, got {value!r}")
+
+
+def _best(value: Any, path: KeyPath) -> None:
+    if value not in BEST_BY:
+        raise KeyPathError(path, f"must be one of {', '.join(BEST_BY)}, got {value!r}")
 
 
 def _up_to(most: int | None) -> Check:
@@ -170,6 +179,7 @@ def _test_config(value: Any, path: KeyPath) -> None:
 
 
 TEST_CHECKS: dict[str, Check] = {
+    "best": _best,
     "is_slide": truth,
     "crop_size": _sizes,
     "stride": _sizes,
@@ -185,6 +195,7 @@ CHECKS: dict[str, Check] = {
     "data_root": text,
     "batch_size": positive_whole,
     "iters": positive_whole,
+    "epochs": positive_whole,
     "train_dataset": mapping,
     "val_dataset": mapping,
     "test_dataset": mapping,

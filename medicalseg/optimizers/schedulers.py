@@ -10,14 +10,21 @@ from paddle.optimizer import lr
 
 from medicalseg.cvlibs.components import call, check_arguments
 from medicalseg.cvlibs.tree import KeyPath, KeyPathError, kind_of, nearest
+from medicalseg.optimizers.plateau import ReduceOnPlateau
 
 WARMUP_KEYS = ("warmup_iters", "warmup_start_lr")
+PLATEAU = "ReduceOnPlateau"
+LENGTHS = {
+    "PolynomialDecay": "decay_steps",
+    "CosineAnnealingDecay": "T_max",
+    "OneCycleLR": "total_steps",
+    "LinearLR": "total_steps",
+}
 
 _NOT_OFFERED = {
     "LRScheduler": "it is only the base of the others",
     "LambdaDecay": "it needs a Python function, which YAML cannot hold",
     "MultiplicativeDecay": "it needs a Python function, which YAML cannot hold",
-    "ReduceOnPlateau": "it needs a score at every iteration",
 }
 
 
@@ -29,9 +36,12 @@ class Constant(lr.LRScheduler):
         return float(self.base_lr)
 
 
+OURS: dict[str, type] = {"Constant": Constant, PLATEAU: ReduceOnPlateau}
+
+
 def scheduler_names() -> list[str]:
     """Every name that `lr_scheduler.type` can have."""
-    return sorted(["Constant", *(name for name in lr.__all__ if name not in _NOT_OFFERED)])
+    return sorted({*OURS, *(name for name in lr.__all__ if name not in _NOT_OFFERED)})
 
 
 def check_scheduler(config: Mapping[str, Any], iters: int | None, path: KeyPath = ("lr_scheduler",)) -> None:
@@ -40,17 +50,20 @@ def check_scheduler(config: Mapping[str, Any], iters: int | None, path: KeyPath 
     Raises:
         KeyPathError: if the name, an argument or the warm-up is wrong.
     """
-    _resolve(config, iters or 1, path)
+    name, arguments, warmup, start = _resolve(config, iters or 1, path)
+    if name == PLATEAU:
+        _plateau(arguments, warmup, start, path)
 
 
 def build_scheduler(config: Mapping[str, Any], iters: int | None, path: KeyPath = ("lr_scheduler",)) -> lr.LRScheduler:
-    """Build a schedule that is stepped once per iteration.
+    """Build a schedule that is stepped once per iteration; ReduceOnPlateau also looks at a metric.
 
     Args:
         config: `type` (a class of `paddle.optimizer.lr`, or `Constant`), its arguments, and for a linear warm-up
             `warmup_iters` and `warmup_start_lr` (default 0).
-        iters: length of the training. PolynomialDecay's `decay_steps` and CosineAnnealingDecay's `T_max` are by
-            default `iters` less the warm-up; PolynomialDecay ends at `end_lr` 0 with `power` 0.9.
+        iters: length of the training. PolynomialDecay's `decay_steps`, CosineAnnealingDecay's `T_max` and the
+            `total_steps` of OneCycleLR and LinearLR are by default `iters` less the warm-up; PolynomialDecay ends at
+            `end_lr` 0 with `power` 0.9.
         path: key path of the block, for messages.
 
     Raises:
@@ -60,10 +73,16 @@ def build_scheduler(config: Mapping[str, Any], iters: int | None, path: KeyPath 
     inner = arguments.get("learning_rate")
     if isinstance(inner, Mapping):
         arguments["learning_rate"] = build_scheduler(inner, iters, (*path, "learning_rate"))
+    if name == PLATEAU:
+        return _plateau(arguments, warmup, start, path)
     schedule = call(_class(name), arguments, path, name)
     if not warmup:
         return schedule
     return lr.LinearWarmup(learning_rate=schedule, warmup_steps=warmup, start_lr=start, end_lr=schedule.base_lr)
+
+
+def _plateau(arguments: dict[str, Any], warmup: int, start: float, path: KeyPath) -> lr.LRScheduler:
+    return call(_class(PLATEAU), {**arguments, "warmup_iters": warmup, "warmup_start_lr": start}, path, PLATEAU)
 
 
 def _resolve(config: Mapping[str, Any], iters: int | None, path: KeyPath) -> tuple[str, dict[str, Any], int, float]:
@@ -117,10 +136,10 @@ def _warmup(arguments: dict[str, Any], path: KeyPath) -> tuple[int, float]:
 
 
 def _set_defaults(name: str, arguments: dict[str, Any], steps: int | None, path: KeyPath) -> None:
-    length = {"PolynomialDecay": "decay_steps", "CosineAnnealingDecay": "T_max"}.get(name)
-    if length is not None and length not in arguments:
+    length = LENGTHS.get(name)
+    if length is not None and arguments.get(length) is None:
         if steps is None:
-            raise KeyPathError(path, f"{name} needs '{length}', or 'iters' at the top of the file")
+            raise KeyPathError(path, f"{name} needs '{length}', or 'iters' or 'epochs' at the top of the file")
         arguments[length] = steps
     if name == "PolynomialDecay":
         arguments.setdefault("end_lr", 0)
@@ -128,7 +147,7 @@ def _set_defaults(name: str, arguments: dict[str, Any], steps: int | None, path:
 
 
 def _class(name: str) -> type:
-    return Constant if name == "Constant" else getattr(lr, name)
+    return OURS.get(name) or getattr(lr, name)
 
 
 __all__ = ["WARMUP_KEYS", "Constant", "build_scheduler", "check_scheduler", "scheduler_names"]

@@ -50,7 +50,6 @@ def test_every_schedule_of_paddle_is_offered_or_explained():
         "LRScheduler",
         "LambdaDecay",
         "MultiplicativeDecay",
-        "ReduceOnPlateau",
     }
 
 
