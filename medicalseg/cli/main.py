@@ -22,6 +22,7 @@ VERBS = {
     "model-info": "parameters, operations and memory of a network, per layer",
     "train": "train a network",
     "val": "evaluate a checkpoint",
+    "compare": "several runs in one table and picture",
     "export": "write a model for Paddle Inference",
     "predict": "segment images with a checkpoint",
     "infer": "segment images with an exported model",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DATASETS = ("val_dataset", "train_dataset", "test_dataset")
 SMALLEST = 32
+SMALLEST_SIZE = "the smallest size that is of use"
 
 
 def open_untrained(path: str | Path, opts: Sequence[str] | None = None) -> Config:
@@ -31,13 +32,21 @@ def open_untrained(path: str | Path, opts: Sequence[str] | None = None) -> Confi
     return Config(path, opts=[*(opts or ()), *without], log_notes=False) if without else config
 
 
-def input_shape(config: Config, model: Any, given: Sequence[int] | None = None) -> tuple[tuple[int, ...], str]:
+def input_shape(
+    config: Config,
+    model: Any,
+    given: Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
+    slices: SliceSpec | None = None,
+) -> tuple[tuple[int, ...], str]:
     """The shape (1, C, ...) that the network is used at, and where it comes from.
 
     Args:
         config: of the network; its datasets are opened only if the file itself tells no size.
         model: the network.
         given: spatial sizes alone, or with batch and channels.
+        size: the grid (X, Y, Z) of the data, where it is known; else the configuration tells.
+        slices: how a network for images sees it, likewise.
 
     Raises:
         UserError: if `given` has another number of sizes.
@@ -49,26 +58,29 @@ def input_shape(config: Config, model: Any, given: Sequence[int] | None = None) 
             names = "H W" if axes == 2 else "X Y Z"
             raise UserError(f"--input_shape: {type(model).__name__} needs {names}, or N C {names}, got {list(given)}")
         return (tuple(given) if len(given) == axes + 2 else (1, channels, *given)), "--input_shape"
-    size, source = _configured_size(config)
-    if size is None:
+    known, source = (list(size), "the data's grid") if size else _configured_size(config)
+    if known is None:
         smallest = getattr(model, "smallest_input", None) or ()
-        size, source = [max(SMALLEST, *smallest) if smallest else SMALLEST] * axes, "the smallest that is of use"
+        known, source = [max(SMALLEST, *smallest) if smallest else SMALLEST] * axes, SMALLEST_SIZE
     elif axes == 2:
-        size = _plane(size, _slices(config.dic))
-    fitting = getattr(model, "next_input_shape", tuple)(size) if axes == 3 else size
+        known = _plane(known, slices or slices_of(config))
+    fitting = getattr(model, "next_input_shape", tuple)(known) if axes == 3 else known
     return (1, channels, *(int(n) for n in fitting)), source
 
 
-def volume_size(config: Config) -> tuple[int, ...] | None:
-    """Size (X, Y, Z) of the volumes that the network's data are brought to, as far as the file tells."""
-    size, _ = _configured_size(config, transforms=False)
-    return None if size is None else tuple(size)
+def volume_size(config: Config) -> list[int] | None:
+    """Size (X, Y, Z) that the network's data are brought to; None if that is not known."""
+    return _configured_size(config, transforms=False)[0]
 
 
-def slice_count(config: Config) -> int | None:
-    """How many slices a volume has for a network of images; None if it sees volumes or single images, or not known."""
-    slices, size = _slices(config.dic), volume_size(config)
-    return None if slices is None or size is None else int(size[slices.axis])
+def slices_of(config: Config) -> SliceSpec | None:
+    """How the network sees volumes; None = whole, or as single images."""
+    content = config.dic
+    for key in DATASETS:
+        slices = (content.get(key) or {}).get("slices")
+        if slices is not None:
+            return SliceSpec.from_dict(slices)
+    return None
 
 
 def _pretrained_keys(block: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -102,14 +114,6 @@ def _configured_size(config: Config, transforms: bool = True) -> tuple[list[int]
 
 def _sizes(value: Any) -> list[int]:
     return [int(value)] * 3 if isinstance(value, int) else [int(n) for n in value]
-
-
-def _slices(content: Mapping[str, Any]) -> SliceSpec | None:
-    for key in DATASETS:
-        slices = (content.get(key) or {}).get("slices")
-        if slices is not None:
-            return SliceSpec.from_dict(slices)
-    return None
 
 
 def _plane(size: Sequence[int], slices: SliceSpec | None) -> list[int]:
