@@ -102,14 +102,21 @@ def _configured_size(config: Config, transforms: bool = True) -> tuple[list[int]
         for transform in reversed((content.get(key) or {}).get("transforms") or []):
             if isinstance(transform, Mapping) and transform.get("size"):
                 return _sizes(transform["size"]), f"{key}: {transform.get('type')}.size"
-    for key in DATASETS:
-        try:
-            size = getattr(config, key).task.preprocessing.size if content.get(key) else None
-        except (MedicalSegError, OSError, AttributeError):
-            size = None
+    for key in DATASETS if transforms else ():
+        size = _first_case(config, key) if content.get(key) else None
         if size:
-            return _sizes(size), f"the preprocessing of {key}"
+            return size, f"the first case of {key}"
     return None, ""
+
+
+def _first_case(config: Config, key: str) -> list[int] | None:
+    """Size (X, Y, Z) of the first case as the network gets it; None if the data are not there."""
+    try:
+        dataset = getattr(config, key)
+        size = dataset.task.preprocessing.size
+        return _sizes(size) if size else list(dataset[0][0].shape[1:])
+    except (MedicalSegError, OSError, AttributeError, IndexError):
+        return None
 
 
 def _sizes(value: Any) -> list[int]:

@@ -86,7 +86,8 @@ def evaluate(
     kept = set(cases if save_predictions is None else cases[:save_predictions]) if folder is not None else set()
     if print_detail:
         logger.info("Start evaluating (total_samples: %d, grid: %s)...", len(cases), space)
-    mine = _score_share(scorer, distributed.shard(cases), num_workers, folder, kept, print_detail)
+    shapes: list[tuple[int, ...]] = []
+    mine = _score_share(scorer, distributed.shard(cases), num_workers, folder, kept, print_detail, shapes)
     results = dict(pair for share in distributed.gather_objects(mine) for pair in share)
     summary = summarize(
         [results[index] for index in cases],
@@ -97,7 +98,8 @@ def evaluate(
     )
     _log(summary, print_detail)
     if folder is not None and distributed.is_main():
-        write_metrics(folder, summary, run_facts(dataset.task, model, run))
+        facts = run_facts(dataset.task, model, {"size": _usual(shapes), **(run or {})})
+        write_metrics(folder, summary, facts)
         _write_overlays(scorer, cases, summary, folder / "overlays", overlays)
     distributed.barrier()
     return summary
@@ -126,18 +128,31 @@ def _space(dataset: Any, eval_space: str, first: int) -> tuple[str, list[str]]:
 
 
 def _score_share(
-    scorer: Scorer, cases: Sequence[int], num_workers: int, folder: Path | None, kept: set[int], print_detail: bool
+    scorer: Scorer,
+    cases: Sequence[int],
+    num_workers: int,
+    folder: Path | None,
+    kept: set[int],
+    print_detail: bool,
+    shapes: list[tuple[int, ...]],
 ) -> list[tuple[int, CaseResult]]:
+    """Results by case; the grids (X, Y, Z) of the cases are appended to `shapes`."""
     results, told = [], time.monotonic()
     for done, (index, (image, label, name)) in enumerate(prefetch(scorer.dataset.__getitem__, cases, num_workers), 1):
         result, labels = scorer.score(index, image, label, name)
         results.append((index, result))
+        shapes.append(label.shape)
         if folder is not None and index in kept:
             _write_prediction(scorer.dataset, index, labels, folder / "predictions" / f"{name}.nii.gz")
         if print_detail and time.monotonic() - told > SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             logger.info("[EVAL] %d/%d cases, last: %s in %.1f s", done, len(cases), name, result.seconds)
     return results
+
+
+def _usual(shapes: Sequence[Sequence[int]]) -> list[int] | None:
+    """The median size of each axis."""
+    return [int(n) for n in np.median(shapes, axis=0)] if shapes else None
 
 
 def _write_prediction(dataset: Any, index: int, labels: np.ndarray, path: Path) -> None:

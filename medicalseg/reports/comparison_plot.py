@@ -42,7 +42,10 @@ def write_comparison_png(path: str | os.PathLike[str], runs: Sequence[Run], note
     FigureCanvasAgg(figure)
     ratios = [2.6, 2.6, 1.0 + 0.28 * len(runs), 0.02 + 0.2 * len(lines)]
     rows = figure.add_gridspec(4, 4, height_ratios=ratios)
-    _draw_means(figure.add_subplot(rows[0, :]), runs)
+    means = figure.add_subplot(rows[0, :])
+    _draw_means(means, runs)
+    handles, names = means.get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=9, loc="outside upper center", ncols=min(4, len(runs)), frameon=False)
     _draw_classes(figure.add_subplot(rows[1, :]), runs)
     for column, cost in enumerate(COSTS):
         _draw_cost(figure.add_subplot(rows[2, column]), runs, cost, named=column == 0)
@@ -74,7 +77,6 @@ def _draw_means(panel: Any, runs: Sequence[Run]) -> None:
     panel.set_title("Dice: foreground and class groups", fontsize=10)
     panel.grid(axis="y", alpha=0.3)
     panel.set_axisbelow(True)
-    panel.legend(fontsize=8, loc="upper right", ncols=min(4, len(runs)))
 
 
 def _draw_classes(panel: Any, runs: Sequence[Run]) -> None:
@@ -83,9 +85,10 @@ def _draw_classes(panel: Any, runs: Sequence[Run]) -> None:
         values = [np.nan if run.classes.get(name) is None else run.classes[name] for name in names]
         shift = (position - (len(runs) - 1) / 2) * 0.5 / max(len(runs), 1)
         marker = MARKERS[position % len(MARKERS)]
-        panel.plot(np.arange(len(names)) + shift, values, marker, color=_colour(position), markersize=5)
+        panel.plot(np.arange(len(names)) + shift, values, marker, color=_colour(position), markersize=5, clip_on=False)
     long = max((len(name) for name in names), default=0) * len(names) > 110
-    panel.set_xticks(range(len(names)), names, fontsize=8, rotation=35 if long else 0, ha="right" if long else "center")
+    slant = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if long else {}
+    panel.set_xticks(range(len(names)), names, fontsize=8, **slant)
     panel.set_xlim(-0.6, max(len(names), 3) - 0.4)
     panel.set_ylim(0, 1.02)
     panel.set_title("Dice per class", fontsize=10)
