@@ -12,7 +12,7 @@ help:
 	@echo "make test-all       the slow tests too"
 	@echo "make test-paddle26  the tests on paddlepaddle 2.6.2 and numpy 1.26, in a second environment"
 	@echo "make lint           ruff and mypy"
-	@echo "make tipc           one TIPC chain: train, evaluate, export, infer"
+	@echo "make tipc           TIPC chains of three networks: train, evaluate, export, infer (CHAINS=vnet: one of them)"
 	@echo "make bench          speed and memory beside PyTorch, MONAI and nnU-Net (downloads them; takes an hour or more)"
 
 $(VENV)/bin/python:
@@ -53,9 +53,15 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+CHAINS ?= vnet segformer_b0 segnext_t
+
 tipc: $(VENV)/.installed
-	PATH="$(abspath $(VENV))/bin:$$PATH" bash test_tipc/prepare.sh test_tipc/configs/vnet/train_infer_python.txt lite_train_lite_infer
-	PATH="$(abspath $(VENV))/bin:$$PATH" bash test_tipc/test_train_inference_python.sh test_tipc/configs/vnet/train_infer_python.txt lite_train_lite_infer
+	set -e; for chain in $(CHAINS); do \
+		for script in prepare test_train_inference_python; do \
+			PATH="$(abspath $(VENV))/bin:$$PATH" bash test_tipc/$$script.sh \
+				test_tipc/configs/$$chain/train_infer_python.txt lite_train_lite_infer; \
+		done; \
+	done
 
 .venv-bench/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
