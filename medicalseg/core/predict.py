@@ -241,7 +241,9 @@ class _Run:
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
         voxel_volume, seconds = float(np.prod(reference.spacing)), work.timings.total("pre", "run", "post")
-        return {case.name: CaseResult(case.name, counts, voxel_volume, seconds=seconds)}
+        seen = None if self.task.slices is None or work.record is None else work.record.network_shape
+        slices = None if seen is None or self.task.slices is None else int(seen[self.task.slices.axis])
+        return {case.name: CaseResult(case.name, counts, voxel_volume, seconds=seconds, slices=slices)}
 
 
 @contextlib.contextmanager

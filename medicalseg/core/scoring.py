@@ -104,7 +104,8 @@ class Scorer:
         except DataError as error:
             raise DataError(f"case {name}: on the {self.space} grid, {error}") from error
         seconds = time.perf_counter() - start
-        result = CaseResult(name, counts, voxel_volume, prediction.soft_dice, prediction.loss, seconds)
+        slices = None if self.task.slices is None else int(label.shape[self.task.slices.axis])
+        result = CaseResult(name, counts, voxel_volume, prediction.soft_dice, prediction.loss, seconds, slices)
         return result, prediction.labels
 
     def _compared(
