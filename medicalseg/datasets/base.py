@@ -14,10 +14,11 @@ from medicalseg.datasets.case import Case, content_hash
 from medicalseg.datasets.slice_draw import SliceDraw, as_masks, presence_of
 from medicalseg.errors import ConfigError, DataError, UserError
 from medicalseg.inference.decision import codes_of_ids, pack
+from medicalseg.inference.outputs import read_labels
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
-from medicalseg.io import Volume, read_label
+from medicalseg.io import Volume
 from medicalseg.transforms import Compose, Resize3D
 from medicalseg.utils.seeding import rng, sample_seed
 
@@ -269,8 +270,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         if case.original is None:
             return None
         try:
-            volume = read_label(case.original)
-            return volume if self.task.head == "softmax" else volume.with_array(self.task.labels_of(volume.array))
+            return read_labels(case.original, self.task)
         except Exception as error:
             raise DataError(f"case {case.name}: {error}") from error
 

@@ -10,13 +10,13 @@ import pytest
 
 pytest.importorskip("paddle")
 
-from medicalseg.datasets import DecathlonDataset, MedicalDataset  # noqa: E402
-from medicalseg.datasets.slice_draw import presence_of  # noqa: E402
-from medicalseg.errors import ConfigError, DataError  # noqa: E402
-from medicalseg.inference import SliceSpec  # noqa: E402
-from medicalseg.inference.decision import unpack  # noqa: E402
-from medicalseg.transforms import RandomFlip3D, RandomPaddingCrop, RandomRotation3D, Resize3D  # noqa: E402
-from medicalseg.utils.seeding import rng  # noqa: E402
+from medicalseg.datasets import DecathlonDataset, MedicalDataset
+from medicalseg.datasets.slice_draw import presence_of
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference import SliceSpec
+from medicalseg.inference.decision import unpack
+from medicalseg.transforms import RandomFlip3D, RandomPaddingCrop, RandomRotation3D, Resize3D
+from medicalseg.utils.seeding import rng
 
 
 def make(root: Path, shape: tuple[int, int, int] = (8, 7, 6), cases: int = 2, channels: int = 1) -> Path:
@@ -94,7 +94,8 @@ def test_only_empty_cases_still_give_slices(tmp_path):
     root = make(tmp_path)
     np.save(root / "labels/c0.npy", np.zeros((8, 7, 6), np.uint8))
     image, label, _ = dataset(root, foreground=1.0)[0]
-    assert image.shape == (1, 7, 8) and not label.any()
+    assert image.shape == (1, 7, 8)
+    assert not label.any()
 
 
 def test_where_classes_are():
@@ -128,10 +129,12 @@ def test_sigmoid_masks_and_codes(tmp_path):
     train = dataset(root, num_classes=2, head="sigmoid", foreground=1.0)
     masks = train[0][1]
     assert (masks.shape, masks.dtype) == ((2, 7, 8), np.uint8)
-    assert (masks[:, :, 0] == 255).all() and set(np.unique(masks[:, :, 1:])) <= {0, 1}
+    assert (masks[:, :, 0] == 255).all()
+    assert set(np.unique(masks[:, :, 1:])) <= {0, 1}
     codes = dataset(root, "val", num_classes=2, head="sigmoid")[0][1]
     np.testing.assert_array_equal(codes[1:], label[1:])
-    assert codes.dtype == np.int64 and (codes[0] == -1).all()
+    assert codes.dtype == np.int64
+    assert (codes[0] == -1).all()
     assert (train.num_classes, train.task.num_ids) == (2, 3)
 
 
@@ -177,7 +180,8 @@ def test_decathlon(decathlon):
     train = DecathlonDataset(str(decathlon), **arguments)
     image, masks, _ = train[0]
     assert (image.shape, masks.shape) == ((3, 10, 12), (2, 10, 12))
-    assert train.task.network_channels == 3 and train.task.names == ["background", "box", "core"]
+    assert train.task.network_channels == 3
+    assert train.task.names == ["background", "box", "core"]
     whole, codes, _ = DecathlonDataset(str(decathlon), mode="val", **arguments)[0]
     assert (whole.shape, codes.shape) == ((1, 12, 10, 6), (12, 10, 6))
 
@@ -215,5 +219,5 @@ def test_wrong_labels_and_images_name_the_case(tmp_path):
     image = np.load(root / "images/c0.npy")
     image[0, 0, 0] = np.nan
     np.save(root / "images/c0.npy", image)
-    with pytest.raises(DataError, match="case c0: .*NaN"):
+    with pytest.raises(DataError, match=r"case c0: .*NaN"):
         [dataset(root)[epoch, 0] for epoch in range(20)]

@@ -30,10 +30,11 @@ class Pointwise:
         self.most_alive = 0
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        assert x.ndim == 4 and min(x.shape[2:]) >= 32
+        assert x.ndim == 4
+        assert min(x.shape[2:]) >= 32
         self.most_alive = max(self.most_alive, sum(ref() is not None for ref in self.alive))
         self.batches.append(x.shape)
-        logits = -((x * self.weights).sum(axis=1, keepdims=True) - self.classes) ** 2
+        logits = -(((x * self.weights).sum(axis=1, keepdims=True) - self.classes) ** 2)
         self.alive.append(weakref.ref(logits))
         return logits
 
@@ -108,7 +109,8 @@ def test_small_planes_are_padded_at_their_end() -> None:
     image = np.ones((1, 5, 40, 2), np.float32)
     planes = middle_planes(image, SliceSpec())
     assert planes.shape == (1, 1, 40, 32)
-    assert planes[..., :5].all() and not planes[..., 5:].any()
+    assert planes[..., :5].all()
+    assert not planes[..., 5:].any()
 
 
 def test_pictures_of_one_size_run_together() -> None:
@@ -125,7 +127,8 @@ def test_pictures_of_one_size_run_together() -> None:
 
 def test_what_does_not_go_together() -> None:
     images, volumes = TaskSpec(4, slices=SliceSpec()), TaskSpec(4)
-    assert isinstance(inferer_for(images), SliceWise) and isinstance(inferer_for(volumes), WholeVolume)
+    assert isinstance(inferer_for(images), SliceWise)
+    assert isinstance(inferer_for(volumes), WholeVolume)
     with pytest.raises(ConfigError, match="SliceWise"):
         inferer_for(images, SlidingWindow(32))
     with pytest.raises(ConfigError, match="takes volumes"):
