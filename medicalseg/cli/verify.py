@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medicalseg.datasets.verify.source import Source
 
 HELP = (
     "Check a dataset: pairs, shapes, geometry, label ids, duplicates, intensities, split. "
@@ -18,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "dataset",
         nargs="?",
         type=Path,
-        help="an MSD or nnU-Net folder, a prepared folder (list files), or one with images and labels side by side",
+        help="an MSD or nnU-Net folder, a prepared folder (list files), one with images and labels side by side, or "
+        "one with pictures in images/ and masks/",
+    )
+    parser.add_argument("--config", type=Path, help="check the ImageDataset of this configuration, instead of DATASET")
+    parser.add_argument(
+        "--group_pattern", help="of pictures: regular expression whose first group is the patient in a case's name"
     )
     parser.add_argument("--images", type=Path, help="folder of images, instead of DATASET")
     parser.add_argument("--labels", type=Path, help="folder of their labels (default: the same folder)")
@@ -36,17 +45,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify and print."""
     from medicalseg.datasets.verify.run import verify_dataset
-    from medicalseg.datasets.verify.source import open_source
-    from medicalseg.errors import UserError
     from medicalseg.utils.files import write_json
 
-    if args.dataset is not None and args.images is not None:
-        raise UserError("give either DATASET or --images, not both")
+    _check(args)
+    report = verify_dataset(
+        _source(args), num_classes=args.num_classes, ignore_index=args.ignore_index, num_workers=args.num_workers
+    )
+    print(report.render())
+    if args.json is not None:
+        write_json(args.json, report.to_dict())
+    return report.exit_code
+
+
+def _check(args: argparse.Namespace) -> None:
+    from medicalseg.errors import UserError
+
+    if sum(value is not None for value in (args.dataset, args.images, args.config)) > 1:
+        raise UserError("give one of DATASET, --images and --config")
     if args.labels is not None and args.images is None:
         raise UserError("--labels needs --images")
     if args.num_classes is not None and args.num_classes < 1:
         raise UserError(f"--num_classes: expected a positive number, got {args.num_classes}")
-    source = open_source(
+
+
+def _source(args: argparse.Namespace) -> Source:
+    from medicalseg.datasets.splits import group_by_pattern
+    from medicalseg.datasets.verify.picture_source import open_config, open_pictures, picture_folders
+    from medicalseg.datasets.verify.source import open_source
+
+    if args.config is not None:
+        from medicalseg.cvlibs import Config
+
+        return open_config(Config(args.config, log_notes=False).dic, args.num_classes)
+    folders = picture_folders(args.dataset, args.images, args.labels)
+    if folders is not None:
+        group_of = group_by_pattern(args.group_pattern) if args.group_pattern else None
+        return open_pictures(args.dataset or Path(), *folders, num_classes=args.num_classes, group_of=group_of)
+    return open_source(
         args.dataset,
         args.images,
         args.labels,
@@ -54,10 +89,3 @@ def run(args: argparse.Namespace) -> int:
         labels_dir=args.labels_dir,
         label_suffix=args.label_suffix,
     )
-    report = verify_dataset(
-        source, num_classes=args.num_classes, ignore_index=args.ignore_index, num_workers=args.num_workers
-    )
-    print(report.render())
-    if args.json is not None:
-        write_json(args.json, report.to_dict())
-    return report.exit_code

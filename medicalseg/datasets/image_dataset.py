@@ -131,10 +131,7 @@ class ImageDataset(CaseDataset):
         slices: Mapping[str, Any] | None = None,
     ) -> None:
         check_mode(mode)
-        names = class_names(labels)
-        count, ids = _counts(num_classes, names, mask_threshold, head)
-        names = {label: name for label, name in names.items() if label < ids}
-        classes = Classes(names, ids, head == "sigmoid", ignore_index)
+        classes = classes_of(num_classes, labels, mask_threshold, head, ignore_index)
         self.dataset_root = Path(dataset_root)
         self._cache_folder = Path(cache_dir).expanduser() if cache_dir else default_folder()
         self._cache = make_cache(cache, self._cache_folder, cache_gb)
@@ -174,8 +171,8 @@ class ImageDataset(CaseDataset):
         self._stored = preprocessing.without_normalization()
         self._records: dict[str, GridRecord] = {}
         task = TaskSpec(
-            num_classes=count,
-            labels=names,
+            num_classes=classes.num_ids - int(classes.overlap),
+            labels=dict(classes.names),
             class_groups={name: tuple(group) for name, group in (class_groups or {}).items()},
             preprocessing=preprocessing,
             in_channels=preprocessing.channels_of(self.folder.read_image(cases[0], nonfinite="keep").channels),
@@ -251,10 +248,19 @@ class ImageDataset(CaseDataset):
         return unpack(codes, len(label), self._ignored)
 
 
-def _counts(given: int | None, names: Mapping[int, str], threshold: float | None, head: str) -> tuple[int, int]:
-    if given is None and not names and threshold is None:
+def classes_of(
+    num_classes: int | None, labels: Any, mask_threshold: float | None, head: str, ignore_index: int | None
+) -> Classes:
+    """What masks may hold, from the arguments of `ImageDataset`.
+
+    Raises:
+        ConfigError: if nothing tells the number of classes, or a value is wrong.
+    """
+    names = class_names(labels)
+    if num_classes is None and not names and mask_threshold is None:
         raise ConfigError("num_classes: give it, or name the classes with labels")
-    return channels_and_ids(given, max(names) + 1 if names else 2, head)
+    ids = channels_and_ids(num_classes, max(names) + 1 if names else 2, head)[1]
+    return Classes({label: name for label, name in names.items() if label < ids}, ids, head == "sigmoid", ignore_index)
 
 
 def _preprocessing(

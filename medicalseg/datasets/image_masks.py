@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class MultilabelMasks(Masks):
             if len(planes) != count:
                 raise DataError(f"{path}: has {len(planes)} channels, there are {count} structures")
             if planes.shape[1:] != (*size, 1):
-                raise DataError(_other_size(path, planes.shape[1:3], case, size))
+                raise SizeMismatchError(_other_size(path, planes.shape[1:3], case, size))
             parts = [(index + 1, _binary(plane, path)) for index, plane in enumerate(planes)]
         composed = self.classes.compose([(number, mask == 1) for number, mask in parts], size)
         if self.classes.ignore_index is not None:
@@ -195,10 +196,15 @@ class RleMasks(Masks):
         order: str = "rows",
     ) -> None:
         super().__init__(Place(path.parent, path.name), classes)
-        self.path, self.order = path, order
-        self.table: Table = read_rle_table(path, columns)
+        self.path, self.order, self.columns = path, order, tuple(columns)
         names = {name: number for number, name in classes.names.items()}
+        self.has("")
         self.ids = {str(key): _whole(value, "mask_values") for key, value in (values or names).items()}
+
+    @property
+    def table(self) -> Table:
+        """Run lengths by image and class; read once in each process."""
+        return _table(self.path, self.columns, self.path.stat().st_mtime_ns if self.path.exists() else 0)
 
     def expected(self, case: str) -> list[Path]:
         """See the base class."""
@@ -227,6 +233,11 @@ class RleMasks(Masks):
         return self.classes.checked(self.ids[name] if name in self.ids else int(name), f"{self.path}: class {name!r}")
 
 
+@lru_cache(maxsize=4)
+def _table(path: Path, columns: tuple[str, ...], changed: int) -> Table:
+    return read_rle_table(path, columns)
+
+
 def one_plane(volume: Volume, path: Path, case: Case, size: tuple[int, int], instead: str = "") -> np.ndarray:
     """The one plane (W, H, 1) of a mask of the image's size; of channels that are equal the first."""
     _check_size(volume, path, case, size)
@@ -241,7 +252,11 @@ def _check_size(volume: Volume, path: Path, case: Case, size: tuple[int, int]) -
     if volume.shape[2] != 1:
         raise DataError(f"{path}: has {volume.shape[2]} slices; the mask of a picture has one")
     if volume.shape[:2] != size:
-        raise DataError(_other_size(path, volume.shape[:2], case, size))
+        raise SizeMismatchError(_other_size(path, volume.shape[:2], case, size))
+
+
+class SizeMismatchError(DataError):
+    """A mask has another size than its image."""
 
 
 def _other_size(path: Path, found: Sequence[int], case: Case, size: tuple[int, int]) -> str:

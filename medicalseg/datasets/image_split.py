@@ -45,23 +45,31 @@ class ImageSplit:
     val_on_train: bool
     record_in: Path
 
-    def select(self, folder: ImageFolder, mode: str) -> tuple[list[MaskCase], tuple[str, ...]]:
+    def select(
+        self, folder: ImageFolder, mode: str, *, label_required: bool | None = None
+    ) -> tuple[list[MaskCase], tuple[str, ...]]:
         """The cases of a mode, and notes for reports.
+
+        Args:
+            folder: the pictures.
+            mode: "train", "val" or "test".
+            label_required: whether an image without a mask is an error; None: unless the mode is test.
 
         Raises:
             DataError: if there are none, or a list or the split is wrong.
             ConfigError: if the mode has no list, or a setting is wrong.
         """
+        required = mode != "test" if label_required is None else label_required
         if any(self.lists.values()):
-            return self._from_lists(folder, mode)
-        cases = folder.cases(label_required=mode != "test")
+            return self._from_lists(folder, mode, required)
+        cases = folder.cases(label_required=required)
         if mode == "test" or self.fold is None:
             return cases, ()
         rule = self._rule(folder.root)
         chosen, notes = rule.select(cases, folder.root, mode)
         return cast("list[MaskCase]", chosen), notes
 
-    def _from_lists(self, folder: ImageFolder, mode: str) -> tuple[list[MaskCase], tuple[str, ...]]:
+    def _from_lists(self, folder: ImageFolder, mode: str, required: bool) -> tuple[list[MaskCase], tuple[str, ...]]:
         if not self.lists[mode]:
             raise ConfigError(f"{mode}_path: mode '{mode}' needs its list, since others are given")
         found = {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,6 +92,9 @@ class Place:
         self.text = text if fields else f"{text}/{{case}}"
         self.per_structure = bool({"name", "id"} & set(fields))
         self._folders: dict[Path, dict[str, list[Path]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_folders": {}}
 
     def path(self, case: str, name: str = "", number: int = 0) -> Path:
         """The file; one that does not exist if there is none.

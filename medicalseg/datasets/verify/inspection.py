@@ -14,7 +14,7 @@ import numpy as np
 
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
-from medicalseg.io import Volume, read_volume
+from medicalseg.io import Volume, is_picture, read_label, read_volume
 from medicalseg.utils.logger import logger
 
 SPACING_TOLERANCE = 1e-3
@@ -63,17 +63,17 @@ class Facts:
 def inspect_case(rules: Rules, case: Case) -> Facts:
     """Read a case and check it; never raises for a bad file."""
     facts = Facts(case.name)
-    images = [_read(path, facts, channels=True) for path in case.images]
+    images = [read_quietly(path, facts, channels=True) for path in case.images]
     for path, image in zip(case.images, images, strict=True):
         if image is not None:
-            facts.images.append(_describe_image(path, image, facts))
+            facts.images.append(describe_image(path, image, facts))
     first = images[0]
     for path, image in zip(case.images[1:], images[1:], strict=True):
         if first is not None and image is not None:
             _compare(facts, first, image, f"channel {path.name}")
     if case.label is None:
         return facts
-    label = _read(case.label, facts, channels=False)
+    label = read_quietly(case.label, facts, label=True)
     if label is not None:
         if first is not None:
             _compare(facts, first, label, f"label {case.label.name}")
@@ -81,24 +81,28 @@ def inspect_case(rules: Rules, case: Case) -> Facts:
     return facts
 
 
-def _read(path: Path, facts: Facts, *, channels: bool) -> Volume | None:
+def read_quietly(path: Path, facts: Facts, *, channels: bool = False, label: bool = False) -> Volume | None:
+    """A volume, or None and a finding; what its reader warns of becomes findings too."""
     with _collected_warnings() as warnings:
         try:
-            volume = read_volume(path, channels=channels, nonfinite="keep")
+            pictured = label and is_picture(path)
+            volume = read_label(path) if pictured else read_volume(path, channels=channels, nonfinite="keep")
         except Exception as error:  # noqa: BLE001 - whatever a reader says about a bad file is a finding
-            facts.add("unreadable", _named(path, error))
+            facts.add("unreadable", named(path, error))
             return None
     for warning in warnings if path.suffix != ".npy" else ():
-        facts.add("header", _named(path, warning), WARNING)
+        facts.add("header", named(path, warning), WARNING)
     return volume
 
 
-def _named(path: Path, message: object) -> str:
+def named(path: Path, message: object) -> str:
+    """A message on one line that has the file's name in it, not the whole path."""
     text = one_line(message).replace(str(path), path.name)
     return text if path.name in text else f"{path.name}: {text}"
 
 
-def _describe_image(path: Path, image: Volume, facts: Facts) -> dict[str, Any]:
+def describe_image(path: Path, image: Volume, facts: Facts) -> dict[str, Any]:
+    """Grid, hash and intensities of an image; notes what is wrong with them."""
     array = image.array
     description: dict[str, Any] = {
         "file": path.name,
@@ -159,20 +163,25 @@ def _check_label(path: Path, label: Volume, rules: Rules, facts: Facts) -> None:
     if fractional.any():
         facts.add("label_fractional", f"{path.name}: values that are no ids: {_few(values[fractional])}")
         return
-    for value, count in zip(whole.astype(np.int64), counts, strict=True):
+    check_ids(path.name, whole.astype(np.int64), counts, rules, facts)
+    if any(value not in (0, rules.ignore_index) for value in facts.voxels):
+        facts.label_hash = array_hash(label.array)
+    else:
+        facts.add("empty_label", f"{path.name}: background only", WARNING)
+
+
+def check_ids(name: str, ids: np.ndarray, counts: np.ndarray, rules: Rules, facts: Facts) -> None:
+    """Count the voxels of each id of a label and note ids that no class has."""
+    for value, count in zip(ids, counts, strict=True):
         facts.voxels[int(value)] = facts.voxels.get(int(value), 0) + int(count)
     negative = [value for value in facts.voxels if value < 0]
     if negative:
-        facts.add("label_negative", f"{path.name}: negative ids: {_few(negative)}")
+        facts.add("label_negative", f"{name}: negative ids: {_few(negative)}")
     unknown = [value for value in facts.voxels if value >= 0 and rules.ids and value not in rules.ids]
     unknown = [value for value in unknown if value != rules.ignore_index]
     if unknown:
         count = sum(facts.voxels[value] for value in unknown)
-        facts.add("label_out_of_range", f"{path.name}: no class has the id {_few(unknown)} ({count} voxels)")
-    if not any(value not in (0, rules.ignore_index) for value in facts.voxels):
-        facts.add("empty_label", f"{path.name}: background only", WARNING)
-    else:
-        facts.label_hash = array_hash(label.array)
+        facts.add("label_out_of_range", f"{name}: no class has the id {_few(unknown)} ({count} voxels)")
 
 
 @contextlib.contextmanager

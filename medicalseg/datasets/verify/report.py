@@ -94,7 +94,7 @@ class Report:
         shapes = np.array([image["shape"] for image in images])
         spacings = np.array([image["spacing"] for image in images])
         lines = [f"shape   {_range(shapes, '{:.0f}')}"]
-        if self.source.kind != "prepared":
+        if self.source.kind not in ("prepared", "pictures"):
             lines.append(f"spacing {_range(spacings, '{:.4g}')} mm")
             lines.append("axes    " + ", ".join(f"{code} ({count})" for code, count in codes.most_common()))
         return lines

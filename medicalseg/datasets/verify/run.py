@@ -7,6 +7,7 @@ from functools import partial
 from medicalseg.datasets.verify.across import compare_cases
 from medicalseg.datasets.verify.finding import ERROR, Finding, one_line
 from medicalseg.datasets.verify.inspection import Facts, Rules, allowed_ids, inspect_case
+from medicalseg.datasets.verify.pictures import compare_pictures, inspect_picture
 from medicalseg.datasets.verify.report import Report
 from medicalseg.datasets.verify.source import Source
 from medicalseg.utils.pool import run_all
@@ -29,7 +30,8 @@ def verify_dataset(
     ignored = source.ignore_index if ignore_index is None else ignore_index
     rules = Rules(allowed_ids(source.labels, num_classes), ignored)
     facts, findings = [], list(source.findings)
-    for case, result in run_all(partial(inspect_case, rules), source.cases, num_workers, "verify"):
+    inspect = partial(inspect_picture, source.folders, rules) if source.folders else partial(inspect_case, rules)
+    for case, result in run_all(inspect, source.cases, num_workers, "verify"):
         if isinstance(result, Facts):
             facts.append(result)
             findings += result.findings
@@ -37,5 +39,7 @@ def verify_dataset(
             findings.append(Finding(ERROR, "unreadable", case.name, one_line(result)))
     facts.sort(key=lambda item: item.case)
     findings += compare_cases(source, facts)
+    if source.folders:
+        findings += compare_pictures(source, facts)
     findings.sort(key=lambda finding: (finding.severity != ERROR, finding.kind, finding.case))
     return Report(source, facts, findings)

@@ -22,9 +22,10 @@ from medicalseg.datasets.decathlon_layout import (
     read_layout,
     volumes_in,
 )
+from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.labels import names_by_id
 from medicalseg.datasets.list_files import scan_list
-from medicalseg.datasets.splits import Split, read_splits
+from medicalseg.datasets.splits import GroupOf, Split, read_splits
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
 from medicalseg.errors import DataError, VolumeError
 from medicalseg.io import case_name, read_label
@@ -39,7 +40,7 @@ class Source:
     """Cases to check and what is already known to be wrong.
 
     Attributes:
-        kind: "decathlon", "prepared" or "folders".
+        kind: "decathlon", "prepared", "folders" or "pictures".
         root: the dataset's folder.
         cases: cases whose files exist; the label may be None where none is needed.
         labels: names by id; empty if not declared.
@@ -47,6 +48,8 @@ class Source:
         splits: folds or the one division.
         declared_leaking: the dataset says that its split leaks.
         findings: broken pairs.
+        folders: of pictures: what reads them, by the number in their cases.
+        group_of: patient of a case name, where it is known.
     """
 
     kind: str
@@ -57,6 +60,8 @@ class Source:
     splits: list[Split] = field(default_factory=list)
     declared_leaking: bool = False
     findings: list[Finding] = field(default_factory=list)
+    folders: tuple[ImageFolder, ...] = ()
+    group_of: GroupOf | None = None
 
     def add(self, kind: str, case: str, message: str, severity: str = ERROR) -> None:
         """Note a finding."""
@@ -125,7 +130,7 @@ def _decathlon(layout: Layout, labels_dir: str | None) -> Source:
     _unlisted(source, [*training, *test])
     path = layout.root / "splits_final.json"
     if path.is_file():
-        _read_folds(source, path, {case.name for case in training})
+        read_folds(source, path, {case.name for case in training})
     return source
 
 
@@ -143,7 +148,8 @@ def _unlisted(source: Source, cases: Sequence[Case]) -> None:
                 source.add("no_image", case_name(path), f"{folder.name}/{path.name} is a label without an image")
 
 
-def _read_folds(source: Source, path: Path, names: set[str]) -> None:
+def read_folds(source: Source, path: Path, names: set[str]) -> None:
+    """Take the folds of a file, noting names that are no case."""
     try:
         source.splits = read_splits(path)
     except DataError as error:
