@@ -20,7 +20,7 @@ from medicalseg.errors import DataError, MedicalSegError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
-from medicalseg.inference.outputs import read_labels, topmost_ids, write_labels
+from medicalseg.inference.outputs import read_labels, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import prepare, restore, run_network
 from medicalseg.io import Volume
 from medicalseg.metrics import CaseResult, Summary, summarize
@@ -267,7 +267,7 @@ def _write_overlay(
     image = case.read()
     write_overlay(
         target,
-        image.array if image.array.ndim == 3 else image.array[0],
+        shown_image(image.array),
         topmost_ids(read_labels(reference, task).array, task),
         topmost_ids(read_labels(written, task).array, task),
         spacing=image.spacing,

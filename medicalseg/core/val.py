@@ -15,8 +15,8 @@ from medicalseg.core.prefetch import prefetch
 from medicalseg.core.scoring import SPACES, Losses, Scorer, network_axcodes, network_spacing
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference import Inferer
-from medicalseg.inference.outputs import topmost_ids, write_labels
-from medicalseg.io import Volume
+from medicalseg.inference.outputs import shown_image, topmost_ids, write_labels
+from medicalseg.io import Volume, is_picture
 from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import PICTURES, representative_cases
@@ -143,7 +143,9 @@ def _score_share(
         results.append((index, result))
         shapes.append(label.shape)
         if folder is not None and index in kept:
-            _write_prediction(scorer.dataset, index, labels, folder / "predictions" / f"{name}.nii.gz")
+            _write_prediction(
+                scorer.dataset, index, labels, folder / "predictions" / _file_name(scorer.dataset, index, name)
+            )
         if print_detail and time.monotonic() - told > SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             logger.info("[EVAL] %d/%d cases, last: %s in %.1f s", done, len(cases), name, result.seconds)
@@ -153,6 +155,12 @@ def _score_share(
 def _usual(shapes: Sequence[Sequence[int]]) -> list[int] | None:
     """The median size of each axis."""
     return [int(n) for n in np.median(shapes, axis=0)] if shapes else None
+
+
+def _file_name(dataset: Any, index: int, name: str) -> str:
+    """Pictures get pictures, volumes NIfTI files."""
+    images = getattr(dataset.cases[index], "images", ()) if hasattr(dataset, "cases") else ()
+    return f"{name}.png" if images and is_picture(images[0]) else f"{name}.nii.gz"
 
 
 def _write_prediction(dataset: Any, index: int, labels: np.ndarray, path: Path) -> None:
@@ -194,7 +202,7 @@ def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, fold
         image, label, name = scorer.dataset[index]
         write_overlay(
             folder / f"{title}_{name}.png",
-            image[0],
+            shown_image(image),
             topmost_ids(label, scorer.task),
             topmost_ids(scorer.labels(image), scorer.task),
             spacing=np.nan_to_num(network_spacing(scorer.dataset, index, label.shape), nan=1.0).tolist(),

@@ -76,3 +76,10 @@ def topmost_ids(labels: np.ndarray, task: TaskSpec) -> np.ndarray:
     for index in range(task.num_classes):
         ids[(labels >= 0) & (labels >> index & 1 == 1)] = index + 1
     return ids
+
+
+def shown_image(image: np.ndarray) -> np.ndarray:
+    """What a picture shows of (X, Y, Z) or (C, X, Y, Z): the mean of three colours, else the first channel."""
+    if image.ndim == 3:
+        return image
+    return image.mean(axis=0, dtype=np.float32) if len(image) == 3 and image.shape[-1] == 1 else image[0]
