@@ -11,7 +11,7 @@ from medicalseg.datasets.group_table import read_group_table
 from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.mask_place import MaskCase
 from medicalseg.datasets.split_rule import SplitRule
-from medicalseg.datasets.splits import LEAKING_NOTE
+from medicalseg.datasets.splits import LEAKING_NOTE, read_splits
 from medicalseg.errors import ConfigError, DataError
 
 
@@ -84,7 +84,9 @@ class ImageSplit:
             raise DataError(f"train_path: {self.lists[mode]} lists images without a mask")
         train, val = ({case.images[0].resolve() for case in found.get(name, [])} for name in ("train", "val"))
         both = len(train & val)
-        return cases, (f"{LEAKING_NOTE}: {both} of {len(val)}",) if both else ()
+        if both:
+            return cases, (f"{LEAKING_NOTE}: {both} of {len(val)}",)
+        return cases, recorded_notes(folder.root, {case.name for case in found.get("train", [])})
 
     def _rule(self, root: Path) -> SplitRule:
         fold = cast("int | str", self.fold)
@@ -95,6 +97,14 @@ class ImageSplit:
         return SplitRule(
             self.splits, fold, self.num_folds, self.split_seed, pattern, self.val_on_train, self.record_in, group_of
         )
+
+
+def recorded_notes(root: Path, train: set[str]) -> tuple[str, ...]:
+    """What `splits_final.json` notes about the split whose training cases these are, such as that it leaks."""
+    path = root / "splits_final.json"
+    if not train or not path.is_file():
+        return ()
+    return next((split.notes for split in read_splits(path) if set(split.train) == train), ())
 
 
 def find_file(root: Path, text: str, key: str) -> Path:

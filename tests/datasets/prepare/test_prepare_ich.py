@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from medicalseg.cli import main
+from medicalseg.datasets import ImageDataset
+from medicalseg.datasets.prepare import ich
 from medicalseg.datasets.prepare.ich import study_split, window
 from medicalseg.datasets.splits import read_splits
 from medicalseg.errors import UserError
@@ -139,6 +141,24 @@ def test_study_split_says_that_it_leaks(raw, tmp_path, capsys):
     with pytest.raises(UserError, match="nothing to train"):
         study_split(names[:60], 10, 50)
     assert run(raw, tmp_path / "ich", "--split", "study") == 2
+
+
+@pytest.mark.parametrize("split", ["patient", "study"])
+def test_image_dataset_reads_it_and_reports_the_leak(raw, tmp_path, split, monkeypatch):
+    monkeypatch.setattr(ich, "STUDY_PARTS", {False: (2, 6)})
+    root = tmp_path / "ich"
+    assert run(raw, root, "--split", split) == 0
+    lists = {f"{part}_path": f"{part}_list.txt" for part in ("train", "val", "test")}
+    options = {"num_classes": 1, "head": "sigmoid", "normalize": "none", "separator": "\t", **lists}
+    train = ImageDataset(str(root), mode="train", **options)
+    image, label, name = train[1]
+    assert image.shape == label.shape == (1, 36, 48)
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(image[0], picture(root / "images" / f"{name}.png"))
+    np.testing.assert_array_equal(label[0], picture(root / "masks" / f"{name}.png"))
+    val = ImageDataset(str(root), mode="val", **options)
+    assert bool(val.notes) == (split == "study")
+    assert len(train) + len(val) < len(SUBJECTS) * SLICES
 
 
 def test_window_of_the_study():
