@@ -143,6 +143,13 @@ def _check_length(plain: Mapping[str, Any]) -> None:
 
 def _check_views(plain: Mapping[str, Any]) -> None:
     """All datasets have to give a network the same: volumes or slices, with class ids or masks."""
+    for key, count in effective.dataset_classes(plain):
+        block = key.partition(".")[0]
+        if count == 1 and _view(plain, block, "head") == "softmax":
+            raise KeyPathError(
+                (block, "num_classes"),
+                "is 1: a softmax of one class is always 1; a single structure needs head: sigmoid",
+            )
     first: dict[str, tuple[str, Any]] = {}
     for key in effective.DATASET_KEYS:
         if plain.get(key) is None:

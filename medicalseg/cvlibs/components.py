@@ -25,6 +25,8 @@ from medicalseg.errors import (
 
 SEARCH_ORDER = (manager.MODELS, manager.BACKBONES, manager.DATASETS, manager.TRANSFORMS, manager.LOSSES)
 
+FOREIGN = "paddleseg."
+
 _BY_KEY = {
     "model": manager.MODELS,
     "backbone": manager.BACKBONES,
@@ -94,11 +96,22 @@ def find(config: Any, path: KeyPath, registry: ComponentManager | None = None) -
     if "type" not in config:
         raise KeyPathError(path, f"has no 'type'; it has: {', '.join(map(str, config)) or 'nothing'}")
     name = config["type"]
+    if isinstance(name, str) and name.startswith(FOREIGN):
+        return _find_foreign(name, path, registry)
     registries = SEARCH_ORDER if registry is None else (registry,)
     for candidate in registries:
         if isinstance(name, str) and name in candidate:
             return candidate[name]
     raise KeyPathError((*path, "type"), _unknown_type(name, registry, registries))
+
+
+def _find_foreign(name: str, path: KeyPath, registry: ComponentManager | None) -> Callable[..., Any]:
+    from medicalseg.models import paddleseg_bridge
+
+    try:
+        return paddleseg_bridge.component(name, registry)
+    except ConfigError as error:
+        raise KeyPathError((*path, "type"), str(error)) from error
 
 
 def _unknown_type(name: object, registry: ComponentManager | None, registries: tuple[ComponentManager, ...]) -> str:

@@ -70,6 +70,16 @@ def test_losses_of_a_softmax_are_refused(write, sigmoid, loss, message):
         Config(write(sigmoid))
 
 
+def test_a_single_class_needs_a_sigmoid(write, sigmoid):
+    for key in ("train_dataset", "val_dataset"):
+        sigmoid[key].update(num_classes=1)
+    assert Config(write(sigmoid)).num_classes == 1
+    for key in ("train_dataset", "val_dataset"):
+        del sigmoid[key]["head"]
+    with pytest.raises(ConfigError, match=r"train_dataset\.num_classes: is 1: .* needs head: sigmoid"):
+        Config(write(sigmoid))
+
+
 def test_groups_of_structures_end_at_the_last_id(write, sigmoid):
     sigmoid["class_groups"] = {"all": [1, 5]}
     with pytest.raises(ConfigError, match=r"class_groups\.all: names class 5, the classes are 0 to 4"):
