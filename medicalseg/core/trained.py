@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from medicalseg.errors import ConfigError
 from medicalseg.inference import Inferer, SliceWise, SlidingWindow, TaskSpec
 from medicalseg.utils.checkpoint import load_model_weights, weights_file
+from medicalseg.utils.pretrained import pretrained_keys
 
 if TYPE_CHECKING:
     import paddle
@@ -32,8 +33,9 @@ def open_config(
     weights_file(model_path)
     config = Config(path, opts=opts, log_notes=False)
     config.require("model")
-    if config.dic["model"].get("pretrained"):
-        config = Config(path, opts=[*(opts or ()), "model.pretrained=None"], log_notes=False)
+    without = [f"{key}=None" for key in pretrained_keys(config.dic["model"], "model")]
+    if without:
+        config = Config(path, opts=[*(opts or ()), *without], log_notes=False)
     return config
 
 

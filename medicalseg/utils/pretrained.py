@@ -55,6 +55,22 @@ def load_pretrained(model: paddle.nn.Layer, source: str | os.PathLike[str]) -> N
     logger.info("There are %d/%d variables loaded into %s.", len(fitting), len(own), name)
 
 
+def pretrained_keys(block: Mapping[str, Any], path: str) -> list[str]:
+    """Paths of the keys that name pretrained weights, in a configuration's block and the blocks in it.
+
+    Example:
+        >>> pretrained_keys({"backbone": {"pretrained": "m.pdparams"}, "pretrained": None}, "model")
+        ['model.backbone.pretrained']
+    """
+    found = []
+    for key, value in block.items():
+        if isinstance(value, Mapping):
+            found += pretrained_keys(value, f"{path}.{key}")
+        elif "pretrained" in str(key) and value:
+            found.append(f"{path}.{key}")
+    return found
+
+
 def split_checksum(source: str) -> tuple[str, str | None]:
     """`("PATH", "sha256:HEX")` of `PATH#sha256=HEX`; None where there is no checksum.
 

@@ -50,11 +50,12 @@ def check_golden(path: Path, tolerance: float = 1e-5) -> Any:
         outputs = model(paddle.to_tensor(x))
     assert len(outputs) == len(golden["outputs"])
     for output, expected in zip(outputs, golden["outputs"], strict=True):
-        _check_output(output.numpy().astype(np.float64), expected, tolerance)
+        check_output(output.numpy().astype(np.float64), expected, tolerance)
     return model
 
 
-def _check_output(output: np.ndarray, expected: dict[str, Any], tolerance: float) -> None:
+def check_output(output: np.ndarray, expected: dict[str, Any], tolerance: float) -> None:
+    """Compare an output with what `digest` of `compat/golden_formula.py` kept of another implementation's."""
     assert list(output.shape) == expected["shape"]
     np.testing.assert_allclose(output.reshape(-1)[expected["at"]], expected["values"], rtol=0, atol=tolerance)
     np.testing.assert_allclose([output.mean(), output.std()], [expected["mean"], expected["std"]], atol=tolerance)

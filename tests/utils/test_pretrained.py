@@ -16,7 +16,13 @@ import pytest
 
 from medicalseg.errors import CheckpointError, DataError, UserError
 from medicalseg.utils import checkpoint
-from medicalseg.utils.pretrained import adapted, load_pretrained, split_checksum, with_channels_of
+from medicalseg.utils.pretrained import (
+    adapted,
+    load_pretrained,
+    pretrained_keys,
+    split_checksum,
+    with_channels_of,
+)
 
 
 class Encoder(paddle.nn.Layer):
@@ -174,3 +180,8 @@ def test_archives_as_paddleseg_publishes_them(tmp_path, home, site):
     with pytest.raises(CheckpointError, match=r"should hold one .pdparams, it has a.pdparams, b.pdparams"):
         load_pretrained(target, f"{site}/two.tar.gz")
     assert sorted(entry.name for entry in (tmp_path / "site").iterdir()) == ["good.tar.gz", "two.tar.gz"]
+
+
+def test_keys_that_name_weights():
+    block = {"type": "A", "pretrained": "a", "backbone": {"type": "B", "pretrained": "b"}, "backbone_pretrained": None}
+    assert pretrained_keys(block, "model") == ["model.pretrained", "model.backbone.pretrained"]

@@ -139,7 +139,7 @@ def _check(in_channels: object, **lists: Sequence[int]) -> None:
 
 def _initialise(layer: nn.Layer) -> None:
     if isinstance(layer, nn.Linear):
-        nn.initializer.TruncatedNormal(std=0.02)(layer.weight)
+        nn.initializer.Normal(std=0.02)(layer.weight)
     elif isinstance(layer, nn.Conv2D):
         outputs, _, *kernel = layer.weight.shape
         reached = math.prod(kernel) * outputs // layer._groups
