@@ -19,6 +19,7 @@ METRICS, MANIFEST = "metrics.json", "run.json"
 REPORT_FOLDERS = ("", "eval", "val")
 LEVELS_TO_MANIFEST = 3
 BEST = "best_model"
+BACKGROUND = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Run:
         cases: names of the scored cases.
         foreground: mean Dice over the foreground classes.
         groups: mean Dice by class group.
+        with_background: the groups that count the background.
         classes: mean Dice by name of every foreground class; None = not applicable.
         seconds: mean time per case: prediction, restoring, scoring.
         memory_mb: largest memory of the process, of the GPU where one was used.
@@ -75,6 +77,7 @@ class Run:
     cases: tuple[str, ...]
     foreground: float | None
     groups: dict[str, float | None]
+    with_background: tuple[str, ...]
     classes: dict[str, float | None]
     seconds: float | None
     memory_mb: float | None
@@ -119,6 +122,7 @@ def load_run(folder: Path, name: str) -> Run:
             cases=tuple(str(case["case"]) for case in content["cases"]),
             foreground=content["foreground_mean"]["dice"],
             groups={key: group["dice"] for key, group in content["groups"].items()},
+            with_background=tuple(key for key, group in content["groups"].items() if BACKGROUND in group["class_ids"]),
             classes=_foreground_classes(content),
             seconds=_mean([case.get("seconds") for case in content["cases"]]),
             memory_mb=facts.get("peak_gpu_memory_mb") or facts.get("peak_memory_mb"),

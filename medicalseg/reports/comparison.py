@@ -21,8 +21,8 @@ Column = tuple[str, Callable[["Run"], str]]
 def render_comparison(runs: Sequence[Run], notes: Sequence[str]) -> str:
     """Tables for the terminal: cost and means, then classes; the notes below."""
     tables = ["\n".join(_aligned(table)) for table in _tables(runs)]
-    below = ["\n".join(f"!! NOTE: {note}" for note in notes)] if notes else []
-    return "\n\n".join([*tables, *below])
+    below = "\n".join([*_remarks(runs), *(f"!! NOTE: {note}" for note in notes)])
+    return "\n\n".join([*tables, *([below] if below else [])])
 
 
 def write_comparison(folder: str | Path, runs: Sequence[Run], notes: Sequence[str]) -> list[Path]:
@@ -80,6 +80,13 @@ def _columns(runs: Sequence[Run]) -> list[Column]:
     return columns
 
 
+def _remarks(runs: Sequence[Run]) -> list[str]:
+    groups = list(dict.fromkeys(name for run in runs for name in run.with_background))
+    counted = [f"The background counts in: {', '.join(groups)}; never in the foreground mean."] if groups else []
+    slices = [f"{run.name} sees a case in {run.cost.passes} slices." for run in runs if (run.cost.passes or 1) > 1]
+    return counted + slices
+
+
 def _group_cell(name: str) -> Callable[[Run], str]:
     return lambda run: _dice(run.groups.get(name))
 
@@ -114,7 +121,7 @@ def _markdown(runs: Sequence[Run], notes: Sequence[str]) -> str:
         lines += [f"| {' | '.join(row)} |" for row in cells[1:]]
         lines.append("")
     lines += [f"- **Note:** {note}" for note in notes]
-    lines += [f"- {run.name}: {run.cost.passes} passes per case." for run in runs if (run.cost.passes or 1) > 1]
+    lines += [f"- {remark}" for remark in _remarks(runs)]
     lines += [f"- {run.name}: scored on the {run.grid} grid; {note}" for run in runs for note in run.notes]
     lines += [
         "- Dice is hard Dice, the mean over cases. MACs are true multiply-accumulates, of one forward pass on `input`",
