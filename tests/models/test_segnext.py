@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 import pytest
 
+from medicalseg import ops
 from medicalseg.cvlibs import manager
 from medicalseg.cvlibs.components import build
 from medicalseg.errors import ConfigError
@@ -162,3 +163,37 @@ def test_drop_path_rises_to_the_last_block() -> None:
     encoder = mscan.MSCAN_L(1)
     rates = [layer.rate for layer in encoder.sublayers() if type(layer).__name__ == "DropPath"]
     np.testing.assert_allclose(rates, np.linspace(0, 0.3, 38))
+
+
+@pytest.mark.skipif(not ops.is_available(), reason="no oneDNN here")
+@pytest.mark.parametrize("name", ["SegNeXt", "SimpleSegNeXt"])
+def test_accelerated_layers_compute_the_same(name: str) -> None:
+    small = {"embed_dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
+    paddle.seed(6)
+    model = TestSegNeXt().build() if name == "SegNeXt" else manager.MODELS[name](1, 3, **small)
+    for key, value in model.state_dict().items():
+        if "scale" in key:
+            value.set_value(np.full(value.shape, 0.2, np.float32))
+    weights = {key: value.numpy() for key, value in model.state_dict().items()}
+    results = []
+    try:
+        for mode in ("off", "auto"):
+            ops.accelerate(model, mode)
+            model.set_state_dict(weights)
+            results.append(_training_step(model))
+    finally:
+        ops.accelerate(model, "off")
+    largest = max(np.abs(gradient).max() for gradient in results[0].values())
+    for key, expected in results[0].items():
+        np.testing.assert_allclose(results[1][key], expected, rtol=0, atol=1e-4 * largest, err_msg=key)
+
+
+def _training_step(model: SegmentationModel) -> dict[str, np.ndarray]:
+    """The logits and all gradients."""
+    model.train()
+    paddle.seed(8)
+    logits = model(paddle.to_tensor(image((2, 1, 40, 45), 2)))[0]
+    logits.square().mean().backward()
+    found = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
+    model.clear_gradients()
+    return {**found, "logits": logits.numpy()}
