@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medicalseg.datasets.verify.source import Source
@@ -74,9 +74,7 @@ def _source(args: argparse.Namespace) -> Source:
     from medicalseg.datasets.verify.source import open_source
 
     if args.config is not None:
-        from medicalseg.cvlibs import Config
-
-        return open_config(Config(args.config, log_notes=False).dic, args.num_classes)
+        return open_config(_datasets(args.config), args.num_classes)
     folders = picture_folders(args.dataset, args.images, args.labels)
     if folders is not None:
         group_of = group_by_pattern(args.group_pattern) if args.group_pattern else None
@@ -89,3 +87,13 @@ def _source(args: argparse.Namespace) -> Source:
         labels_dir=args.labels_dir,
         label_suffix=args.label_suffix,
     )
+
+
+def _datasets(path: Path) -> dict[str, Any]:
+    """The dataset blocks of a configuration, folders made complete."""
+    from medicalseg.cvlibs import Config, effective
+
+    config = Config(path, log_notes=False)
+    keys = [key for key in ("train_dataset", "val_dataset") if config.dic.get(key)]
+    config.require_data(*keys)
+    return {key: effective.dataset(config.dic, key)[0] for key in keys}

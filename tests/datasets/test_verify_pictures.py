@@ -157,6 +157,22 @@ def test_polygons_without_a_configuration(folder):
     assert {kind for kind, _ in of_folder(folder)} == {"duplicate_label"}
 
 
+def test_a_configuration_file(folder, root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MEDICALSEG_DATA_ROOT", str(folder.parent))
+    path = tmp_path / "a.yml"
+    base = root / "configs" / "chest_xray" / "chest_xray.yml"
+    path.write_text(
+        f"_base_: {base}\n"
+        "model: {type: SegFormer_B0, in_channels: 1, num_classes: 4}\n"
+        "train_dataset: {dataset_root: pictures, splits: null}\nval_dataset: {dataset_root: pictures, splits: null}\n"
+    )
+    assert main(["verify", "--config", str(path), "--num_workers", "0"]) == 0
+    assert "left_lung" in capsys.readouterr().out
+    monkeypatch.setenv("MEDICALSEG_DATA_ROOT", str(tmp_path / "nowhere"))
+    assert main(["verify", "--config", str(path), "--num_workers", "0"]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
 def test_wrong_calls(folder, tmp_path, capsys):
     with pytest.raises(ConfigError, match="neither train_dataset nor val_dataset"):
         open_config({})
