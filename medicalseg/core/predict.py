@@ -20,9 +20,9 @@ from medicalseg.errors import DataError, MedicalSegError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
-from medicalseg.inference.outputs import read_labels, shown_image, topmost_ids, write_labels
+from medicalseg.inference.outputs import ON_TOP, read_labels, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import prepare, restore, run_network
-from medicalseg.io import Volume
+from medicalseg.io import Volume, is_picture
 from medicalseg.metrics import CaseResult, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import representative_cases
@@ -122,7 +122,9 @@ def write_report(
     for title, position in representative_cases(summary.case_scores(), overlays).items():
         case = by_name[summary.cases[position].case]
         score = summary.case_scores()[position]
-        heading = f"{title} case: {case.name}, foreground mean Dice {score:.4f} (original grid)"
+        heading = (
+            f"{title} case: {case.name}, foreground mean Dice {score:.4f} (original grid){ON_TOP[task.overlapping]}"
+        )
         target = Path(save_dir) / "overlays" / f"{title}_{case.name.replace('/', '_')}.png"
         _write_overlay(case, labels, Path(save_dir) / case.output, target, task, heading, len(cases) == 1)
     return summary
@@ -271,7 +273,7 @@ def _write_overlay(
         topmost_ids(read_labels(reference, task).array, task),
         topmost_ids(read_labels(written, task).array, task),
         spacing=image.spacing,
-        axcodes=image.axcodes,
+        axcodes=None if is_picture(case.files[0]) else image.axcodes,
         names=dict(enumerate(task.names)),
         title=title,
     )

@@ -15,7 +15,7 @@ from medicalseg.core.prefetch import prefetch
 from medicalseg.core.scoring import SPACES, Losses, Scorer, network_axcodes, network_spacing
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference import Inferer
-from medicalseg.inference.outputs import shown_image, topmost_ids, write_labels
+from medicalseg.inference.outputs import ON_TOP, shown_image, topmost_ids, write_labels
 from medicalseg.io import Volume, is_picture
 from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
@@ -158,9 +158,13 @@ def _usual(shapes: Sequence[Sequence[int]]) -> list[int] | None:
 
 
 def _file_name(dataset: Any, index: int, name: str) -> str:
-    """Pictures get pictures, volumes NIfTI files."""
-    images = getattr(dataset.cases[index], "images", ()) if hasattr(dataset, "cases") else ()
-    return f"{name}.png" if images and is_picture(images[0]) else f"{name}.nii.gz"
+    return f"{name}.png" if _is_picture(dataset, index) else f"{name}.nii.gz"
+
+
+def _is_picture(dataset: Any, index: int) -> bool:
+    """Whether a case is a picture file, which has no place in the patient."""
+    images: Sequence[Any] = getattr(dataset.cases[index], "images", ()) if hasattr(dataset, "cases") else ()
+    return bool(images) and is_picture(images[0])
 
 
 def _write_prediction(dataset: Any, index: int, labels: np.ndarray, path: Path) -> None:
@@ -206,9 +210,9 @@ def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, fold
             topmost_ids(label, scorer.task),
             topmost_ids(scorer.labels(image), scorer.task),
             spacing=np.nan_to_num(network_spacing(scorer.dataset, index, label.shape), nan=1.0).tolist(),
-            axcodes=network_axcodes(scorer.dataset, index),
+            axcodes=None if _is_picture(scorer.dataset, index) else network_axcodes(scorer.dataset, index),
             names=names,
             title=f"{title} case: {name}, foreground mean Dice {summary.case_scores()[position]:.4f} "
-            f"({summary.grid} grid); picture on the network grid",
+            f"({summary.grid} grid); picture on the network grid{ON_TOP[scorer.task.overlapping]}",
             ignore_index=scorer.dataset.ignore_index,
         )

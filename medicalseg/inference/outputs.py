@@ -11,6 +11,9 @@ from medicalseg.inference.decision import unpack
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, is_picture, read_label, read_volume, to_label, write_volume
 
+ON_TOP = {False: "", True: "; where structures overlap, the one with the highest id is shown"}
+"""What the title of a picture of `topmost_ids` adds where structures may overlap."""
+
 
 def write_labels(labels: Volume, task: TaskSpec, path: Path) -> list[Path]:
     """Write what a network predicted.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -58,7 +58,7 @@ def write_overlay(
     prediction: np.ndarray,
     *,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
-    axcodes: str = "RAS",
+    axcodes: str | None = "RAS",
     names: Mapping[int, str] | None = None,
     title: str = "",
     ignore_index: int | None = 255,
@@ -74,7 +74,8 @@ def write_overlay(
         reference: (X, Y, Z) class ids.
         prediction: (X, Y, Z) class ids.
         spacing: mm, for the proportions.
-        axcodes: where the array's axes point to, e.g. "RAS", so that the patient stands upright.
+        axcodes: where the array's axes point to, e.g. "RAS", so that the patient stands upright; None: a picture, of
+            which that is not known, with columns and rows.
         names: class names for the legend.
         title: heading, e.g. the case and its Dice.
         ignore_index: id of the reference that is not drawn.
@@ -100,8 +101,10 @@ def write_overlay(
         figure.savefig(temporary, format="png")
 
 
-def choose_view(labels: np.ndarray, spacing: Sequence[float], axcodes: str = "RAS") -> View:
-    """The most telling slice of a label volume, and how to turn it upright."""
+def choose_view(labels: np.ndarray, spacing: Sequence[float], axcodes: str | None = "RAS") -> View:
+    """The most telling slice of a label volume, and how to turn it upright; of a picture (axcodes None) its rows."""
+    if axcodes is None:
+        return replace(choose_view(labels, spacing, "LPS"), up="", left="")
     axis = _slice_axis(labels, spacing)
     index = _fullest(labels, axis)
     first, second = [a for a in range(3) if a != axis]
@@ -194,15 +197,17 @@ def _blend(picture: np.ndarray, mask: np.ndarray, colour: tuple[float, float, fl
     picture[mask] = (1 - opacity) * picture[mask] + opacity * np.asarray(colour, picture.dtype)
 
 
-def _figure(view: View, shape: tuple[int, ...], title: str, axcodes: str) -> Figure:
+def _figure(view: View, shape: tuple[int, ...], title: str, axcodes: str | None) -> Figure:
     proportion = shape[1] / (shape[0] * view.aspect)
     width = float(np.clip(PANEL_HEIGHT * proportion, 2.4, 6.5))
     height = float(np.clip(width / proportion, 1.2, PANEL_HEIGHT)) + 2.0
     figure = Figure(figsize=(3 * width + 0.6, height), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    plane = {"LR": "sagittal", "AP": "coronal", "IS": "axial"}
-    name = plane["".join(sorted((axcodes[view.axis], OPPOSITE[axcodes[view.axis]])))]
-    figure.suptitle(f"{title}\n{name} slice {view.index}".strip(), fontsize=11)
+    if axcodes is not None:
+        plane = {"LR": "sagittal", "AP": "coronal", "IS": "axial"}
+        name = plane["".join(sorted((axcodes[view.axis], OPPOSITE[axcodes[view.axis]])))]
+        title = f"{title}\n{name} slice {view.index}"
+    figure.suptitle(title.strip(), fontsize=11)
     return figure
 
 
