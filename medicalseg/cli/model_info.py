@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from medicalseg.errors import UserError
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace) -> None:
     model = config.model
     shape, source = input_shape(config, model, args.input_shape)
     training = None if args.phase is None else args.phase == "train"
-    info = inspect_model(model, shape, args.mode, training)
+    counted = inspect_model(model, shape, args.mode, training)
+    info = dataclasses.replace(counted, network=str(config.dic["model"]["type"]))
     print(render_info(info, args.depth))
     if args.input_shape is None:
         print(f"size from    {source}; another one with --input_shape")

@@ -66,7 +66,7 @@ def test_network_of_images(write, capsys):
     text = "model: {type: SegFormer_B0, in_channels: 3, num_classes: 2}\n"
     code, out, _ = run(capsys, write(text), "--input_shape", "40", "64", "--depth", "1")
     assert code == 0
-    assert "SegFormer, input 1 x 3 x 40 x 64" in out
+    assert "SegFormer_B0, input 1 x 3 x 40 x 64" in out
     assert "linear_pred" in out
 
 
