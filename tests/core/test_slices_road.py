@@ -193,6 +193,8 @@ def test_export_check_finds_a_wrong_threshold(tmp_path: Path) -> None:
 
 
 def test_onnx_gives_the_same_codes(tmp_path: Path) -> None:
+    if paddle.__version__.startswith("2."):
+        pytest.skip("paddle2onnx needs Paddle 3")
     pytest.importorskip("paddle2onnx", reason="paddle2onnx is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     model, task = small()
