@@ -4,4 +4,6 @@ Importing the package is cheap and needs no Paddle; networks, losses and dataset
 `medicalseg.cvlibs.manager` are first asked for them.
 """
 
+import zlib as _zlib  # noqa: F401 (before Paddle 2.6, whose own copy of it would crash Python's: sklearn, scipy.sparse)
+
 __version__ = "0.1.0"
