@@ -49,6 +49,7 @@ loss:
   coef: [1]
 test_config:
   best: loss
+  overlays: 0
 """
 
 
