@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
+import struct
 import threading
 import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -92,7 +93,8 @@ class MemoryCache:
 class DiskCache:
     """Keeps arrays in files that all processes share; written whole or not at all, least recently used leaving first.
 
-    A full or read-only disk is told once and then ignored: the run goes on without the cache.
+    A full or read-only disk is told once and then ignored: the run goes on without the cache. What was read once is
+    mapped from then on, so that only what a slice needs is read; what is written to such an array stays in this process.
 
     Args:
         folder: made when needed.
@@ -103,13 +105,18 @@ class DiskCache:
         self.folder = folder
         self.limit = limit
         self._usable = True
+        self._checked: set[str] = set()
 
     def get(self, key: str) -> Arrays | None:
         """The arrays kept under `key`, or None; a damaged file counts as absent."""
         path = self._path(key)
         try:
-            with np.load(path, allow_pickle=False) as content:
-                arrays = {name: content[name] for name in content.files}
+            if key in self._checked:
+                arrays = _mapped(path)
+            else:
+                with np.load(path, allow_pickle=False) as content:
+                    arrays = {name: content[name] for name in content.files}
+                self._checked.add(key)
             os.utime(path)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
@@ -161,6 +168,30 @@ def make_cache(kind: str, folder: Path | None = None, gigabytes: float = 20) -> 
     if kind == "none":
         return NoCache()
     raise ConfigError(f"cache: expected 'disk', 'ram' or 'none', got {kind!r}")
+
+
+def _mapped(path: Path) -> Arrays:
+    """The arrays of an uncompressed .npz file, mapped.
+
+    Raises:
+        ValueError: if they are compressed or no arrays.
+        OSError: if the file cannot be read.
+    """
+    arrays = {}
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{path}: {entry.filename} is compressed")
+            file.seek(entry.header_offset + 26)
+            name, extra = struct.unpack("<HH", file.read(4))
+            file.seek(name + extra, os.SEEK_CUR)
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError(f"{path}: {entry.filename} has another version of the format")
+            shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
+            order: Literal["F", "C"] = "F" if fortran else "C"
+            array = np.memmap(path, kind, "c", file.tell(), shape, order)
+            arrays[entry.filename.removesuffix(".npy")] = np.asarray(array)
+    return arrays
 
 
 def _size(arrays: Arrays) -> int:

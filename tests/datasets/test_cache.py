@@ -106,3 +106,19 @@ def test_wrong_kind_or_size():
         make_cache("tape")
     with pytest.raises(ConfigError, match="cache_gb"):
         make_cache("ram", gigabytes=0)
+
+
+def test_what_was_read_once_is_mapped(tmp_path):
+    cache = DiskCache(tmp_path, 1 << 20)
+    generator = np.random.default_rng(0)
+    arrays = {"image": generator.random((2, 5, 4, 3)), "label": np.asfortranarray(generator.integers(0, 9, (5, 4, 3)))}
+    cache.put("a", arrays)
+    first, second = cache.get("a"), cache.get("a")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(first[name], array)
+        np.testing.assert_array_equal(second[name], array)
+        assert not second[name].flags.owndata
+    second["image"][:] = 0
+    np.testing.assert_array_equal(cache.get("a")["image"], arrays["image"])
+    np.savez_compressed(next((tmp_path / "arrays").glob("a.npz")), **arrays)
+    assert cache.get("a") is None
