@@ -67,7 +67,7 @@ class Pooled:
         precision: TP / (TP + FP).
     """
 
-    RULE: ClassVar[str] = "all voxels of all cases in one confusion matrix; mean over the classes, background counted"
+    RULE: ClassVar[str] = "pooled: all voxels of all cases counted together; mean over the classes, background counted"
 
     sensitivity: np.ndarray
     specificity: np.ndarray
