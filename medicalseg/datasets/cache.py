@@ -94,7 +94,7 @@ class DiskCache:
     """Keeps arrays in files that all processes share; written whole or not at all, least recently used leaving first.
 
     A full or read-only disk is told once and then ignored: the run goes on without the cache. What was read once is
-    mapped from then on, so that of a slice only what it needs is read; what is written to an array stays in this process.
+    mapped from then on, so that a slice costs little; what is written to an array stays in this process.
 
     Args:
         folder: made when needed.
