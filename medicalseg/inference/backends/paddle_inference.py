@@ -127,6 +127,9 @@ class PaddleInference:
     def _default_trt_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         size = self._task.preprocessing.size
         if size is None:
-            raise UserError("--use_trt: this model has no fixed input size; give --img_shape X Y Z")
-        shape = (1, self._task.in_channels, *size)
+            axes = "X Y Z" if self._task.slices is None else "COLUMNS ROWS"
+            raise UserError(f"--use_trt: this model has no fixed input size; give --img_shape {axes}")
+        slices = self._task.slices
+        grid = size if slices is None else [size[axis] for axis in reversed(slices.plane)]
+        shape = (1, self._task.network_channels, *grid)
         return shape, shape, shape
