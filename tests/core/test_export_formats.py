@@ -111,7 +111,7 @@ def test_bf16_that_differs_is_noted_or_an_error_if_asked_for(
     logits[:, 0] = 1
 
     class Other:
-        output_op, backend = "none", "openvino"
+        output_op, backend, gives_labels, task = "none", "openvino", False, TaskSpec(2)
 
         def __init__(self, deploy: Path, options: object) -> None:
             self.options = options
@@ -120,6 +120,9 @@ def test_bf16_that_differs_is_noted_or_an_error_if_asked_for(
             wrong = logits.copy()
             wrong[:, 1, 0] = 2
             return wrong
+
+        def decide(self, logits: np.ndarray) -> np.ndarray:
+            return self.task.decision.labels(logits)
 
     monkeypatch.setattr(export_check, "StaticNetwork", Other)
     arguments = ("openvino", "bf16", logits, np.zeros((1, 1, 10, 10, 10), np.float32), tmp_path, required)
