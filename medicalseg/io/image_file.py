@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from medicalseg.errors import VolumeError
-from medicalseg.io.image_pixels import Kind, pages, pixels, pixels_beyond_pillow
+from medicalseg.io.image_pixels import Kind, pages, pixels, pixels_beyond_pillow, too_large
 from medicalseg.io.stored import Stored
 from medicalseg.io.volume import Volume
 from medicalseg.utils.colours import class_colour
@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[Image.Image | None]:
                 raise VolumeError(f"is no {expected} file, or its beginning is damaged{also}") from error
             picture = None
         except Image.DecompressionBombError as error:
-            raise VolumeError(f"has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; cut it into tiles") from error
+            raise VolumeError(too_large()) from error
         yield picture
 
 

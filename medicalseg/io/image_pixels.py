@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +121,15 @@ def pixels_beyond_pillow(path: Path) -> np.ndarray:
     """A picture with samples that Pillow does not give, (C, W, H, Z).
 
     Raises:
-        VolumeError: SimpleITK cannot read it either.
+        VolumeError: SimpleITK cannot read it either, or it is too large.
     """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
-        image = sitk.ReadImage(str(path))
+        reader.ReadImageInformation()
+        if Image.MAX_IMAGE_PIXELS and math.prod(reader.GetSize()[:2]) > 2 * Image.MAX_IMAGE_PIXELS:
+            raise VolumeError(too_large())
+        image = reader.Execute()
     except RuntimeError as error:
         raise VolumeError("is damaged, or of a kind that is not read; save it with 8 bits per sample") from error
     array = sitk.GetArrayFromImage(image)
@@ -131,6 +137,11 @@ def pixels_beyond_pillow(path: Path) -> np.ndarray:
         array = array[..., None]
     array = array if image.GetDimension() == 3 else array[None]
     return array.transpose(3, 2, 1, 0)
+
+
+def too_large() -> str:
+    """What is said about a picture with more pixels than Pillow's limit."""
+    return f"has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; cut it into tiles"
 
 
 def _coloured(picture: Image.Image) -> Image.Image:

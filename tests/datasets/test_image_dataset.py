@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("paddle")
 
 from medicalseg.cvlibs import manager
-from medicalseg.datasets import ImageDataset
+from medicalseg.datasets import DecathlonDataset, ImageDataset
 from medicalseg.datasets.rle import encode_rle
 from medicalseg.datasets.splits import LEAKING_NOTE, kfold
 from medicalseg.errors import ConfigError, DataError, UserError
@@ -395,6 +395,20 @@ def test_cache_and_pickle(folder, cache_folder):
     hidden = dataset(folder, cache="disk", preprocess={"size": [8, 8, 1]}, mask_values={2: 1})
     assert hidden[0][1].max() == 1
     assert hidden.data_hash() != data.data_hash()
+
+
+def test_nnunet_folder_of_pictures(folder):
+    root = folder.parent / "nnunet"
+    for number in range(CASES):
+        save(root / "imagesTr" / f"c{number}_0000.png", picture(number))
+        save(root / "labelsTr" / f"c{number}.png", ids(number))
+    names = {"background": 0, "box": 1, "core": 2}
+    content = {"channel_names": {"0": "grey"}, "labels": names, "numTraining": CASES, "file_ending": ".png"}
+    (root / "dataset.json").write_text(json.dumps(content))
+    data = DecathlonDataset(str(root), fold="all", normalize="none", slices={"axis": 2})
+    image, label, _ = data[2]
+    np.testing.assert_array_equal(image, picture(2)[None])
+    np.testing.assert_array_equal(label, ids(2))
 
 
 def test_it_is_a_component():

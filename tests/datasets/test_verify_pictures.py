@@ -133,6 +133,14 @@ def test_divided_folders_with_the_same_names(folder):
     assert {kind for kind, _ in found(source)} == {"duplicate_label", "class_missing"}
 
 
+def test_lists(folder):
+    lines = [f"images/p{number // 2}_{number}.png masks/p{number // 2}_{number}.png\n" for number in range(CASES)]
+    (folder / "train.txt").write_text("".join(lines[:6]))
+    (folder / "val.txt").write_text("".join(lines[5:]))
+    findings = found(open_config(config(folder, train_path="train.txt", val_path="val.txt")))
+    assert "1 of 3 val cases train too, first p2_5" in findings["leaking_split", ""][1]
+
+
 def test_other_formats(folder):
     for number in range(CASES):
         (folder / "polygons").mkdir(exist_ok=True)

@@ -240,10 +240,12 @@ def test_wrong_names(tmp_path):
 
 
 def test_decompression_bomb(tmp_path, monkeypatch):
-    path = save_with_pillow(tmp_path / "a.png", np.zeros((100, 100), np.uint8))
+    paths = [save_with_pillow(tmp_path / name, np.zeros((100, 100), np.uint8)) for name in ("a.png", "a.tif")]
+    paths.append(save_with_itk(tmp_path / "b.tif", np.zeros((100, 100, 5), np.uint16)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(VolumeError, match=r"a\.png: has more than 2000 pixels"):
-        read_volume(path)
+    for path in paths:
+        with pytest.raises(VolumeError, match=rf"{path.name}: has more than 2000 pixels"):
+            read_volume(path, channels=True)
 
 
 def test_cmyk_is_refused(tmp_path):
