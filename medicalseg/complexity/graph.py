@@ -15,6 +15,7 @@ from medicalseg.complexity.operation import PARAMETER, Operation, name_of, opera
 from medicalseg.errors import MedicalSegError, UserError
 
 Shape = tuple[int, ...]
+PUBLISHED = "as_published"
 
 
 @dataclass
@@ -99,6 +100,9 @@ def _call(network: nn.Layer, x: paddle.Tensor) -> Any:
 def trace(network: nn.Layer, shape: Sequence[int], training: bool = False) -> Graph:
     """Trace a network on an input of known size; nothing is computed, and the network is left as it was.
 
+    A layer that computes the same with fewer operations than its paper has a switch `as_published`; it is traced with
+    the paper's, so that counts are those of the architecture.
+
     Args:
         network: any layer that `paddle.jit.to_static` can trace and that takes one tensor.
         shape: of the input, the batch counted.
@@ -129,16 +133,22 @@ def trace(network: nn.Layer, shape: Sequence[int], training: bool = False) -> Gr
 
 @contextlib.contextmanager
 def _phase(network: nn.Layer, training: bool) -> Iterator[None]:
-    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
+    layers = network.sublayers(include_self=True)
+    modes = [(layer, layer.training) for layer in layers]
+    switched = [layer for layer in layers if getattr(layer, PUBLISHED, None) is False]
     main_only = getattr(network, "main_head_only", None)
     network.train() if training else network.eval()
     if main_only is not None:
         network.main_head_only = not training
+    for layer in switched:
+        setattr(layer, PUBLISHED, True)
     try:
         yield
     finally:
         for layer, mode in modes:
             layer.training = mode
+        for layer in switched:
+            setattr(layer, PUBLISHED, False)
         if main_only is not None:
             network.main_head_only = main_only
 

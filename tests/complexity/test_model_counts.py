@@ -13,7 +13,9 @@ from medicalseg import ops
 from medicalseg.complexity import inspect_model
 from medicalseg.complexity.render import render_info
 from medicalseg.errors import UserError
-from medicalseg.models import UNet3D, VNet, VNetDeepSup
+from medicalseg.models import UNet3D, VNet
+from medicalseg.models.base import SegmentationModel
+from medicalseg.models.base_2d import SegmentationModel2D
 
 SMALL_VNET = {"num_classes": 3}
 
@@ -169,11 +171,25 @@ def test_unet3d_by_hand():
     assert (info.trainable, info.total) == (19_074_627, 19_079_299)
 
 
+class TwoHeads(SegmentationModel):
+    """A network with an auxiliary head."""
+
+    def __init__(self):
+        super().__init__(1, 2)
+        self.main, self.other = nn.Conv3D(1, 2, 1), nn.Conv3D(1, 2, 3, padding=1)
+
+    def main_logits(self, x):
+        return self.main(x)
+
+    def all_logits(self, x):
+        return [self.main(x), self.other(x)]
+
+
 def test_auxiliary_heads_count_in_training_only():
-    network = VNetDeepSup(**SMALL_VNET)
-    shape = (1, 1, 32, 32, 32)
-    evaluated, trained = (inspect_model(network, shape, "plain", training).macs for training in (False, True))
-    assert trained > evaluated
+    network = TwoHeads()
+    shape = (1, 1, 4, 4, 4)
+    assert inspect_model(network, shape).macs == 64 * 2
+    assert inspect_model(network, shape, training=True).macs == 64 * 2 + 64 * 2 * 27
     assert network.main_head_only is False
 
 
@@ -264,13 +280,46 @@ def test_bad_input():
         inspect_model(Stubborn(), (1, 3))
 
 
-def test_a_padded_image_is_said():
-    from medicalseg.models import SegFormer_B0
+class Coarse(SegmentationModel2D):
+    """Computes on at least 8 x 8 pixels."""
 
-    network = SegFormer_B0(in_channels=1, num_classes=2)
-    info = inspect_model(network, (1, 1, 20, 40))
-    assert info.notes
-    assert info.macs == inspect_model(network, (1, 1, network.smallest_side, 40)).macs
+    smallest_side = 8
+
+    def __init__(self):
+        super().__init__(1, 2)
+        self.conv = nn.Conv2D(1, 2, 1)
+
+    def main_logits(self, x):
+        return self.conv(x)
+
+
+class Thrifty(nn.Layer):
+    """Knows a way with fewer operations than its paper."""
+
+    as_published = False
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        if self.as_published:
+            return self.second(self.first(x))
+        return x @ (self.first.weight @ self.second.weight)
+
+
+@pytest.mark.parametrize("mode", ["plain", "torchprofile"])
+def test_shorter_ways_count_as_published(mode):
+    network = Thrifty()
+    assert inspect_model(network, (9, 4), mode).macs == 2 * 9 * 4 * 4
+    assert network.as_published is False
+
+
+def test_a_padded_image_is_said():
+    info = inspect_model(Coarse(), (1, 1, 5, 10))
+    assert info.notes == ("the image is padded; the layers compute on 1 x 1 x 8 x 10",)
+    assert info.macs == 8 * 10 * 2
+    assert info.input_shape == (1, 1, 5, 10)
 
 
 def test_same_as_torchprofile():
