@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -12,11 +13,14 @@ import paddle
 import pytest
 
 from medicalseg import ops
+from medicalseg.core.export_graph import compose_group_norms
+from medicalseg.core.export_onnx import write_onnx
 from medicalseg.cvlibs import manager
 from medicalseg.cvlibs.components import build
 from medicalseg.errors import ConfigError
 from medicalseg.models import SegmentationModel, segnext
 from medicalseg.models.backbones import mscan
+from medicalseg.models.layers.drop_path import DropPath
 from tests.models.base import ModelTests, image, trainable_elements
 
 GOLDEN = json.loads((Path(__file__).parent / "paddleseg" / "segnext.json").read_text())
@@ -68,6 +72,8 @@ def test_counts_and_keys_are_those_of_paddleseg(size: str) -> None:
     if size == "T":
         assert trainable_elements(manager.MODELS["SegNeXt_T"](**large)) == counts[1]
         assert [[key, list(value.shape)] for key, value in small.state_dict().items()] == GOLDEN["keys_of_T"]
+    rates = [layer.rate for layer in small.sublayers() if isinstance(layer, DropPath)]
+    np.testing.assert_allclose(rates, np.linspace(0, 0.3 if size == "L" else 0.1, len(rates)))
     assert _digest(small.state_dict()) == expected["sha256"]
     assert _digest(small.backbone.state_dict()) == expected["encoder_sha256"]
 
@@ -159,21 +165,42 @@ def test_wrong_arguments_of_the_encoder(arguments: dict[str, Any], named: str) -
         mscan.MSCAN(**{**SMALL, **arguments})
 
 
-def test_drop_path_rises_to_the_last_block() -> None:
-    encoder = mscan.MSCAN_L(1)
-    rates = [layer.rate for layer in encoder.sublayers() if type(layer).__name__ == "DropPath"]
-    np.testing.assert_allclose(rates, np.linspace(0, 0.3, 38))
+@pytest.fixture(params=["SegNeXt", "SimpleSegNeXt"])
+def model(request: pytest.FixtureRequest) -> SegmentationModel:
+    """Either network, small, with residuals that matter."""
+    small = {"embed_dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
+    paddle.seed(6)
+    built = TestSegNeXt().build() if request.param == "SegNeXt" else manager.MODELS[request.param](1, 3, **small)
+    for key, value in built.state_dict().items():
+        if "scale" in key:
+            value.set_value(np.full(value.shape, 0.2, np.float32))
+    return built
+
+
+def test_onnx_of_any_size_gives_the_same(model: SegmentationModel, tmp_path: Path) -> None:
+    if paddle.__version__.startswith("2."):
+        pytest.skip("ONNX export needs Paddle 3")
+    for package in ("paddle2onnx", "onnx"):
+        pytest.importorskip(package)
+    onnxruntime, openvino = (pytest.importorskip(package) for package in ("onnxruntime", "openvino"))
+    model.eval()
+    composed = compose_group_norms(copy.deepcopy(model))
+    spec = [paddle.static.InputSpec([None, 1, None, None], "float32", "x")]
+    paddle.jit.save(composed, str(tmp_path / "model"), input_spec=spec)
+    file = tmp_path / "model.onnx"
+    write_onnx(tmp_path / "model.json", tmp_path / "model.pdiparams", file)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for size in ((64, 48), (45, 70)):
+        x = image((2, 1, *size), 4)
+        with paddle.no_grad():
+            expected = model(paddle.to_tensor(x))[0].numpy()
+        np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, atol=1e-4)
+        np.testing.assert_allclose(next(iter(compiled([x]).values())), expected, atol=1e-4)
 
 
 @pytest.mark.skipif(not ops.is_available(), reason="no oneDNN here")
-@pytest.mark.parametrize("name", ["SegNeXt", "SimpleSegNeXt"])
-def test_accelerated_layers_compute_the_same(name: str) -> None:
-    small = {"embed_dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
-    paddle.seed(6)
-    model = TestSegNeXt().build() if name == "SegNeXt" else manager.MODELS[name](1, 3, **small)
-    for key, value in model.state_dict().items():
-        if "scale" in key:
-            value.set_value(np.full(value.shape, 0.2, np.float32))
+def test_accelerated_layers_compute_the_same(model: SegmentationModel) -> None:
     weights = {key: value.numpy() for key, value in model.state_dict().items()}
     results = []
     try:
