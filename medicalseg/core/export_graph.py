@@ -23,8 +23,8 @@ FOLD_TOLERANCE = 1e-4
 def fold_batch_norms(model: nn.Layer, image: np.ndarray) -> nn.Layer:
     """A copy of `model` whose convolutions have taken in the batch norm that follows them.
 
-    The pairs are those of one forward pass. Where the copy's logits then differ from the network's, an unfolded copy
-    is returned and the log says so.
+    The pairs are those of one forward pass, without convolutions whose output something else takes as well. Where the
+    copy's logits then differ from the network's, an unfolded copy is returned and the log says so.
 
     Args:
         model: a network whose forward returns a list, in evaluation mode.
@@ -34,7 +34,7 @@ def fold_batch_norms(model: nn.Layer, image: np.ndarray) -> nn.Layer:
     folded = copy.deepcopy(model)
     with paddle.no_grad():
         expected = folded(x)[0].numpy()
-        pairs = _pairs(folded, x)
+        pairs = _unshared(folded, x, _pairs(folded, x), expected)
         for convolution, norm in pairs:
             _fold(convolution, norm)
         _replace(folded, {id(norm) for _, norm in pairs})
@@ -107,6 +107,35 @@ def _pairs(model: nn.Layer, x: paddle.Tensor) -> list[tuple[nn.Layer, nn.Layer]]
         for hook in hooks:
             hook.remove()
     return [pair for pair in found if all(calls[id(layer)] == 1 for layer in pair)]
+
+
+def _unshared(
+    model: nn.Layer, x: paddle.Tensor, pairs: list[tuple[nn.Layer, nn.Layer]], expected: np.ndarray
+) -> list[tuple[nn.Layer, nn.Layer]]:
+    """Those of `pairs` whose convolution feeds nothing but its norm.
+
+    The convolutions' outputs are negated, and negated back before the norms: if the logits stay, nobody else looked.
+    """
+    if not pairs or _same_when_negated(model, x, pairs, expected):
+        return pairs
+    if len(pairs) == 1:
+        return []
+    half = len(pairs) // 2
+    return _unshared(model, x, pairs[:half], expected) + _unshared(model, x, pairs[half:], expected)
+
+
+def _same_when_negated(
+    model: nn.Layer, x: paddle.Tensor, pairs: list[tuple[nn.Layer, nn.Layer]], expected: np.ndarray
+) -> bool:
+    hooks = []
+    for convolution, norm in pairs:
+        hooks.append(convolution.register_forward_post_hook(lambda layer, inputs, output: -output))
+        hooks.append(norm.register_forward_pre_hook(lambda layer, inputs: (-inputs[0],)))
+    try:
+        return bool(np.array_equal(model(x)[0].numpy(), expected, equal_nan=True))
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _fold(convolution: nn.Layer, norm: nn.Layer) -> None:

@@ -72,6 +72,22 @@ def test_a_result_used_twice_is_not_folded(x: np.ndarray) -> None:
     np.testing.assert_array_equal(folded(paddle.to_tensor(x))[0].numpy(), model(paddle.to_tensor(x))[0].numpy())
 
 
+class PartlyShared(Layers):
+    """As Layers, and the first convolution's result is added to what its norm gives."""
+
+    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        found = self.conv(x)
+        return [self.up_norm(self.up(self.norm(found) + found))]
+
+
+def test_what_is_used_once_is_folded_beside_what_is_used_twice(x: np.ndarray) -> None:
+    model = PartlyShared()
+    folded = fold_batch_norms(model, x)
+    assert isinstance(folded.norm, nn.BatchNorm3D)
+    assert isinstance(folded.up_norm, nn.Identity)
+    np.testing.assert_allclose(folded(paddle.to_tensor(x))[0].numpy(), model(paddle.to_tensor(x))[0].numpy(), atol=1e-5)
+
+
 def test_group_norm_composed_of_instance_norm() -> None:
     x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 6, 3, 4, 5)).astype(np.float32))
     model = nn.Sequential(nn.GroupNorm(3, 6))
