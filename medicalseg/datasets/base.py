@@ -11,7 +11,8 @@ import numpy as np
 from paddle.io import Dataset
 
 from medicalseg.datasets.case import Case, content_hash
-from medicalseg.datasets.slice_draw import SliceDraw, as_masks, presence_of
+from medicalseg.datasets.sample_masks import as_masks, marked, unmarked
+from medicalseg.datasets.slice_draw import SliceDraw, presence_of
 from medicalseg.errors import ConfigError, DataError, UserError
 from medicalseg.inference.decision import codes_of_ids, pack
 from medicalseg.inference.outputs import read_labels
@@ -84,6 +85,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
             task = replace(task, slices=slices if isinstance(slices, SliceSpec) else SliceSpec.from_dict(slices))
         if foreground is not None and task.slices is None:
             raise ConfigError("foreground: is about slices; add slices, or leave it out")
+        _check_ignored(task)
         self.cases = list(cases)
         self.task = task
         self.mode = mode
@@ -151,7 +153,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
             return image, label.astype(np.int64, copy=False), case.name
         if self.mode == "train":
             return image, as_masks(label, self.num_classes, self._ignored, codes), case.name
-        label = label if codes else codes_of_ids(label, self._ignored)
+        label = unmarked(label, self._ignored) if codes else codes_of_ids(label, self._ignored)
         return image, label.astype(np.int64), case.name
 
     def _slice(self, case: Case, spec: SliceSpec, presence: np.ndarray | None) -> Item:
@@ -220,7 +222,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         return UNLABELLED if self.ignore_index is None else self.ignore_index
 
     def _packed(self, masks: np.ndarray) -> np.ndarray:
-        return pack(masks, self._ignored)
+        return marked(pack(masks, self._ignored))
 
     def _check_masks(self, label: np.ndarray) -> None:
         if self.task.head == "softmax":
@@ -297,6 +299,14 @@ class CaseDataset(Dataset):  # type: ignore[misc]
     def data_hash(self) -> str:
         """SHA-256 that tells whether the dataset is the same: names, sizes and beginnings of files, preprocessing."""
         return content_hash(self.cases, extra=str(self.task.preprocessing.to_dict()))
+
+
+def _check_ignored(task: TaskSpec) -> None:
+    """Masks are uint8: beside 0 and 1 there is room for one number that is no structure's id."""
+    if task.head == "sigmoid" and task.ignore_index is not None and not task.num_ids <= task.ignore_index <= UNLABELLED:
+        raise ConfigError(
+            f"ignore_index: with head sigmoid expected {task.num_ids} to {UNLABELLED} or null, got {task.ignore_index}"
+        )
 
 
 @contextlib.contextmanager

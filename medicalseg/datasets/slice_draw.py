@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from medicalseg.errors import ConfigError
-from medicalseg.inference.decision import unpack
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.utils.seeding import rng
 
@@ -71,14 +70,3 @@ def presence_of(label: np.ndarray, spec: SliceSpec, ids: int) -> np.ndarray:
             found = np.unique(piece)
             row[found[(found >= 0) & (found < ids)]] = True
     return table
-
-
-def as_masks(labels: np.ndarray, structures: int, ignore_index: int | None, codes: bool) -> np.ndarray:
-    """Masks uint8 (K, ...) for sigmoids, of codes or of ids; `ignore_index` (or 0 if that is None) where ignored."""
-    if codes:
-        beyond = ignore_index is not None and ignore_index >> structures
-        return unpack(np.where(labels == ignore_index, -1, labels) if beyond else labels, structures, ignore_index)
-    masks = np.stack([(labels == index + 1).astype(np.uint8) for index in range(structures)])
-    if ignore_index is not None:
-        masks[:, labels == ignore_index] = ignore_index
-    return masks

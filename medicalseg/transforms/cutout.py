@@ -30,8 +30,8 @@ class RandomCutout(Transform):
         holes: number of boxes, or the range [low, high] to draw it from.
         isotropic: the same fraction for all axes; otherwise one for each.
         fill: the grey value, in the units of the stored array; "mean" is the channel's own.
-        label: "keep" leaves the label as it is; "background" or an id (the dataset's `ignore_index`, or -1 of masks
-            that overlap, keeps the boxes out of the loss) is written into them.
+        label: "keep" leaves the label as it is; "background" or an id (the dataset's `ignore_index` keeps the boxes
+            out of the loss) is written into them.
         prob: probability that a sample is changed.
 
     Source:

@@ -165,6 +165,30 @@ def test_masks_that_overlap(tmp_path):
         dataset(root, num_classes=3, head="sigmoid")[0]
 
 
+@pytest.mark.parametrize("structures", [7, 8, 9, 30])
+def test_what_a_transform_pads_is_no_structure(tmp_path, structures):
+    root = make(tmp_path, cases=1)
+    masks = np.zeros((structures, 8, 7, 6), np.uint8)
+    masks[:8], masks[-1, :4] = 1, 1
+    np.save(root / "labels/c0.npy", masks)
+    crop = RandomPaddingCrop([10, 9, 6], label_padding_value=255)
+    arguments = {"num_classes": structures, "head": "sigmoid", "transforms": [crop]}
+    target = dataset(root, slices=None, **arguments)[0][1]
+    np.testing.assert_array_equal(target[:, :8, :7], masks)
+    assert (target[:, 8:] == 255).all()
+    assert (target[:, :, 7:] == 255).all()
+    flat = {**arguments, "transforms": [RandomPaddingCrop([10, 9, 1], label_padding_value=255)]}
+    assert (dataset(root, **flat)[0][1] == 255).sum() == structures * (90 - 56)
+    codes = dataset(root, "val", **arguments)[0][1]
+    np.testing.assert_array_equal(unpack(codes, structures, 255), target)
+
+
+@pytest.mark.parametrize("ignored", [0, 2, 300, -1])
+def test_masks_have_room_for_one_ignored_number(tmp_path, ignored):
+    with pytest.raises(ConfigError, match="ignore_index: with head sigmoid expected 3 to 255"):
+        dataset(make(tmp_path), num_classes=2, head="sigmoid", ignore_index=ignored)
+
+
 def test_class_counts_from_names(tmp_path):
     root = make(tmp_path)
     (root / "dataset.json").write_text(json.dumps({"labels": {"0": "nothing", "1": "box", "2": "core"}}))
