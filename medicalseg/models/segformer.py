@@ -7,6 +7,7 @@ from typing import Any
 
 import paddle
 from paddle import nn
+from paddle.nn import functional as F
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
@@ -44,11 +45,16 @@ class SegFormer(SegmentationModel2D):
         align_corners: whether resizing aligns the centres of the outermost pixels.
         pretrained: weights to start from, see `medicalseg.utils.checkpoint.load_pretrained`.
 
+    Attributes:
+        as_published: compute the decoder operation for operation as the paper writes it, from which its cost is
+            counted; else the same function with fewer operations.
+
     Raises:
         ConfigError: an argument is wrong; the message names it.
     """
 
     heads = ("linear_pred",)
+    as_published = False
 
     def __init__(
         self,
@@ -77,14 +83,37 @@ class SegFormer(SegmentationModel2D):
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, H, W)."""
         c1, c2, c3, c4 = self.backbone(x)
-        finest = channels_first(self.linear_c1(channels_last(c1)))
-        levels = [(self.linear_c4, c4), (self.linear_c3, c3), (self.linear_c2, c2)]
-        coarser = [self._resized(channels_first(linear(channels_last(level))), finest) for linear, level in levels]
-        fused = self.linear_fuse(paddle.concat([*coarser, finest], axis=1))
+        fused = self._fused_as_published(c1, c2, c3, c4) if self.as_published else self._fused(c1, c2, c3, c4)
         return self._resized(self.linear_pred(self.dropout(fused)), x)
+
+    def _fused(self, c1: paddle.Tensor, c2: paddle.Tensor, c3: paddle.Tensor, c4: paddle.Tensor) -> paddle.Tensor:
+        """Each level's linear layer and its share of the fusing convolution as one matrix, applied before resizing.
+
+        Resizing leaves constants as they are and works on each channel alone, so it may come last.
+        """
+        w4, w3, w2, w1 = paddle.split(self.linear_fuse._conv.weight.flatten(1), 4, axis=1)
+        joined = _share(c1, self.linear_c1.proj, w1)
+        joined = joined + self._resized(_share(c2, self.linear_c2.proj, w2), c1)
+        joined = joined + self._resized(_share(c3, self.linear_c3.proj, w3), c1)
+        joined = joined + self._resized(_share(c4, self.linear_c4.proj, w4), c1)
+        return self.linear_fuse.activated(joined)
+
+    def _fused_as_published(
+        self, c1: paddle.Tensor, c2: paddle.Tensor, c3: paddle.Tensor, c4: paddle.Tensor
+    ) -> paddle.Tensor:
+        finest = channels_first(self.linear_c1(channels_last(c1)))
+        levels = ((self.linear_c4, c4), (self.linear_c3, c3), (self.linear_c2, c2))
+        coarser = [self._resized(channels_first(linear(channels_last(level))), finest) for linear, level in levels]
+        return self.linear_fuse(paddle.concat([*coarser, finest], axis=1))
 
     def _resized(self, x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
         return resize(x, image_size(like), self.align_corners)
+
+
+def _share(x: paddle.Tensor, linear: nn.Linear, weight: paddle.Tensor) -> paddle.Tensor:
+    """A linear layer (C to D) and behind it `weight` (D, D) of a 1x1 convolution, on a map (N, C, H, W)."""
+    kernel = paddle.matmul(weight, linear.weight, transpose_y=True)
+    return F.conv2d(x, kernel.unsqueeze([2, 3]), paddle.matmul(weight, linear.bias))
 
 
 def _in_channels(backbone: nn.Layer) -> int:

@@ -84,8 +84,25 @@ def test_numbers_of_paddleseg(case: dict[str, Any]) -> None:
     x = paddle.to_tensor(wave(int(np.prod(shape)), 0.2, 0.013).reshape(shape).astype(np.float32))
     with paddle.no_grad():
         outputs = [*model.backbone(x), *model(x)]
-    for output, expected in zip(outputs, [*case["maps"], case["output"]], strict=True):
+        model.as_published = True
+        outputs += model(x)
+    for output, expected in zip(outputs, [*case["maps"], case["output"], case["output"]], strict=True):
         check_output(output.numpy().astype(np.float64), expected, 1e-4)
+
+
+def test_both_forms_of_the_decoder_have_the_same_gradients() -> None:
+    model = manager.MODELS["SegFormer_B0"](in_channels=1, embedding_dim=24, drop_path_rate=0)
+    model.dropout.p = 0
+    x = paddle.to_tensor(image((2, 1, 40, 56)))
+    gradients = []
+    for model.as_published in (False, True):
+        model(x)[0].square().mean().backward()
+        trained = {name: p for name, p in model.named_parameters() if not p.stop_gradient}
+        gradients.append({name: p.grad.numpy() for name, p in trained.items()})
+        model.clear_gradients()
+    scale = max(float(np.abs(value).max()) for value in gradients[1].values())
+    for name, value in gradients[1].items():
+        np.testing.assert_allclose(gradients[0][name], value, atol=1e-5 * scale, err_msg=name)
 
 
 def test_from_a_configuration_as_paddleseg_writes_it() -> None:

@@ -26,4 +26,8 @@ class ConvBNReLU(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """x: (N, in_channels, H, W)."""
-        return self._relu(self._batch_norm(self._conv(x)))
+        return self.activated(self._conv(x))
+
+    def activated(self, x: paddle.Tensor) -> paddle.Tensor:
+        """What follows the convolution, of its output (N, out_channels, H, W)."""
+        return self._relu(self._batch_norm(x))
