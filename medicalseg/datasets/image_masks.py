@@ -13,10 +13,11 @@ import numpy as np
 
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.mask_place import Classes, MaskCase, Place
-from medicalseg.datasets.rle import COLUMNS, Table, decode_rle, read_rle_table
+from medicalseg.datasets.rle import COLUMNS, ORDERS, Table, decode_rle, read_rle_table
 from medicalseg.datasets.yolo import fill, read_polygons
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.io import Volume, is_picture, read_label, read_planes, read_volume
+from medicalseg.utils.logger import logger
 
 FORMATS = ("index", "palette", "multilabel", "yolo", "rle")
 
@@ -66,20 +67,47 @@ class IndexMasks(Masks):
         self, place: Place, classes: Classes, values: Mapping[Any, int] | None = None, threshold: float | None = None
     ) -> None:
         super().__init__(place, classes)
+        if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
+            raise ConfigError(f"mask_threshold: expected a number, got {threshold!r}")
         self.values, self.threshold = _numbers_by_number(values), threshold
+        self._told = False
 
     def read(self, case: MaskCase, size: tuple[int, int]) -> np.ndarray:
         """See the base class."""
         (path,) = case.masks
         if self.threshold is None:
             stored = one_plane(read_label(path), path, case, size)
+            self._tell_all_ignored(stored, path)
         else:
-            volume = read_volume(path, channels=True)
-            stored = (one_plane(volume, path, case, size, "mask_format: palette") >= self.threshold).astype(np.int32)
+            plane = one_plane(read_volume(path, channels=True), path, case, size, "mask_format: palette")
+            stored = (plane >= self.threshold).astype(np.int32)
+            self._tell_below(plane, path)
         ids = stored
         for value, number in self.values.items():
             ids = np.where(stored == value, np.int32(number), ids)
         return ids
+
+    def _tell_all_ignored(self, stored: np.ndarray, path: Path) -> None:
+        """Masks of 0 and 255 are usual, and 255 is the usual `ignore_index`."""
+        ignored = self.classes.ignore_index
+        if self._told or ignored in (None, 0, *self.values) or stored.max() != ignored:
+            return
+        if set(np.unique(stored)) == {0, ignored}:
+            self._tell(
+                f"{path}: holds 0 and {ignored} only, and {ignored} is ignored (ignore_index); "
+                f"if it is the structure, set mask_values: {{{ignored}: 1}}"
+            )
+
+    def _tell_below(self, plane: np.ndarray, path: Path) -> None:
+        """Masks of one bit hold 0 and 1."""
+        if not self._told and self.threshold is not None and 0 < plane.max() == 1 < self.threshold:
+            self._tell(
+                f"{path}: holds 0 and 1, all below mask_threshold: {self.threshold}; leave it out if 1 is the id"
+            )
+
+    def _tell(self, message: str) -> None:
+        self._told = True
+        logger.warning("%s", message)
 
 
 class PaletteMasks(Masks):
@@ -183,7 +211,7 @@ class RleMasks(Masks):
         path: the file.
         classes: what it may hold; the class column has their names, or ids.
         columns: names of the columns with image id, class and run lengths.
-        values: ids for what the class column holds, instead.
+        values: ids for other names in the class column; numbers are then no ids.
         order: "rows" or "columns".
     """
 
@@ -196,10 +224,15 @@ class RleMasks(Masks):
         order: str = "rows",
     ) -> None:
         super().__init__(Place(path.parent, path.name), classes)
+        if isinstance(columns, str) or len(columns) != len(COLUMNS):
+            raise ConfigError(f"mask_columns: expected names of three columns such as {list(COLUMNS)}, got {columns!r}")
+        if order not in ORDERS:
+            raise ConfigError(f"mask_order: expected one of {list(ORDERS)}, got {order!r}")
         self.path, self.order, self.columns = path, order, tuple(columns)
-        names = {name: number for number, name in classes.names.items()}
         self.has("")
-        self.ids = {str(key): _whole(value, "mask_values") for key, value in (values or names).items()}
+        self.numbers = not values
+        self.ids = {name: number for number, name in classes.names.items()}
+        self.ids |= {str(key): _whole(value, "mask_values") for key, value in (values or {}).items()}
 
     @property
     def table(self) -> Table:
@@ -228,8 +261,9 @@ class RleMasks(Masks):
         return self.classes.compose(sorted(painted, key=lambda part: part[0]), size)
 
     def _id(self, name: str) -> int:
-        if name not in self.ids and not name.isdigit():
-            raise DataError(f"{self.path}: class {name!r} is not among the labels {sorted(self.ids)}")
+        if name not in self.ids and not (self.numbers and name.isdigit()):
+            known = "labels" if self.numbers else "labels and mask_values"
+            raise DataError(f"{self.path}: class {name!r} is not among the {known} {sorted(self.ids)}")
         return self.classes.checked(self.ids[name] if name in self.ids else int(name), f"{self.path}: class {name!r}")
 
 

@@ -82,10 +82,11 @@ class ImageSplit:
         cases = found[mode]
         if mode == "train" and any(case.label is None for case in cases):
             raise DataError(f"train_path: {self.lists[mode]} lists images without a mask")
-        train, val = ({case.images[0].resolve() for case in found.get(name, [])} for name in ("train", "val"))
-        both = len(train & val)
+        held_out = "val" if mode == "train" else mode
+        train, held = ({case.images[0].resolve() for case in found.get(name, [])} for name in ("train", held_out))
+        both = len(train & held)
         if both:
-            return cases, (f"{LEAKING_NOTE}: {both} of {len(val)}",)
+            return cases, (f"{LEAKING_NOTE}: {both} of {len(held)}",)
         return cases, recorded_notes(folder.root, {case.name for case in found.get("train", [])})
 
     def _rule(self, root: Path) -> SplitRule:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,43 @@ def test_values_and_threshold(folder):
     assert 255 in dataset(folder, masks="binary")[1][1]
 
 
+@pytest.mark.parametrize(
+    ("pixels", "options", "hint"),
+    [
+        (255, {}, r"c1\.png: holds 0 and 255 only, .* set mask_values: \{255: 1\}"),
+        (1, {"mask_threshold": 128}, r"c1\.png: holds 0 and 1, all below mask_threshold: 128"),
+        (1, {}, ""),
+        (255, {"mask_values": {255: 1}}, ""),
+        (255, {"mask_threshold": 128}, ""),
+        (255, {"ignore_index": 0}, ""),
+    ],
+)
+def test_masks_of_which_nothing_would_be_left_are_told_once(folder, caplog, monkeypatch, pixels, options, hint):
+    monkeypatch.setattr(logging.getLogger("medicalseg"), "propagate", True)
+    for number in range(CASES):
+        save(folder / "binary" / f"c{number}.png", (pixels * (ids(number) > 0)).astype(np.uint8))
+    data = dataset(
+        folder, masks="binary", labels=None, num_classes=2 if options.get("ignore_index") != 0 else 256, **options
+    )
+    with caplog.at_level("WARNING", logger="medicalseg"):
+        for number in (1, 0, 2):
+            data[number]
+    assert len(caplog.records) == bool(hint)
+    assert re.search(hint, caplog.text)
+
+
+def test_names_of_classes_in_run_lengths(folder):
+    lengths_of_all(folder, "liver", "1 5")
+    options = {**FORMATS["rle"], "mask_values": {"liver": 2}}
+    assert set(np.unique(dataset(folder, **options)[0][1])) == {0, 2}
+    lengths_of_all(folder, "core", "1 5")
+    assert set(np.unique(dataset(folder, **options)[0][1])) == {0, 2}
+    lengths_of_all(folder, "2", "1 5")
+    assert set(np.unique(dataset(folder, **FORMATS["rle"])[0][1])) == {0, 2}
+    with pytest.raises(DataError, match="class '2' is not among the labels and mask_values"):
+        dataset(folder, **options)[0]
+
+
 def test_one_binary_structure_with_sigmoid(folder):
     data = dataset(folder, labels=None, num_classes=1, mask_threshold=1, head="sigmoid")
     np.testing.assert_array_equal(data[1][1], (ids(1) > 0)[None])
@@ -293,6 +332,8 @@ def test_lists(folder):
         dataset(folder, mode="val", **options)
     (folder / "val.txt").write_text("images/c0.png masks/c0.png\n")
     assert LEAKING_NOTE in dataset(folder, mode="val", val_path="val.txt", **options).notes[0]
+    (folder / "test.txt").write_text("images/c1.png masks/c1.png\nimages/c4.png masks/c4.png\n")
+    assert f"{LEAKING_NOTE}: 1 of 2" in dataset(folder, mode="test", test_path="test.txt", **options).notes
     (folder / "train.txt").write_text("images/c9.png masks/c1.png\n")
     with pytest.raises(DataError, match=r"train\.txt:1: .*c9\.png does not exist"):
         dataset(folder, **options)
@@ -334,7 +375,10 @@ def test_images_and_masks_in_one_folder(folder):
         ({"mask_colours": {1: [1, 2, 3]}}, "mask_colours: has no meaning with mask_format: index"),
         ({"mask_format": "palette", "mask_colours": {1: [1, 2]}}, "mask_colours: expected"),
         ({"mask_values": {"a": 1}}, "mask_values: expected whole numbers"),
+        ({"mask_threshold": "128"}, "mask_threshold: expected a number, got '128'"),
         ({"mask_format": "rle", "masks": "none.csv"}, "cannot be read as CSV"),
+        ({**FORMATS["rle"], "mask_columns": ["id", "rle"]}, "mask_columns: expected names of three columns"),
+        ({**FORMATS["rle"], "mask_order": "down"}, "mask_order: expected one of"),
         ({"missing_masks": "ignore"}, "missing_masks: expected one of"),
         ({"case_pattern": "("}, "no regular expression|not a regular expression"),
         ({"labels": None}, "num_classes: give it"),
