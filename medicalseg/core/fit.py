@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from medicalseg.errors import ConfigError
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
+from medicalseg.utils.logger import logger
+
+SAME_PREPROCESSING = ("colour", "orientation", "intensity", "spacing", "normalize")
 
 
 def check_network(model: Any, task: TaskSpec, where: str = "the task") -> None:
@@ -54,6 +58,18 @@ def check_together(train: Any, val: Any) -> None:
         if first != second:
             given, other = (value.to_dict() if isinstance(value, SliceSpec) else value for value in (second, first))
             raise ConfigError(f"val_dataset.{key}: {given} differs from train_dataset's, {other}; both need the same")
+    _tell_other_preprocessing(*(task.preprocessing.to_dict() for task in tasks if isinstance(task, TaskSpec)))
+
+
+def _tell_other_preprocessing(train: Mapping[str, Any], val: Mapping[str, Any]) -> None:
+    """Grids may differ, as of patches and whole volumes; grey values and voxels hardly ever should."""
+    for key in SAME_PREPROCESSING:
+        if train[key] != val[key]:
+            logger.warning(
+                "val_dataset: preprocessing.%s is %s, but train_dataset's is %s: the network is evaluated on other "
+                "images than it learns from, and deployed with the training's.",
+                *(key, val[key], train[key]),
+            )
 
 
 def check_fit(model: Any, train: Any, val: Any = None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from paddle import nn  # noqa: E402
 
 from medicalseg.cli.main import main  # noqa: E402
 from medicalseg.core.export import export  # noqa: E402
-from medicalseg.core.fit import check_fit, check_network  # noqa: E402
+from medicalseg.core.fit import check_fit, check_network, check_together  # noqa: E402
 from medicalseg.core.trained import sliding_from  # noqa: E402
 from medicalseg.cvlibs import manager  # noqa: E402
 from medicalseg.errors import ConfigError, UserError  # noqa: E402
@@ -248,6 +250,18 @@ def test_training_and_validation_must_agree(key: str) -> None:
     check_fit(model, Data(task), Data(task))
     with pytest.raises(ConfigError, match=f"val_dataset.{key}"):
         check_fit(model, Data(task), Data(replace(task, **{key: value})))
+
+
+@pytest.mark.parametrize(("field", "value", "told"), [("normalize", "max", 1), ("size", (8, 8, 1), 0)])
+def test_other_grey_values_in_validation_are_told(caplog, monkeypatch, field: str, value: object, told: int) -> None:
+    monkeypatch.setattr(logging.getLogger("medicalseg"), "propagate", True)
+    _, task = small()
+    other = replace(task, preprocessing=replace(task.preprocessing, **{field: value}))
+    with caplog.at_level("WARNING", logger="medicalseg"):
+        check_together(SimpleNamespace(task=task), SimpleNamespace(task=task))
+        assert not caplog.records
+        check_together(SimpleNamespace(task=task), SimpleNamespace(task=other))
+    assert [f"preprocessing.{field} is {value}" in record.getMessage() for record in caplog.records] == [True] * told
 
 
 def test_sliding_from_test_config() -> None:
