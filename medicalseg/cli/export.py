@@ -73,7 +73,7 @@ def _check_image(path: str, task: TaskSpec) -> np.ndarray:
     from medicalseg.inference.inputs import find_inputs
     from medicalseg.inference.slice_wise import middle_planes
 
-    image, _ = task.preprocessing.apply(find_inputs(path, task.in_channels)[0].read())
+    image, _ = task.preprocessing.apply(find_inputs(path, task.files_per_image)[0].read())
     return image[None] if task.slices is None else middle_planes(image, task.slices)
 
 

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if args.with_argmax:
         logger.info("--with_argmax has no effect: labels are written in any case")
     network = StaticNetwork(args.config, _options(args))
-    cases = find_inputs(args.image_path, network.task.in_channels)
+    cases = find_inputs(args.image_path, network.task.files_per_image)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
     sliding = _sliding(args, network)

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     choose_threads(args.cpu_threads)
     task, load = _exported(args) if is_exported(args.config) else _trained(args)
-    cases = find_inputs(args.image_path, task.in_channels)
+    cases = find_inputs(args.image_path, task.files_per_image)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
     network, sliding = load()

@@ -15,7 +15,7 @@ from medicalseg.errors import UserError, VolumeError
 from medicalseg.inference.outputs import read_labels, structure_paths
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, case_name, find_volumes, is_picture, read_label, read_volume, suffix_of
-from medicalseg.io.image_file import is_stack
+from medicalseg.io.image_file import has_colours, is_stack
 from medicalseg.utils.files import output_folder
 
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
@@ -56,7 +56,8 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
 
     Args:
         image_path: a volume, a DICOM series folder, a folder (searched with its subfolders) or a .txt list.
-        in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case.
+        in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case,
+            where no number is beyond the channels and the files are no colour pictures.
 
     Returns:
         Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, pictures get .png (a
@@ -68,7 +69,7 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
     """
     root = Path(image_path)
     paths = find_volumes(root)
-    groups = _channel_groups(paths) if in_channels > 1 else [(case_name(path), (path,)) for path in paths]
+    groups = _channel_groups(paths, in_channels)
     duplicates = {name for name, count in Counter(name for name, _ in groups).items() if count > 1}
     cases = _told_apart([_case(name, files, root, name in duplicates) for name, files in groups])
     clashing = [output for output, count in Counter(case.output for case in cases).items() if count > 1]
@@ -174,12 +175,25 @@ def _output_suffix(file: Path) -> str:
     return ".nii" if suffix_of(file) == ".nii" and not file.is_dir() else ".nii.gz"
 
 
-def _channel_groups(paths: Sequence[Path]) -> list[tuple[str, tuple[Path, ...]]]:
+def _channel_groups(paths: Sequence[Path], in_channels: int) -> list[tuple[str, tuple[Path, ...]]]:
     groups: dict[tuple[Path, str], list[Path]] = {}
     for path in paths:
         match = CHANNEL.match(case_name(path))
         groups.setdefault((path.parent, match["case"] if match else case_name(path)), []).append(path)
-    return [(name, tuple(sorted(files, key=case_name))) for (_, name), files in groups.items()]
+    found: list[tuple[str, tuple[Path, ...]]] = []
+    for (_, name), files in groups.items():
+        if _are_channels(files, in_channels):
+            found.append((name, tuple(sorted(files, key=case_name))))
+        else:
+            found += [(case_name(path), (path,)) for path in files]
+    return found
+
+
+def _are_channels(files: Sequence[Path], in_channels: int) -> bool:
+    """Whether files of one name are channels of one image, rather than images that are numbered likewise."""
+    matches = [CHANNEL.match(case_name(path)) for path in files]
+    numbers = {int(match["channel"]) for match in matches if match is not None}
+    return in_channels > 1 and numbers <= set(range(in_channels)) and not any(has_colours(path) for path in files[:1])
 
 
 def _case(name: str, files: tuple[Path, ...], root: Path, duplicate: bool) -> InputCase:

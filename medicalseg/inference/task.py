@@ -98,6 +98,11 @@ class TaskSpec:
         return self.in_channels * (1 if self.slices is None else self.slices.num_slices)
 
     @property
+    def files_per_image(self) -> int:
+        """Files that may be the channels of one image; 1 where they are the colours of a picture."""
+        return 1 if self.preprocessing.colour == "rgb" else self.in_channels
+
+    @property
     def overlapping(self) -> bool:
         """Whether labels are codes of structures that may overlap, rather than ids."""
         return self.head == "sigmoid" and self.num_classes > 1

@@ -7,7 +7,7 @@ left, rows down. The resolution that such a file may state is meant for printers
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ WRITABLE = (".png", ".tif", ".tiff")
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 _LOSSY = ("jpeg", "tiff_jpeg", "webp")
+_GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read(path: Path, *, keep_alpha: bool = False) -> Stored:
@@ -52,9 +53,21 @@ def read_label(path: Path) -> Stored:
 
 def is_stack(path: Path) -> bool:
     """Whether a file is a picture of several pages."""
+    return _is(path, lambda picture: picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1)
+
+
+def has_colours(path: Path) -> bool:
+    """Whether a file is a picture with red, green and blue; only its header is read."""
+    return _is(path, lambda picture: picture.mode not in _GREY)
+
+
+def _is(path: Path, asked: Callable[[Image.Image], bool]) -> bool:
+    """What `asked` says of a picture; False of what is none."""
+    if path.suffix.lower() not in FORMATS or not path.is_file():
+        return False
     try:
         with _opened(path) as picture:
-            return picture is not None and picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1
+            return picture is not None and asked(picture)
     except (VolumeError, OSError, ValueError, SyntaxError):
         return False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from medicalseg.inference import Preprocessing, TaskSpec
 from medicalseg.inference.inputs import Labels, find_inputs
 from medicalseg.io import Volume, write_volume
 
@@ -52,3 +53,27 @@ def test_labels_of_pictures(tmp_path):
     label = Labels(tmp_path / "masks")
     path = label.find(case)
     assert label.read(path, case.read()).array.max() == 9
+
+
+def test_numbered_colour_pictures_are_cases(tmp_path):
+    for number in range(3):
+        picture(tmp_path / f"scan_{number:04d}.png", 3)
+    cases = find_inputs(tmp_path, in_channels=3)
+    assert [(case.name, len(case.files)) for case in cases] == [(f"scan_{n:04d}", 1) for n in range(3)]
+    assert cases[1].read().array.shape == (3, 4, 6, 1)
+
+
+def test_grey_pictures_by_channel_are_one_case(tmp_path):
+    for number in range(3):
+        picture(tmp_path / f"scan_{number:04d}.png")
+    (case,) = find_inputs(tmp_path, in_channels=3)
+    assert (case.name, case.read().array.shape) == ("scan", (3, 4, 6, 1))
+    made_colour = TaskSpec(2, in_channels=3, preprocessing=Preprocessing(colour="rgb"))
+    assert len(find_inputs(tmp_path, made_colour.files_per_image)) == 3
+    assert TaskSpec(2, in_channels=3).files_per_image == 3
+
+
+def test_numbers_beyond_the_channels_are_cases(tmp_path):
+    for number in (1, 2):
+        picture(tmp_path / f"scan_{number:04d}.png")
+    assert [case.name for case in find_inputs(tmp_path, in_channels=2)] == ["scan_0001", "scan_0002"]
