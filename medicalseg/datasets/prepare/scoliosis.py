@@ -111,6 +111,8 @@ def picture_of(source: PictureSource, *, size: tuple[int, int]) -> list[Picture]
     image_path, label_path = source.files
     try:
         with Image.open(image_path) as picture:
+            if picture.mode[0] in "IF":
+                raise DataError(f"{image_path}: has more than 8 bits per pixel; export it as JPEG or 8-bit PNG")
             grey = np.asarray(picture.convert("L"))
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{image_path}: not a readable picture: {error}") from error

@@ -145,6 +145,14 @@ def test_damaged_picture(export, tmp_path, capsys):
     assert path.name in printed(capsys)
 
 
+def test_a_picture_of_16_bits_is_refused(export, tmp_path, capsys):
+    name = "0_bmp.rf.00000000000000000000000000000000"
+    Image.fromarray(np.full((SIDE, SIDE), 3000, np.uint16)).save(export / "train/images" / f"{name}.png")
+    assert run(export, tmp_path / "out") == 2
+    assert "more than 8 bits" in printed(capsys)
+    assert not (tmp_path / "out/images" / f"{name}.png").exists()
+
+
 def test_without_data(tmp_path, capsys):
     assert main(["prepare", "scoliosis", "--dataset_root", str(tmp_path / "x")]) == 2
     assert "Roboflow" in printed(capsys)
