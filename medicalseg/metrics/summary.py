@@ -31,7 +31,8 @@ class CaseResult:
         voxel_volume: mm³ of one voxel of the grid that was scored; NaN if it is not known.
         soft_dice: (K,) PaddleSeg3D's soft Dice of the network's channels, on its grid.
         loss: the config's first loss on the network's grid.
-        seconds: time of reading, prediction and scoring.
+        seconds: time of prediction and of bringing it to the scored grid, without reading the image; of `evaluate`
+            with scoring and reading the reference.
         slices: how many slices a network for images sees of it; None for a network for volumes.
     """
 

@@ -100,7 +100,7 @@ def _other_rules(summary: Summary) -> list[str]:
     pooled = "  ".join(f"{title} {_figure(summary.pooled.mean(name))}" for title, name in POOLED_COLUMNS)
     lines += [summary.pooled.RULE, f"  {pooled}"]
     if summary.seconds is not None:
-        lines.append(f"time per image: {summary.seconds:.4f} s   reading, prediction and scoring")
+        lines.append(f"time per image: {summary.seconds:.4f} s   without reading the image")
     return lines
 
 
