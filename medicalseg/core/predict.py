@@ -20,7 +20,7 @@ from medicalseg.errors import DataError, MedicalSegError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
-from medicalseg.inference.outputs import ON_TOP, read_labels, shown_image, topmost_ids, write_labels
+from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import prepare, restore, run_network
 from medicalseg.io import Volume, is_picture
 from medicalseg.metrics import CaseResult, Summary, summarize
@@ -270,7 +270,7 @@ def _write_overlay(
     write_overlay(
         target,
         shown_image(image.array),
-        topmost_ids(read_labels(reference, task).array, task),
+        topmost_ids(read_reference(reference, task).array, task),
         topmost_ids(read_labels(written, task).array, task),
         spacing=image.spacing,
         axcodes=None if is_picture(case.files[0]) else image.axcodes,

@@ -16,6 +16,7 @@ from medicalseg.datasets.mask_place import Classes, MaskCase, Place
 from medicalseg.datasets.rle import COLUMNS, ORDERS, Table, decode_rle, read_rle_table
 from medicalseg.datasets.yolo import fill, read_polygons
 from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference.outputs import presence
 from medicalseg.io import Volume, is_picture, read_label, read_planes, read_volume
 from medicalseg.utils.logger import logger
 
@@ -154,7 +155,7 @@ class MultilabelMasks(Masks):
         count = self.classes.num_ids - 1
         if self.place.per_structure:
             files = [(number, path) for number, path in self._structures(case.name) if path in case.masks]
-            parts = [(number, _binary(one_plane(read_volume(path), path, case, size), path)) for number, path in files]
+            parts = [(number, presence(one_plane(read_volume(path), path, case, size), path)) for number, path in files]
         else:
             (path,) = case.masks
             planes = read_planes(path).array
@@ -163,7 +164,7 @@ class MultilabelMasks(Masks):
                 raise DataError(f"{path}: has {len(planes)} channels, there are {count} structures")
             if planes.shape[1:] != (*size, 1):
                 raise SizeMismatchError(_other_size(path, planes.shape[1:3], case, size))
-            parts = [(index + 1, _binary(plane, path)) for index, plane in enumerate(planes)]
+            parts = [(index + 1, presence(plane, path)) for index, plane in enumerate(planes)]
         composed = self.classes.compose([(number, mask == 1) for number, mask in parts], size)
         if self.classes.ignore_index is not None:
             for number, mask in parts:
@@ -296,18 +297,6 @@ class SizeMismatchError(DataError):
 def _other_size(path: Path, found: Sequence[int], case: Case, size: tuple[int, int]) -> str:
     turned = "; one of them may be turned (EXIF)" if tuple(found) == size[::-1] and is_picture(path) else ""
     return f"{path} has {found[0]} x {found[1]} pixels, its image {case.images[0]} {size[0]} x {size[1]}{turned}"
-
-
-def _binary(mask: np.ndarray, path: Path) -> np.ndarray:
-    """0, 1 and 2 (ignored) of a mask of 0 and 1, of 0 and 255, or of 0, 1 and 255, which is ignored then."""
-    values = set(np.unique(mask).tolist())
-    if values <= {0, 1}:
-        return mask.astype(np.uint8)
-    if values <= {0, 255}:
-        return (mask == 255).astype(np.uint8)
-    if values <= {0, 1, 255}:
-        return np.where(mask == 255, 2, mask).astype(np.uint8)
-    raise DataError(f"{path}: a structure's mask holds 0 and 1, or 0 and 255, this one {sorted(values)[:6]}")
 
 
 def _numbers_by_number(values: Mapping[Any, int] | None) -> dict[int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from medicalseg.errors import UserError, VolumeError
-from medicalseg.inference.outputs import read_labels, structure_paths
+from medicalseg.inference.outputs import read_reference, structure_paths
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, case_name, find_volumes, is_picture, read_label, read_volume, suffix_of
 from medicalseg.io.image_file import has_colours, is_stack
@@ -144,7 +144,7 @@ class Labels:
         Raises:
             VolumeError: if its shape is not the image's.
         """
-        label = read_label(path) if task is None else read_labels(path, task)
+        label = read_label(path) if task is None else read_reference(path, task)
         if label.shape != image.shape:
             raise VolumeError(f"{path}: has the shape {label.shape}, the image {image.shape}; it cannot be scored")
         return label

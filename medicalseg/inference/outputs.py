@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from medicalseg.errors import DataError
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, is_picture, read_label, read_volume, to_label, write_volume
 
+WHITE = 255
 ON_TOP = {False: "", True: "; where structures overlap, the one with the highest id is shown"}
 """What the title of a picture of `topmost_ids` adds where structures may overlap."""
 
@@ -40,7 +42,7 @@ def write_labels(labels: Volume, task: TaskSpec, path: Path) -> list[Path]:
 
 
 def read_labels(path: Path, task: TaskSpec) -> Volume:
-    """Read a reference or what `write_labels` wrote: ids, or codes of sigmoids.
+    """Read a label of the task's own making, or what `write_labels` wrote: ids, or codes of sigmoids.
 
     Args:
         path: a label map; of structures that may overlap also a file of masks, or what `write_labels` was given.
@@ -50,17 +52,48 @@ def read_labels(path: Path, task: TaskSpec) -> Volume:
         VolumeError: if a file cannot be read or is no label map.
         DataError: if it does not fit the task.
     """
+    volume = _stored_labels(path, task)
+    return volume.with_array(task.labels_of(volume.array), labels=True)
+
+
+def read_reference(path: Path, task: TaskSpec) -> Volume:
+    """As `read_labels` for a reference of any making: a picture of 0 and 255 alone shows the one structure by 255."""
+    volume = _stored_labels(path, task)
+    array = volume.array
+    if task.num_ids == 2 and is_picture(path) and set(np.unique(array)) == {0, WHITE}:
+        array = (array == WHITE).astype(np.uint8)
+    return volume.with_array(task.labels_of(array), labels=True)
+
+
+def _stored_labels(path: Path, task: TaskSpec) -> Volume:
+    """Ids, or masks with an axis for the structures."""
     several = structure_paths(path, task) if task.overlapping else []
     if several and all(file.is_file() for file in several):
         volumes = [read_label(file) for file in several]
-        masks = np.stack([(volume.array > 0).astype(np.uint8) for volume in volumes])
-        volume = volumes[0].with_array(masks)
-    elif task.overlapping and not is_picture(path):
+        masks = [presence(volume.array, file) for volume, file in zip(volumes, several, strict=True)]
+        unknown = 0 if task.ignore_index is None else task.ignore_index
+        array = np.stack([np.where(mask > 1, unknown, mask) for mask in masks])
+        return volumes[0].with_array(array.astype(np.int32))
+    if task.overlapping and not is_picture(path):
         volume = read_volume(path, channels=True)
-        volume = volume.with_array(to_label(volume.array), labels=True)
-    else:
-        volume = read_label(path)
-    return volume.with_array(task.labels_of(volume.array), labels=True)
+        return volume.with_array(to_label(volume.array), labels=True)
+    return read_label(path)
+
+
+def presence(mask: np.ndarray, path: Path) -> np.ndarray:
+    """0, 1 and 2 (not known) of a mask of 0 and 1, of 0 and 255, or of 0, 1 and 255, which is not known then.
+
+    Raises:
+        DataError: if it holds anything else; names the file.
+    """
+    values = set(np.unique(mask).tolist())
+    if values <= {0, 1}:
+        return mask.astype(np.uint8)
+    if values <= {0, WHITE}:
+        return (mask == WHITE).astype(np.uint8)
+    if values <= {0, 1, WHITE}:
+        return np.where(mask == WHITE, 2, mask).astype(np.uint8)
+    raise DataError(f"{path}: a structure's mask holds 0 and 1, or 0 and {WHITE}, this one {sorted(values)[:6]}")
 
 
 def structure_paths(path: Path, task: TaskSpec) -> list[Path]:

@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medicalseg.errors import DataError
 from medicalseg.inference import TaskSpec
 from medicalseg.inference.inputs import Labels, find_inputs
-from medicalseg.inference.outputs import read_labels, shown_image, structure_paths, topmost_ids, write_labels
+from medicalseg.inference.outputs import (
+    read_labels,
+    read_reference,
+    shown_image,
+    structure_paths,
+    topmost_ids,
+    write_labels,
+)
 from medicalseg.io import Volume, read_volume, write_volume
 
 OVERLAPPING = TaskSpec(2, labels={1: "right lung", 2: "heart/vessels"}, head="sigmoid")
@@ -47,6 +55,30 @@ def test_one_map_otherwise(task: TaskSpec, tmp_path: Path) -> None:
     for name in ("a.png", "a.nii.gz"):
         assert write_labels(labels, task, tmp_path / name) == [tmp_path / name]
         np.testing.assert_array_equal(read_labels(tmp_path / name, task).array, labels.array)
+
+
+def stored(path: Path, *values: int) -> None:
+    write_volume(Volume(np.array(values, np.uint8).reshape(-1, 1, 1), AFFINE), path)
+
+
+@pytest.mark.parametrize("task", [TaskSpec(2), TaskSpec(1, head="sigmoid")], ids=["softmax", "sigmoid"])
+def test_black_and_white_reference(task: TaskSpec, tmp_path: Path) -> None:
+    stored(tmp_path / "a.png", 0, 255, 255)
+    assert read_reference(tmp_path / "a.png", task).array.ravel().tolist() == [0, 1, 1]
+    ignored = 255 if task.head == "softmax" else -1
+    assert read_labels(tmp_path / "a.png", task).array.ravel().tolist() == [0, ignored, ignored]
+    stored(tmp_path / "a.png", 0, 1, 255)
+    assert read_reference(tmp_path / "a.png", task).array.ravel().tolist() == [0, 1, ignored]
+
+
+def test_masks_of_structures_are_black_and_white_or_know_not_all(tmp_path: Path) -> None:
+    first, second = structure_paths(tmp_path / "a.png", OVERLAPPING)
+    stored(first, 0, 255, 255)
+    stored(second, 0, 1, 255)
+    assert read_labels(tmp_path / "a.png", OVERLAPPING).array.ravel().tolist() == [0, 3, -1]
+    stored(second, 0, 1, 128)
+    with pytest.raises(DataError, match=r"a_heart_vessels\.png: a structure's mask holds 0 and 1"):
+        read_labels(tmp_path / "a.png", OVERLAPPING)
 
 
 def test_names_that_would_be_the_same_file() -> None:
