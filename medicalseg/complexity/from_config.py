@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.errors import MedicalSegError, UserError
 from medicalseg.inference.slices import SliceSpec
+from medicalseg.utils.pretrained import pretrained_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def open_untrained(path: str | Path, opts: Sequence[str] | None = None) -> Confi
 
     config = Config(path, opts=opts, log_notes=False)
     config.require("model")
-    without = [f"{key}=None" for key in _pretrained_keys(config.dic["model"], "model")]
+    without = [f"{key}=None" for key in pretrained_keys(config.dic["model"], "model")]
     return Config(path, opts=[*(opts or ()), *without], log_notes=False) if without else config
 
 
@@ -81,14 +82,6 @@ def slices_of(config: Config) -> SliceSpec | None:
         if slices is not None:
             return SliceSpec.from_dict(slices)
     return None
-
-
-def _pretrained_keys(block: Mapping[str, Any], path: str) -> Iterator[str]:
-    for key, value in block.items():
-        if "pretrained" in str(key) and value:
-            yield f"{path}.{key}"
-        elif isinstance(value, Mapping):
-            yield from _pretrained_keys(value, f"{path}.{key}")
 
 
 def _configured_size(config: Config, transforms: bool = True) -> tuple[list[int] | None, str]:

@@ -82,6 +82,8 @@ def _transposed_per_output(op: Operation) -> int:
 
 def _product(op: Operation) -> int:
     first = op.inputs[0]
+    if op.kind == "addmm":
+        return math.prod(op.output) * op.inputs[1][-1]
     return math.prod(op.output) * (first[-2] if op.transposed and len(first) > 1 else first[-1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -169,7 +170,10 @@ def _local(text: str, checksum: str | None) -> Path:
 
 
 def _fetched(url: str, checksum: str | None) -> Path:
-    parts = (part for part in url.split("://", 1)[1].split("?")[0].split("/") if part not in ("", ".."))
+    address, _, query = url.split("://", 1)[1].partition("?")
+    parts = [part for part in address.split("/") if part not in ("", ".", "..")]
+    if query:
+        parts.insert(-1, hashlib.sha256(query.encode()).hexdigest()[:12])
     target = _home() / "/".join(parts)
     if checksum is not None or not target.is_file():
         download.download(url, target, checksum=checksum)

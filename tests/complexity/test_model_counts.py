@@ -233,6 +233,18 @@ def test_a_layer_that_is_used_twice():
     assert (info.macs, info.trainable, info.activations) == (2 * 2 * 4 * 4, 20, 2 * 2 * 4)
 
 
+def test_product_that_is_added_to_something():
+    class Added(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.weight = self.create_parameter([7, 5])
+
+        def forward(self, x):
+            return paddle.addmm(paddle.zeros([3, 5]), x, self.weight)
+
+    assert inspect_model(Added(), (3, 7)).macs == 3 * 7 * 5
+
+
 def test_sizes_asked_for_with_paddle_shape():
     class Resizing(nn.Layer):
         def forward(self, x):

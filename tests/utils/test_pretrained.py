@@ -165,6 +165,16 @@ def test_checksum_of_a_download(tmp_path, home, site):
         load_pretrained(target, f"{site}/absent.pdparams")
 
 
+def test_addresses_that_differ_in_their_query(tmp_path, home, site):
+    path = saved(Encoder(), tmp_path / "site/m.pdparams")
+    load_pretrained(Encoder(), f"{site}/m.pdparams?file=first")
+    other = Encoder()
+    saved(other, path)
+    target = Encoder()
+    load_pretrained(target, f"{site}/m.pdparams?file=second")
+    same(other, target)
+
+
 def test_archives_as_paddleseg_publishes_them(tmp_path, home, site):
     source = Encoder()
     path = saved(source, tmp_path / "model.pdparams")
