@@ -53,7 +53,7 @@ def check_together(train: Any, val: Any) -> None:
     tasks = [getattr(dataset, "task", None) for dataset in (train, val)]
     if not all(isinstance(task, TaskSpec) for task in tasks):
         return
-    for key in ("head", "num_classes", "in_channels", "slices"):
+    for key in ("head", "threshold", "num_classes", "in_channels", "slices"):
         first, second = (getattr(task, key) for task in tasks)
         if first != second:
             given, other = (value.to_dict() if isinstance(value, SliceSpec) else value for value in (second, first))

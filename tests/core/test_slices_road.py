@@ -239,14 +239,14 @@ def test_network_and_data_must_fit() -> None:
         check_network(volumes, task)
 
 
-@pytest.mark.parametrize("key", ["head", "slices", "num_classes"])
+@pytest.mark.parametrize("key", ["head", "threshold", "slices", "num_classes"])
 def test_training_and_validation_must_agree(key: str) -> None:
     class Data:
         def __init__(self, task: TaskSpec) -> None:
             self.task = task
 
     model, task = small()
-    value = {"head": "softmax", "slices": SliceSpec(1, 3), "num_classes": 3}[key]
+    value = {"head": "softmax", "threshold": 0.7, "slices": SliceSpec(1, 3), "num_classes": 3}[key]
     check_fit(model, Data(task), Data(task))
     with pytest.raises(ConfigError, match=f"val_dataset.{key}"):
         check_fit(model, Data(task), Data(replace(task, **{key: value})))
