@@ -85,6 +85,6 @@ def _exported(args: argparse.Namespace) -> tuple[TaskSpec, Callable[[], tuple[Ne
     if args.sw_num and network.task.slices is None and network.gives_labels:
         raise UserError(
             f"--sw_num: {network.path} was exported with {network.output_op}, and windows are joined by their scores; "
-            "export with --output_op none (or softmax)"
+            f"export with --output_op none (or {network.task.head})"
         )
     return network.task, lambda: (network, sliding_from({}, network.task, None, args.sw_num))
