@@ -238,6 +238,9 @@ class ImageDataset(CaseDataset):
             )
         arrays = {"image": array, "grid": np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)}
         if case.label is not None:
+            turned = self.folder.turned_mask(case, image)
+            if turned:
+                raise DataError(f"mask and image are turned against each other: {turned}; see `medicalseg verify`")
             arrays["label"] = self._on_network_grid(self.folder.read_mask(case, image.shape[:2]), image)
         return arrays
 

@@ -23,9 +23,10 @@ from medicalseg.datasets.mask_place import Classes, MaskCase, Place
 from medicalseg.datasets.rle import COLUMNS
 from medicalseg.datasets.split_rule import few
 from medicalseg.errors import ConfigError, DataError
-from medicalseg.io import Volume, case_name, is_volume, read_volume, suffix_of
+from medicalseg.io import Volume, case_name, is_picture, is_volume, read_volume, suffix_of
 
 MISSING = ("error", "empty")
+WITHOUT_DIRECTIONS = (".npy", ".npz")
 
 
 class ImageFolder:
@@ -168,6 +169,16 @@ class ImageFolder:
             return self.masks.classes.compose([], size)
         return self.masks.read(case, size)
 
+    def turned_mask(self, case: MaskCase, image: Volume) -> str | None:
+        """How a mask lies otherwise than its image, by their headers; None where they agree or have none."""
+        if not _has_directions(case.images[0]):
+            return None
+        for path in filter(_has_directions, case.masks):
+            found = read_volume(path, channels=True).axcodes
+            if found[:2] != image.axcodes[:2]:
+                return f"{path.name} is stored as {found}, its image as {image.axcodes}"
+        return None
+
     def _image_paths(self) -> list[Path]:
         if "*" in self.images:
             paths: Iterable[Path] = self.root.glob(self.images)
@@ -212,6 +223,10 @@ class ImageFolder:
 
 def _is_picture_file(path: Path) -> bool:
     return path.is_file() and is_volume(path) and not suffix_of(path).startswith(".img")
+
+
+def _has_directions(path: Path) -> bool:
+    return is_volume(path) and not is_picture(path) and suffix_of(path) not in WITHOUT_DIRECTIONS
 
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:

@@ -19,7 +19,7 @@ from medicalseg.datasets import DecathlonDataset, ImageDataset
 from medicalseg.datasets.rle import encode_rle
 from medicalseg.datasets.splits import LEAKING_NOTE, kfold
 from medicalseg.errors import ConfigError, DataError, UserError
-from medicalseg.io import Volume, write_volume
+from medicalseg.io import Volume, reorient, write_volume
 
 ROWS, COLUMNS, CASES = 12, 16, 6
 COLOURS = np.array([[0, 0, 0], [220, 60, 60], [60, 120, 220]], np.uint8)
@@ -269,6 +269,20 @@ def test_volumes_as_pictures(folder):
         dataset(folder)
 
 
+def test_masks_whose_header_says_that_they_lie_otherwise(folder):
+    (folder / "images/c0.png").unlink()
+    affine = np.diag([-0.5, -0.5, 4, 1])
+    write_volume(Volume(picture(0).T[..., None], affine), folder / "images/c0.nii.gz")
+    assert dataset(folder)[0][2] == "c0"
+    (folder / "masks/c0.png").unlink()
+    np.save(folder / "masks/c0.npy", ids(0).T[..., None])
+    assert dataset(folder)[0][2] == "c0"
+    (folder / "masks/c0.npy").unlink()
+    write_volume(reorient(Volume(ids(0).T[..., None], affine), "RPS"), folder / "masks/c0.nii.gz")
+    with pytest.raises(DataError, match=r"case c0: .*c0\.nii\.gz is stored as RPS, its image as LPS"):
+        dataset(folder)[0]
+
+
 def test_colour(folder):
     for number in range(CASES):
         save(folder / "images" / f"c{number}.png", np.stack([picture(number)] * 3, axis=-1))
@@ -304,7 +318,7 @@ def test_folds(folder, cache_folder):
     assert len(dataset(folder, mode="val", fold=None)) == CASES
 
 
-def test_patients_stay_together(folder):
+def test_patients_stay_together(folder, cache_folder):
     (folder / "index.csv").write_text("id,patient\n" + "".join(f"c{n},p{n // 2}\n" for n in range(CASES)))
     sides = {
         mode: {case.name for case in dataset(folder, fold=0, num_folds=3, mode=mode, group_table="index.csv").cases}
@@ -312,6 +326,10 @@ def test_patients_stay_together(folder):
     }
     assert sides["val"] in ({"c0", "c1"}, {"c2", "c3"}, {"c4", "c5"})
     assert len(sides["train"]) == 4
+    (folder / "index.csv").write_text("id,patient\n" + "".join(f"c{n},p{n % 3}\n" for n in range(CASES)))
+    again = {case.name for case in dataset(folder, fold=0, num_folds=3, mode="val", group_table="index.csv").cases}
+    recorded = [json.loads(path.read_text())[0]["val"] for path in (cache_folder / "splits").iterdir()]
+    assert sorted(map(sorted, recorded)) == sorted(map(sorted, (sides["val"], again)))
     (folder / "index.csv").write_text("id,patient\nc0,p0\n")
     with pytest.raises(DataError, match=r"index\.csv: tells no patient of case c1"):
         dataset(folder, fold=0, group_table="index.csv")

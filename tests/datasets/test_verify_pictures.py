@@ -15,6 +15,7 @@ from medicalseg.datasets.splits import group_by_pattern
 from medicalseg.datasets.verify.picture_source import open_config, open_pictures, picture_folders
 from medicalseg.datasets.verify.run import verify_dataset
 from medicalseg.errors import ConfigError
+from medicalseg.io import Volume, write_volume
 
 CASES = 8
 
@@ -93,6 +94,16 @@ def test_every_fault(folder):
     severity, message = findings["empty_label", ""]
     assert severity == "warning"
     assert message == "1 of 3 masks show nothing: p3_7"
+
+
+def test_a_mask_that_is_turned_against_its_image(folder):
+    for kind, affine in (("images", [-1, -1, 1, 1]), ("masks", [-1, 1, 1, 1])):
+        path = folder / kind / "p0_0.png"
+        array = np.asarray(Image.open(path)).T[..., None]
+        path.unlink()
+        write_volume(Volume(array, np.diag(np.array(affine, float))), folder / kind / "p0_0.nii.gz")
+    message = "p0_0.nii.gz is stored as LAS, its image as LPS"
+    assert found(open_config(config(folder)))["flip_mismatch", "p0_0"] == ("error", message)
 
 
 def test_copies_on_both_sides(folder):

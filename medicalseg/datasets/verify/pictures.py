@@ -23,6 +23,7 @@ from medicalseg.datasets.verify.inspection import (
 )
 from medicalseg.datasets.verify.source import Source
 from medicalseg.errors import UserError, VolumeError
+from medicalseg.io import Volume
 
 LOSSY = (".jpg", ".jpeg")
 EMPTY_EXAMPLES = 3
@@ -57,11 +58,11 @@ def inspect_picture(folders: Sequence[ImageFolder], rules: Rules, case: PictureC
     if image.shape[2] != 1:
         facts.add("slices", f"{case.images[0].name}: has {image.shape[2]} slices; a picture has one")
     elif case.label is not None:
-        _check_mask(folder, replace(case, name=case.stored), image.shape[:2], rules, facts)
+        _check_mask(folder, replace(case, name=case.stored), image, rules, facts)
     return facts
 
 
-def _check_mask(folder: ImageFolder, case: PictureCase, size: tuple[int, int], rules: Rules, facts: Facts) -> None:
+def _check_mask(folder: ImageFolder, case: PictureCase, image: Volume, rules: Rules, facts: Facts) -> None:
     name = Path(case.label or "mask").name
     lossy = [path.name for path in case.masks if path.suffix.lower() in LOSSY]
     safe = isinstance(folder.masks, IndexMasks) and folder.masks.threshold is not None
@@ -70,7 +71,7 @@ def _check_mask(folder: ImageFolder, case: PictureCase, size: tuple[int, int], r
     if lossy and not safe:
         return
     try:
-        mask = folder.read_mask(case, size)
+        mask, turned = folder.read_mask(case, image.shape[:2]), folder.turned_mask(case, image)
     except SizeMismatchError as error:
         facts.add("shape_mismatch", one_line(error))
         return
@@ -80,6 +81,8 @@ def _check_mask(folder: ImageFolder, case: PictureCase, size: tuple[int, int], r
     except UserError as error:
         facts.add("wrong_mask", one_line(error))
         return
+    if turned:
+        facts.add("flip_mismatch", turned)
     _count(name, mask, rules, facts)
 
 
