@@ -46,6 +46,12 @@ def add_picture_size(parser: argparse.ArgumentParser, default: Sequence[int]) ->
     )
 
 
+def add_three_parts(parser: argparse.ArgumentParser, val: float, test: float, help_text: str) -> None:
+    """Add the flag about the part for test, and set that for validation."""
+    parser.set_defaults(val_fraction=val)
+    parser.add_argument("--test_fraction", type=float, default=test, help=f"{help_text} (default: {test:g})")
+
+
 def add_size(parser: argparse.ArgumentParser, default: Sequence[int] | None) -> None:
     """Add the flag about the grid that volumes are brought to."""
     shown = "128 128 128, or as --spacing gives" if default is None else " ".join(map(str, default))
@@ -63,6 +69,8 @@ def check_common(args: argparse.Namespace) -> None:
     """
     if not 0 < args.val_fraction < 1:
         raise UserError(f"--val_fraction {args.val_fraction}: give a number between 0 and 1")
+    if not 0 <= getattr(args, "test_fraction", 0) < 1:
+        raise UserError(f"--test_fraction {args.test_fraction}: give a number from 0 to below 1")
     if args.size is not None and min(args.size) < 1:
         raise UserError(f"--size {args.size}: give {len(args.size)} positive numbers")
     if args.num_workers < 0:

@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from medicalseg.datasets.prepare import pictures
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_picture_size, check_common
+from medicalseg.datasets.prepare.arguments import (
+    add_archives,
+    add_common,
+    add_picture_size,
+    add_three_parts,
+    check_common,
+)
 from medicalseg.datasets.prepare.pictures import Picture, PictureJob, PictureRecipe, PictureSource, resized, to_grey
 from medicalseg.datasets.prepare.raw import find_folders, raw_folder
 from medicalseg.datasets.splits import Split, group_by_pattern, holdout
@@ -40,8 +46,7 @@ WITHOUT_COLUMN = 7
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this preparation's flags."""
     add_common(parser, ROOT)
-    parser.set_defaults(val_fraction=0.1)
-    parser.add_argument("--test_fraction", type=float, default=0.2, help="part of the patients for test (default: 0.2)")
+    add_three_parts(parser, val=0.1, test=0.2, help_text="part of the patients for test")
     add_archives(parser)
     add_picture_size(parser, SIZE)
     parser.add_argument(
@@ -59,8 +64,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a subject is broken."""
     check_common(args)
-    if not 0 <= args.test_fraction < 1:
-        raise UserError(f"--test_fraction {args.test_fraction}: give a number from 0 to below 1")
     raw = raw_folder(args, args.dataset_root / "raw", HOW_TO_GET)
     size = (args.size[0], args.size[1])
     settings = {
@@ -154,7 +157,7 @@ def slices_of(source: PictureSource, *, size: tuple[int, int], only_hemorrhage: 
 
 
 def window(values: np.ndarray) -> np.ndarray:
-    """Hounsfield units in the brain window as 0 ... 255, not clipped."""
+    """Hounsfield units in the brain window as 0 ... 255, clipped, not rounded."""
     low = WINDOW_LEVEL - WINDOW_WIDTH / 2
     return np.clip((values.astype(np.float32) - low) * (255 / WINDOW_WIDTH), 0, 255)
 

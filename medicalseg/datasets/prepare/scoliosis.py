@@ -14,12 +14,18 @@ import yaml
 from PIL import Image
 
 from medicalseg.datasets.prepare import pictures
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_picture_size, check_common
+from medicalseg.datasets.prepare.arguments import (
+    add_archives,
+    add_common,
+    add_picture_size,
+    add_three_parts,
+    check_common,
+)
 from medicalseg.datasets.prepare.pictures import Picture, PictureJob, PictureRecipe, PictureSource, resized, to_grey
 from medicalseg.datasets.prepare.raw import raw_folder
 from medicalseg.datasets.splits import Split, holdout
 from medicalseg.datasets.yolo import fill, read_polygons
-from medicalseg.errors import DataError, UserError
+from medicalseg.errors import DataError
 from medicalseg.utils.logger import logger
 
 HELP = "prepare a Roboflow export of spine X-rays (YOLOv8 polygons, 1 structure)"
@@ -39,8 +45,7 @@ FEW = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this preparation's flags."""
     add_common(parser, ROOT)
-    parser.set_defaults(val_fraction=0.1)
-    parser.add_argument("--test_fraction", type=float, default=0.1, help="with --split source (default: 0.1)")
+    add_three_parts(parser, val=0.1, test=0.1, help_text="with --split source")
     add_archives(parser)
     add_picture_size(parser, SIZE)
     parser.add_argument(
@@ -55,8 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a picture is broken."""
     check_common(args)
-    if not 0 <= args.test_fraction < 1:
-        raise UserError(f"--test_fraction {args.test_fraction}: give a number from 0 to below 1")
     raw = export_root(raw_folder(args, args.dataset_root / "raw", HOW_TO_GET))
     sources = find_pictures(raw)
     size = (args.size[0], args.size[1])
