@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medicalseg.datasets.splits import LEAKING_NOTE
 from medicalseg.errors import ConfigError
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
@@ -70,6 +71,18 @@ def _tell_other_preprocessing(train: Mapping[str, Any], val: Mapping[str, Any]) 
                 "images than it learns from, and deployed with the training's.",
                 *(key, val[key], train[key]),
             )
+
+
+def leaking_notes(train: Any, val: Any) -> tuple[str, ...]:
+    """A note for reports where validation cases are trained on and the dataset does not know it, as of two folds."""
+    if any(LEAKING_NOTE in note for note in getattr(val, "notes", ())):
+        return ()
+    trained, held_out = (
+        {path.resolve() for case in getattr(dataset, "cases", ()) for path in getattr(case, "images", ())[:1]}
+        for dataset in (train, val)
+    )
+    both = len(trained & held_out)
+    return (f"{LEAKING_NOTE}: {both} of {len(held_out)}",) if both else ()
 
 
 def check_fit(model: Any, train: Any, val: Any = None) -> None:

@@ -20,7 +20,7 @@ from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, CheckpointStore
 from medicalseg.core.evaluation_options import evaluation_arguments
 from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
-from medicalseg.core.fit import check_fit
+from medicalseg.core.fit import check_fit, leaking_notes
 from medicalseg.core.journal import Journal
 from medicalseg.core.loader import BatchLoader, collate_samples, sample_name
 from medicalseg.core.manifest import dataset_entry, write_manifest
@@ -200,7 +200,10 @@ class Trainer:
     def _evaluation_arguments(self) -> dict[str, Any]:
         if self.val_dataset is None:
             return {}
-        return evaluation_arguments(self.config, self.val_dataset, self.model, self.options)
+        notes = leaking_notes(self.train_dataset, self.val_dataset)
+        for note in notes:
+            logger.warning("train_dataset and val_dataset: %s.", note)
+        return {**evaluation_arguments(self.config, self.val_dataset, self.model, self.options), "notes": notes}
 
     def _model(self) -> paddle.nn.Layer:
         model = self.config.model
