@@ -98,11 +98,11 @@ def load_runs(specs: Sequence[str]) -> list[Run]:
         UserError: if a folder holds no report, two have the same name, or a file is damaged; names it.
     """
     folders = [_split(spec) for spec in specs]
-    given = [name for name, _ in folders if name]
-    if len(set(given)) < len(given):
-        raise UserError(f"two runs are called {max(given, key=given.count)}; give them different names")
-    names = _distinct([folder for _, folder in folders])
-    return [load_run(folder, name or names[index]) for index, (name, folder) in enumerate(folders)]
+    ends = _distinct([folder for name, folder in folders if not name])
+    names = [name or ends.pop(0) for name, _ in folders]
+    if len(set(names)) < len(names):
+        raise UserError(f"two runs are called {max(names, key=names.count)}; give them different names, NAME=FOLDER")
+    return [load_run(folder, name) for name, (_, folder) in zip(names, folders, strict=True)]
 
 
 def load_run(folder: Path, name: str) -> Run:

@@ -143,6 +143,9 @@ def test_names(report):
     assert [run.name for run in load_runs([str(first), str(second)])] == ["x/val", "y/val"]
     with pytest.raises(UserError, match="two runs are called n"):
         load_runs([f"n={first}", f"n={second}"])
+    with pytest.raises(UserError, match="two runs are called val; give"):
+        load_runs([f"val={first}", str(second)])
+    assert [run.name for run in load_runs([f"n={first}", str(first)])] == ["n", "val"]
     with pytest.raises(UserError, match="given twice"):
         load_runs([str(first), str(first)])
 
