@@ -192,8 +192,9 @@ def _channel_groups(paths: Sequence[Path], in_channels: int) -> list[tuple[str, 
 def _are_channels(files: Sequence[Path], in_channels: int) -> bool:
     """Whether files of one name are channels of one image, rather than images that are numbered likewise."""
     matches = [CHANNEL.match(case_name(path)) for path in files]
-    numbers = {int(match["channel"]) for match in matches if match is not None}
-    return in_channels > 1 and numbers <= set(range(in_channels)) and not any(has_colours(path) for path in files[:1])
+    if in_channels == 1 or not all(match and int(match["channel"]) < in_channels for match in matches):
+        return False
+    return not has_colours(files[0])
 
 
 def _case(name: str, files: tuple[Path, ...], root: Path, duplicate: bool) -> InputCase:

@@ -7,7 +7,7 @@ left, rows down. The resolution that such a file may state is meant for printers
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,22 +53,22 @@ def read_label(path: Path) -> Stored:
 
 def is_stack(path: Path) -> bool:
     """Whether a file is a picture of several pages."""
-    return _is(path, lambda picture: picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1)
+    try:
+        with _opened(path) as picture:
+            return picture is not None and picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1
+    except (VolumeError, OSError, ValueError, SyntaxError):
+        return False
 
 
 def has_colours(path: Path) -> bool:
-    """Whether a file is a picture with red, green and blue; only its header is read."""
-    return _is(path, lambda picture: picture.mode not in _GREY)
-
-
-def _is(path: Path, asked: Callable[[Image.Image], bool]) -> bool:
-    """What `asked` says of a picture; False of what is none."""
-    if path.suffix.lower() not in FORMATS or not path.is_file():
+    """Whether a file is a picture with red, green and blue, or a palette; only its header is read."""
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None or not path.is_file():
         return False
     try:
-        with _opened(path) as picture:
-            return picture is not None and asked(picture)
-    except (VolumeError, OSError, ValueError, SyntaxError):
+        with Image.open(path, formats=[kind]) as picture:
+            return picture.mode not in _GREY
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
 
 

@@ -73,6 +73,13 @@ def test_grey_pictures_by_channel_are_one_case(tmp_path):
     assert TaskSpec(2, in_channels=3).files_per_image == 3
 
 
+def test_same_names_without_numbers_are_cases(tmp_path):
+    for name in ("a.png", "a.bmp", "a_0000.png", "b.png"):
+        picture(tmp_path / name)
+    cases = find_inputs(tmp_path, in_channels=2)
+    assert sorted(case.name for case in cases) == ["a.bmp", "a.png", "a_0000", "b"]
+
+
 def test_numbers_beyond_the_channels_are_cases(tmp_path):
     for number in (1, 2):
         picture(tmp_path / f"scan_{number:04d}.png")
