@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from medicalseg.core.counting import count_voxels
+from medicalseg.core.counting import count_voxels, voxel_volume
 from medicalseg.core.prefetch import Behind, prefetch
 from medicalseg.errors import DataError, MedicalSegError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
@@ -242,10 +242,10 @@ class _Run:
             counts = count_voxels(result.array, reference.array, self.task)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        voxel_volume, seconds = float(np.prod(reference.spacing)), work.timings.total("pre", "run", "post")
+        volume, seconds = voxel_volume(reference.spacing, case.files[0]), work.timings.total("pre", "run", "post")
         seen = None if self.task.slices is None or work.record is None else work.record.network_shape
         slices = None if seen is None or self.task.slices is None else int(seen[self.task.slices.axis])
-        return {case.name: CaseResult(case.name, counts, voxel_volume, seconds=seconds, slices=slices)}
+        return {case.name: CaseResult(case.name, counts, volume, seconds=seconds, slices=slices)}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medicalseg.core.counting import count_voxels
+from medicalseg.core.counting import count_voxels, voxel_volume
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference import EagerNetwork, Inferer, WholeVolume, inferer_for
 from medicalseg.inference.decision import unpack
@@ -98,26 +98,30 @@ class Scorer:
         """
         start = time.perf_counter()
         prediction = self.predict(image, label)
-        labels, reference, voxel_volume = self._compared(index, prediction.labels, label, name)
+        labels, reference, volume = self._compared(index, prediction.labels, label, name)
         try:
             counts = count_voxels(labels, reference, self.task)
         except DataError as error:
             raise DataError(f"case {name}: on the {self.space} grid, {error}") from error
         seconds = time.perf_counter() - start
         slices = None if self.task.slices is None else int(label.shape[self.task.slices.axis])
-        result = CaseResult(name, counts, voxel_volume, prediction.soft_dice, prediction.loss, seconds, slices)
+        result = CaseResult(name, counts, volume, prediction.soft_dice, prediction.loss, seconds, slices)
         return result, prediction.labels
 
     def _compared(
         self, index: int, labels: np.ndarray, label: np.ndarray, name: str
     ) -> tuple[np.ndarray, np.ndarray, float]:
         if self.space == "network":
-            return labels, label, float(np.prod(network_spacing(self.dataset, index, label.shape)))
+            return labels, label, self._voxel_volume(index, network_spacing(self.dataset, index, label.shape))
         reference, restored = self.dataset.reference(index), self.dataset.to_original(labels, index)
         if reference is None or restored is None:
             missing = "its original label" if reference is None else "how it was brought to the network's grid"
             raise DataError(f"case {name}: {missing} is not recorded; prepare it again, or use --eval_space network")
-        return restored.array, reference.array, float(np.prod(reference.spacing))
+        return restored.array, reference.array, self._voxel_volume(index, reference.spacing)
+
+    def _voxel_volume(self, index: int, spacing: Sequence[float]) -> float:
+        case = self.dataset.case(index) if hasattr(self.dataset, "case") else None
+        return voxel_volume(spacing, case.images[0] if case is not None and case.images else None)
 
     def _fits(self, label: np.ndarray) -> bool:
         size = 4 * self.dataset.num_classes * label.size

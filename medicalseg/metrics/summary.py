@@ -71,7 +71,7 @@ class Summary:
         group_means: mean Dice of each class group of the task.
         false_positive_volume: mm³ over all cases, for every class.
         soft_mdice: PaddleSeg3D's figure: soft Dice, mean over classes, then cases; None if it was not computed.
-        loss: mean over cases, None if it was not computed.
+        loss: mean over cases, None if it was not computed for every one.
         auc_roc: one-vs-rest area under the ROC curve, mean over classes; None if it was not asked for.
         notes: what a reader must know before believing the figures.
         per_image: the per-image rule's figures, each case being an image.
@@ -234,7 +234,7 @@ def summarize(
         false_positive_volume=_false_positive_volume(results),
         class_soft_dice=None if soft is None else _by_id(soft, task.num_ids),
         soft_mdice=None if soft is None else float(soft.mean()),
-        loss=float(np.mean(losses)) if losses else None,
+        loss=float(np.mean(losses)) if len(losses) == len(results) else None,
         auc_roc=auc_roc,
         notes=tuple(dict.fromkeys((*task.notes, *notes))),
         per_image=PerImage.of(counts, foreground),

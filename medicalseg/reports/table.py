@@ -55,8 +55,17 @@ def _class_row(summary: Summary, c: int) -> tuple[str, ...]:
     measures = (summary.class_dice, summary.class_iou, summary.class_precision, summary.class_recall)
     cases = f"{summary.class_k[c]} of {summary.num_cases}"
     if not summary.class_references[c]:
-        cases = f"in no reference; false positives: {format_volume(summary.false_positive_volume[c])}"
+        cases = f"in no reference; false positives: {_false_positives(summary, c)}"
     return (str(c), summary.class_names[c], *(_figure(values[c]) for values in measures), cases)
+
+
+def _false_positives(summary: Summary, c: int) -> str:
+    """Their volume, or where the size of a voxel is not known their number."""
+    volume = summary.false_positive_volume[c]
+    if not math.isnan(volume):
+        return format_volume(volume)
+    unit = "pixels" if summary.of_images else "voxels"
+    return f"{sum(int(result.counts.fp[c]) for result in summary.cases)} {unit}"
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -61,6 +61,11 @@ def test_class_only_predicted_in_one_case_counts_as_zero_there(results: list[Cas
     assert summary.class_k[3] == 2
 
 
+def test_a_loss_that_some_cases_lack_is_no_mean() -> None:
+    with_loss, without = (case(name, [1] * 4, [0] * 4, [0] * 4, loss=loss) for name, loss in (("a", 0.5), ("b", None)))
+    assert summarize([with_loss, without], TASK, "network").loss is None
+
+
 def test_soft_dice_and_loss(results: list[CaseResult]) -> None:
     summary = summarize(results, TASK, "original")
     assert summary.soft_mdice == pytest.approx((0.4 + 0.3) / 2)

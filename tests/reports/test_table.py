@@ -56,6 +56,14 @@ def test_short_table_has_means_only(summary: Summary) -> None:
     assert "precision" not in text
 
 
+@pytest.mark.parametrize(("slices", "unit"), [(None, "voxels"), (1, "pixels")])
+def test_false_positives_are_counted_where_no_voxel_size_is_known(summary: Summary, slices: int, unit: str) -> None:
+    results = [CaseResult(result.case, result.counts, slices=slices) for result in summary.cases]
+    names = {0: "background", 1: "S", 2: "L5", 3: "T9"}
+    task = SimpleNamespace(num_ids=4, labels=names, class_groups={}, ignore_index=255, notes=())
+    assert f"in no reference; false positives: 1000 {unit}" in render_table(summarize(results, task, "original"))
+
+
 @pytest.mark.parametrize(
     ("cubic_mm", "text"), [(0.0, "0 mm³"), (999, "999 mm³"), (12345, "12.3 ml"), (float("nan"), "unknown volume")]
 )
