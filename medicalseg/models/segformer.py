@@ -47,7 +47,8 @@ class SegFormer(SegmentationModel2D):
 
     Attributes:
         as_published: compute the decoder operation for operation as the paper writes it, from which its cost is
-            counted; else the same function with fewer operations.
+            counted; else the same function with fewer operations. A traced graph always has the published ones: there
+            oneDNN goes on with a convolution's weights of its first run, which must not be computed anew in each.
 
     Raises:
         ConfigError: an argument is wrong; the message names it.
@@ -83,7 +84,8 @@ class SegFormer(SegmentationModel2D):
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, H, W)."""
         c1, c2, c3, c4 = self.backbone(x)
-        fused = self._fused_as_published(c1, c2, c3, c4) if self.as_published else self._fused(c1, c2, c3, c4)
+        published = self.as_published or not paddle.in_dynamic_mode()
+        fused = self._fused_as_published(c1, c2, c3, c4) if published else self._fused(c1, c2, c3, c4)
         return self._resized(self.linear_pred(self.dropout(fused)), x)
 
     def _fused(self, c1: paddle.Tensor, c2: paddle.Tensor, c3: paddle.Tensor, c4: paddle.Tensor) -> paddle.Tensor:

@@ -24,7 +24,7 @@ from medicalseg.cvlibs import manager  # noqa: E402
 from medicalseg.errors import ConfigError, UserError  # noqa: E402
 from medicalseg.inference import EagerNetwork, Preprocessing, SliceSpec, SliceWise, TaskSpec  # noqa: E402
 from medicalseg.inference.outputs import read_labels  # noqa: E402
-from medicalseg.inference.static_network import StaticNetwork  # noqa: E402
+from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork  # noqa: E402
 from medicalseg.io import Volume, read_volume, write_volume  # noqa: E402
 from medicalseg.models.base_2d import SegmentationModel2D  # noqa: E402
 
@@ -277,3 +277,24 @@ def test_sliding_from_test_config() -> None:
                   {"is_slide": True, "crop_size": [64, 64], "stride": [32, 32, 32]}):  # fmt: skip
         with pytest.raises(ConfigError):
             sliding_from(wrong, task)
+
+
+def test_export_check_looks_at_a_second_run() -> None:
+    from medicalseg.core.export_check import compare
+
+    class Forgetful:
+        gives_labels, output_op, options, backend = False, "none", RuntimeOptions(), "paddle"
+        task, runs = TaskSpec(2), 0
+
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            self.runs += 1
+            return x if self.runs == 1 else x + 1
+
+        def decide(self, logits: np.ndarray) -> np.ndarray:
+            return self.task.decision.labels(logits)
+
+    x = np.random.default_rng(0).random((1, 2, 4, 4, 4)).astype(np.float32)
+    first, second = Forgetful(), Forgetful()
+    second.logits = lambda image: image
+    assert not compare(first, x, x).accepted
+    assert compare(second, x, x).accepted
