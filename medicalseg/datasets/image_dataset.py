@@ -17,7 +17,7 @@ from medicalseg.datasets.group_table import GROUP_COLUMNS
 from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.image_split import ImageSplit
 from medicalseg.datasets.labels import class_names
-from medicalseg.datasets.mask_place import Classes, MaskCase
+from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
 from medicalseg.datasets.rle import COLUMNS
 from medicalseg.datasets.splits import NNUNET_SEED
 from medicalseg.errors import ConfigError, DataError
@@ -59,13 +59,14 @@ class ImageDataset(CaseDataset):
         test_path: of mode test.
         separator: what stands between the two paths; default: white space.
         fold: number of the fold; "all" to train on every case; None: the folder holds the cases of this mode only.
+            Mode "test" takes the fold's `test` cases, which only a file of folds tells.
         splits: file of folds; default `splits_final.json`, else nnU-Net's rule over the sorted cases.
         num_folds: folds of that rule.
         split_seed: seed of that rule.
         group_pattern: regular expression whose first group is the patient in a case name; keeps patients together.
         group_table: CSV file that tells the patient of each case, instead.
         group_columns: its columns with case and patient.
-        val_on_train: allow mode "val" with fold "all"; every report is marked.
+        val_on_train: allow modes "val" and "test" with fold "all"; every report is marked.
         labels: class names by id, or a list of them from id 0 on.
         class_groups: ids per group name for reports.
         preprocess: fields of `Preprocessing`; `size` is [width, height, 1].
@@ -135,23 +136,16 @@ class ImageDataset(CaseDataset):
         self.dataset_root = Path(dataset_root)
         self._cache_folder = Path(cache_dir).expanduser() if cache_dir else default_folder()
         self._cache = make_cache(cache, self._cache_folder, cache_gb)
-        reading: dict[str, Any] = {
-            "mask_format": mask_format,
-            "mask_values": mask_values,
-            "mask_threshold": mask_threshold,
-            "mask_colours": mask_colours,
-            "mask_columns": tuple(mask_columns),
-            "mask_order": mask_order,
-        }
-        self._reading = {key: _jsonable(value) for key, value in reading.items()}
+        reading = MaskFormat(mask_format, mask_values, mask_threshold, mask_colours, mask_columns, mask_order)
+        self._reading = reading.to_dict()
         self.folder = ImageFolder(
             self.dataset_root,
             classes,
             images,
             masks,
+            mask_format=reading,
             missing_masks=missing_masks,
             case_pattern=case_pattern,
-            **reading,
         )
         split = ImageSplit(
             lists={"train": train_path, "val": val_path, "test": test_path},
@@ -291,7 +285,3 @@ def _mask_case(case: Case) -> MaskCase:
     if isinstance(case, MaskCase):
         return case
     raise DataError(f"case {case.name}: is no picture with a mask")
-
-
-def _jsonable(value: Any) -> Any:
-    return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medicalseg.datasets.image_masks import (
-    FORMATS,
-    IndexMasks,
-    Masks,
-    MultilabelMasks,
-    PaletteMasks,
-    RleMasks,
-    YoloMasks,
-)
 from medicalseg.datasets.list_files import cut_line
-from medicalseg.datasets.mask_place import Classes, MaskCase, Place
-from medicalseg.datasets.rle import COLUMNS
+from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
 from medicalseg.datasets.split_rule import few
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.io import Volume, case_name, is_picture, is_volume, read_volume, suffix_of
@@ -37,12 +27,7 @@ class ImageFolder:
         classes: what masks may hold.
         images: a folder, or a glob pattern with *.
         masks: a folder, a pattern with {case}, {name} and {id}, or the CSV file of run lengths.
-        mask_format: "index", "palette", "multilabel", "yolo" or "rle".
-        mask_values: ids for stored values or classes.
-        mask_threshold: of index masks: values from this on are 1, others 0.
-        mask_colours: of palette masks: colour per id; without, the indices of the files' palettes are ids.
-        mask_columns: of run lengths: columns with image id, class and run lengths.
-        mask_order: of run lengths: "rows" or "columns".
+        mask_format: how the masks are kept; default: one file of ids each.
         missing_masks: an image without a mask is an "error", or its mask is "empty".
         case_pattern: regular expression on an image's path below `root`; its groups, joined by "_", name the case.
 
@@ -58,36 +43,17 @@ class ImageFolder:
         images: str = "images",
         masks: str = "masks",
         *,
-        mask_format: str = "index",
-        mask_values: Mapping[Any, int] | None = None,
-        mask_threshold: float | None = None,
-        mask_colours: Mapping[Any, Any] | None = None,
-        mask_columns: Sequence[str] = COLUMNS,
-        mask_order: str = "rows",
+        mask_format: MaskFormat | None = None,
         missing_masks: str = "error",
         case_pattern: str | None = None,
     ) -> None:
         if not root.is_dir():
             raise DataError(f"{root} does not exist or is not a folder")
-        _check(mask_format, FORMATS, "mask_format")
-        _check(missing_masks, MISSING, "missing_masks")
+        if missing_masks not in MISSING:
+            raise ConfigError(f"missing_masks: expected one of {list(MISSING)}, got {missing_masks!r}")
         self.root, self.images, self.missing = root, images, missing_masks
         self.pattern = _compiled(case_pattern)
-        _check_use(mask_format, mask_values=mask_values, mask_threshold=mask_threshold, mask_colours=mask_colours)
-        if mask_format == "rle":
-            self.masks: Masks = RleMasks(root / masks, classes, mask_columns, mask_values, mask_order)
-            return
-        place = Place(root, masks, ".txt" if mask_format == "yolo" else "")
-        if place.per_structure and mask_format != "multilabel":
-            raise ConfigError(f"masks: {masks!r} is a file per structure; that needs mask_format: multilabel")
-        if mask_format == "multilabel":
-            self.masks = MultilabelMasks(place, classes)
-        elif mask_format == "yolo":
-            self.masks = YoloMasks(place, classes, mask_values)
-        elif mask_colours:
-            self.masks = PaletteMasks(place, classes, mask_colours)
-        else:
-            self.masks = IndexMasks(place, classes, mask_values, mask_threshold)
+        self.masks = (mask_format or MaskFormat()).open(root, masks, classes)
 
     def cases(self, *, label_required: bool) -> list[MaskCase]:
         """All images, sorted by case name, with their masks.
@@ -234,21 +200,3 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
         return None if pattern is None else re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"case_pattern: {pattern!r} is not a regular expression: {error}") from error
-
-
-def _check(value: str, allowed: Sequence[str], key: str) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{key}: expected one of {list(allowed)}, got {value!r}")
-
-
-def _check_use(mask_format: str, **given: Any) -> None:
-    """Refuse settings that the format would not look at."""
-    used = {
-        "index": ("mask_values", "mask_threshold"),
-        "palette": ("mask_colours",),
-        "yolo": ("mask_values",),
-        "rle": ("mask_values",),
-    }
-    for key, value in given.items():
-        if value is not None and key not in used.get(mask_format, ()):
-            raise ConfigError(f"{key}: has no meaning with mask_format: {mask_format}")

@@ -9,7 +9,7 @@ from typing import cast
 
 from medicalseg.datasets.group_table import read_group_table
 from medicalseg.datasets.image_folder import ImageFolder
-from medicalseg.datasets.mask_place import MaskCase
+from medicalseg.datasets.masks import MaskCase
 from medicalseg.datasets.split_rule import SplitRule
 from medicalseg.datasets.splits import LEAKING_NOTE, read_splits
 from medicalseg.errors import ConfigError, DataError
@@ -30,7 +30,7 @@ class ImageSplit:
         group_pattern: patient in a case name.
         group_table: file with the patients.
         group_columns: its columns.
-        val_on_train: allow validation with fold "all".
+        val_on_train: allow evaluation with fold "all".
         record_in: folder for folds made by the rule.
     """
 
@@ -64,7 +64,7 @@ class ImageSplit:
         if any(self.lists.values()):
             return self._from_lists(folder, mode, required)
         cases = folder.cases(label_required=required)
-        if mode == "test" or self.fold is None:
+        if self.fold is None:
             return cases, ()
         rule = self._rule(folder.root)
         chosen, notes = rule.select(cases, folder.root, mode)

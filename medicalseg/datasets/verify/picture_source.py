@@ -12,7 +12,7 @@ from medicalseg.datasets.cache import default_folder
 from medicalseg.datasets.group_table import read_group_table
 from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.image_split import ImageSplit, find_file
-from medicalseg.datasets.mask_place import Classes, MaskCase
+from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
 from medicalseg.datasets.splits import GroupOf, Split, group_by_pattern
 from medicalseg.datasets.verify.pictures import PictureCase
 from medicalseg.datasets.verify.source import Source, read_folds
@@ -45,7 +45,7 @@ def open_pictures(
     """
     polygons = not _has(root / masks, is_picture) and _has(root / masks, lambda path: path.suffix == ".txt")
     classes = Classes({}, num_classes or ANY_IDS)
-    folder = ImageFolder(root, classes, images, masks, mask_format="yolo" if polygons else "index")
+    folder = ImageFolder(root, classes, images, masks, mask_format=MaskFormat("yolo" if polygons else "index"))
     source = Source("pictures", root, folders=(folder,))
     cases = folder.cases(label_required=False)
     _keep(source, {"": cases}, group_of)
@@ -105,8 +105,9 @@ def _folder(arguments: Mapping[str, Any], num_classes: int | None) -> ImageFolde
 
     keys = ("labels", "mask_threshold", "head", "ignore_index")
     classes = classes_of(num_classes or arguments["num_classes"], *(arguments[key] for key in keys))
-    names = [name for name in inspect.signature(ImageFolder).parameters if name in arguments]
-    return ImageFolder(Path(arguments["dataset_root"]), classes, **{name: arguments[name] for name in names})
+    reading = MaskFormat(**{item.name: arguments[item.name] for item in fields(MaskFormat)})
+    where = {name: arguments[name] for name in ("images", "masks", "missing_masks", "case_pattern")}
+    return ImageFolder(Path(arguments["dataset_root"]), classes, mask_format=reading, **where)
 
 
 def _split(arguments: Mapping[str, Any]) -> ImageSplit:

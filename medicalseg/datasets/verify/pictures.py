@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medicalseg.datasets.image_folder import ImageFolder
-from medicalseg.datasets.image_masks import IndexMasks, SizeMismatchError
-from medicalseg.datasets.mask_place import MaskCase
+from medicalseg.datasets.masks import IndexMasks, MaskCase, SizeMismatchError
 from medicalseg.datasets.splits import GroupOf
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
 from medicalseg.datasets.verify.inspection import (
