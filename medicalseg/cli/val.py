@@ -147,16 +147,19 @@ def _check_save_dir(save_dir: str, dataset: Any) -> None:
 
 def _trained_on(config: Config, split: str, dataset: Any) -> list[str]:
     """A note if cases of the dataset are among the training cases, unless the dataset says so itself."""
+    from medicalseg.core.fit import leaking_notes
+    from medicalseg.utils.logger import logger
+
     if split == "train":
         return ["these are the cases that the network was trained on"]
-    if dataset.notes or not config.dic.get("train_dataset"):
+    if not config.dic.get("train_dataset"):
         return []
     try:
-        trained = {case.files for case in config.train_dataset.cases}
-    except UserError:
+        trained = config.train_dataset
+    except UserError as error:
+        logger.info("Whether training cases are among the evaluated ones is not known: %s", error)
         return []
-    shared = sum(case.files in trained for case in dataset.cases)
-    return [f"{shared} of {len(dataset.cases)} cases are training cases of this config"] if shared else []
+    return list(leaking_notes(trained, dataset))
 
 
 def _warn_of_other_preprocessing(config: Config, model_path: str, dataset: Any) -> None:

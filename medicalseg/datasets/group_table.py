@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medicalseg.datasets.splits import GroupOf
-from medicalseg.errors import DataError
+from medicalseg.errors import ConfigError, DataError
 
 GROUP_COLUMNS = ("id", "patient")
 
@@ -20,8 +20,13 @@ def read_group_table(path: Path, columns: Sequence[str] = GROUP_COLUMNS) -> Grou
         columns: its columns with case and patient.
 
     Raises:
+        ConfigError: if `columns` are not two names.
         DataError: if the file is wrong; when called, if a case is not in it.
     """
+    if isinstance(columns, str) or len(columns) != len(GROUP_COLUMNS):
+        raise ConfigError(
+            f"group_columns: expected names of two columns such as {list(GROUP_COLUMNS)}, got {columns!r}"
+        )
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)

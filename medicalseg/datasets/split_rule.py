@@ -11,6 +11,8 @@ from medicalseg.datasets.splits import LEAKING_NOTE, GroupOf, Split, group_by_pa
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.utils.logger import logger
 
+_TEST_CASES = "name the test cases with test_path, or set fold: null where the folder holds nothing else"
+
 
 class SplitRule:
     """How training and validation cases are told apart.
@@ -21,7 +23,7 @@ class SplitRule:
         num_folds: folds of the rule.
         seed: seed of the rule.
         group_pattern: regular expression whose first group is the patient in a case name; the rule is used then.
-        val_on_train: allow validation with fold "all".
+        val_on_train: allow evaluation with fold "all".
         folder: where the rule's folds are recorded.
         group_of: patient of a case name, instead of `group_pattern`.
 
@@ -52,17 +54,25 @@ class SplitRule:
         self.folder = folder
 
     def select(self, cases: Sequence[Case], root: Path, mode: str) -> tuple[list[Case], tuple[str, ...]]:
-        """The cases of a mode, and notes for reports."""
+        """The cases of a mode, and notes for reports.
+
+        Raises:
+            DataError: if the fold has no such cases, or names others than the dataset's.
+            ConfigError: if the fold does not exist, or "all" leaves none.
+        """
         if self.fold == "all":
             return self._all(cases, mode)
+        if mode == "test" and self._file(root) is None:
+            raise DataError(f"{root}: no file of folds tells which cases are for mode 'test'; {_TEST_CASES}")
         by_name = {case.name: case for case in cases}
         split, source = self._split(sorted(by_name), root)
-        names = split.train if mode == "train" else split.val
-        unknown = [name for name in (*split.train, *split.val) if name not in by_name]
+        names: tuple[str, ...] = getattr(split, mode)
+        unknown = [name for name in dict.fromkeys((*split.train, *split.val, *names)) if name not in by_name]
         if unknown:
             raise DataError(f"{source}: names {len(unknown)} cases that the dataset does not have: {few(unknown)}")
         if not names:
-            raise DataError(f"{source}: fold {self.fold} has no case for mode '{mode}'")
+            hint = f"; {_TEST_CASES}" if mode == "test" else ""
+            raise DataError(f"{source}: fold {self.fold} has no case for mode '{mode}'{hint}")
         return [by_name[name] for name in names], split.notes
 
     def _all(self, cases: Sequence[Case], mode: str) -> tuple[list[Case], tuple[str, ...]]:
@@ -70,7 +80,7 @@ class SplitRule:
             return list(cases), ()
         if not self.val_on_train:
             raise ConfigError(
-                "fold: 'all' trains on every case and leaves none for mode 'val'; "
+                f"fold: 'all' trains on every case and leaves none for mode '{mode}'; "
                 "choose a fold number, or set val_on_train: True to score on training cases"
             )
         return list(cases), (f"{LEAKING_NOTE}: fold 'all'",)

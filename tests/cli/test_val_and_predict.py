@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ paddle = pytest.importorskip("paddle")
 
 from medicalseg.cli import run_verb  # noqa: E402
 from medicalseg.cvlibs import manager  # noqa: E402
+from medicalseg.datasets.splits import LEAKING_NOTE  # noqa: E402
 from medicalseg.io import Volume, read_label, write_volume  # noqa: E402
 from medicalseg.utils.checkpoint import save_state  # noqa: E402
 
@@ -199,9 +201,31 @@ def test_training_cases_among_the_evaluated_ones_are_told(
     assert "!! NOTE" not in capsys.readouterr().out
     (data / "l.yml").write_text(text + block.replace("{type", "{mode: val, type"), encoding="utf-8")
     assert run("val", "--overlays", "0", config="l.yml") == 0
-    assert "!! NOTE: 2 of 2 cases are training cases of this config" in capsys.readouterr().out
+    assert f"!! NOTE: {LEAKING_NOTE}: 2 of 2" in capsys.readouterr().out
+    assert run("val", "--overlays", "0", "--opts", "train_dataset.splits=none.json", config="l.yml") == 0
+    shown = capsys.readouterr().out
+    assert "!! NOTE" not in shown
+    assert "is not known: splits: " in shown
     assert run("val", "--overlays", "0", "--split", "train", config="t.yml") == 0
     assert "!! NOTE: these are the cases that the network was trained on" in capsys.readouterr().out
+
+
+def test_folds_that_differ_between_the_blocks_are_told(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Masks kept elsewhere hide nothing."""
+    cases = [f"case_{index}" for index in range(3)]
+    splits = [{"train": cases[:i] + cases[i + 1 :], "val": [cases[i]]} for i in (2, 0)]
+    (data / "data" / "splits_final.json").write_text(json.dumps(splits), encoding="utf-8")
+    shutil.copytree(data / "data" / "labelsTr", data / "data" / "others")
+    text = (data / "c.yml").read_text(encoding="utf-8")
+    start = text.index("val_dataset")
+    block = text[start : text.index("class_groups")].replace("val_dataset", "train_dataset")
+    (data / "f.yml").write_text(text + block.replace("{type", "{labels_dir: others, type"), encoding="utf-8")
+    assert run("val", "--overlays", "0", config="f.yml") == 0
+    assert "!! NOTE" not in capsys.readouterr().out
+    assert run("val", "--overlays", "0", "--opts", "val_dataset.fold=1", config="f.yml") == 0
+    assert f"!! NOTE: {LEAKING_NOTE}: 1 of 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["val", "predict"])

@@ -79,7 +79,7 @@ FORMATS = {
 
 
 def dataset(root: Path, **options) -> ImageDataset:
-    return ImageDataset(str(root), **{"labels": LABELS, "normalize": "none", "fold": "all", **options})
+    return ImageDataset(str(root), **{"labels": LABELS, "normalize": "none", "fold": None, **options})
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -313,9 +313,32 @@ def test_folds(folder, cache_folder):
     (folder / "splits_final.json").write_text(json.dumps([{"train": ["c0", "c5"], "val": ["c3"]}]))
     assert [case.name for case in dataset(folder, fold=0, mode="val").cases] == ["c3"]
     with pytest.raises(ConfigError, match="val_on_train"):
-        dataset(folder, mode="val")
-    assert LEAKING_NOTE in dataset(folder, mode="val", val_on_train=True).notes[0]
+        dataset(folder, mode="val", fold="all")
+    assert LEAKING_NOTE in dataset(folder, mode="val", fold="all", val_on_train=True).notes[0]
     assert len(dataset(folder, mode="val", fold=None)) == CASES
+
+
+def test_mode_test_never_takes_training_cases_unsaid(folder):
+    with pytest.raises(DataError, match=r"no file of folds .* mode 'test'; name the test cases with test_path, or set"):
+        dataset(folder, fold=0, mode="test")
+    with pytest.raises(ConfigError, match="leaves none for mode 'test'"):
+        dataset(folder, fold="all", mode="test")
+    assert LEAKING_NOTE in dataset(folder, fold="all", mode="test", val_on_train=True).notes[0]
+    assert dataset(folder, fold=None, mode="test").notes == ()
+    path = folder / "splits_final.json"
+    fold = {"train": ["c0", "c5"], "val": ["c3"]}
+    path.write_text(json.dumps([fold]))
+    with pytest.raises(DataError, match="fold 0 has no case for mode 'test'; name the test cases"):
+        dataset(folder, fold=0, mode="test")
+    path.write_text(json.dumps([{**fold, "test": ["c1", "c4"]}]))
+    data = dataset(folder, fold=0, mode="test")
+    assert ([case.name for case in data.cases], data.notes) == (["c1", "c4"], ())
+    path.write_text(json.dumps([{**fold, "test": ["c1", "c5"]}]))
+    assert dataset(folder, fold=0, mode="test").notes == (LEAKING_NOTE,)
+    path.write_text(json.dumps([{**fold, "test": ["c9"]}]))
+    assert len(dataset(folder, fold=0)) == 2
+    with pytest.raises(DataError, match="names 1 cases that the dataset does not have: c9"):
+        dataset(folder, fold=0, mode="test")
 
 
 def test_patients_stay_together(folder, cache_folder):
@@ -393,6 +416,9 @@ def test_images_and_masks_in_one_folder(folder):
         ({"mask_colours": {1: [1, 2, 3]}}, "mask_colours: has no meaning with mask_format: index"),
         ({"mask_format": "palette", "mask_colours": {1: [1, 2]}}, "mask_colours: expected"),
         ({"mask_values": {"a": 1}}, "mask_values: expected whole numbers"),
+        ({"mask_values": [1, 2]}, "mask_values: expected a mapping"),
+        ({**FORMATS["rle"], "mask_values": [1, 2]}, "mask_values: expected a mapping"),
+        ({"mask_format": "palette", "mask_colours": [[1, 2, 3]]}, "mask_colours: expected a mapping"),
         ({"mask_threshold": "128"}, "mask_threshold: expected a number, got '128'"),
         ({"mask_format": "rle", "masks": "none.csv"}, "cannot be read as CSV"),
         ({**FORMATS["rle"], "mask_columns": ["id", "rle"]}, "mask_columns: expected names of three columns"),
@@ -403,6 +429,9 @@ def test_images_and_masks_in_one_folder(folder):
         ({"slices": {"axis": 1}}, "slices: a picture is one slice"),
         ({"fold": 9}, "fold: 9 does not exist"),
         ({"group_table": "none.csv", "fold": 0}, r"group_table: .*none\.csv does not exist"),
+        ({"group_table": "masks.csv", "group_columns": ["id"], "fold": 0}, "group_columns: expected two names"),
+        ({"group_table": "masks.csv", "group_columns": "id", "fold": 0}, "group_columns: expected two names"),
+        ({"group_table": "masks.csv", "group_columns": ["id"] * 3, "fold": 0}, "group_columns: expected two names"),
         ({"head": "sigmod"}, "head"),
         ({"val_path": "x"}, "train_path: mode 'train' needs its list"),
     ],
