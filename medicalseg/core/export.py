@@ -35,6 +35,7 @@ OUTPUT_OPS = {"softmax": ("argmax", "softmax", "none"), "sigmoid": ("threshold",
 FORMATS = ("paddle", "onnx", "all")
 PRECISIONS = ("fp32", "bf16")
 SMALLEST_CHECK = 16
+USUAL_PLANE = 128
 ONNX_FILE = "model.onnx"
 
 
@@ -207,7 +208,7 @@ def _known_grid(task: TaskSpec) -> tuple[int, ...]:
     size = task.preprocessing.size
     if task.slices is None:
         return tuple(size or (SMALLEST_CHECK,) * 3)
-    columns, rows = ((size or (1,) * 3)[axis] for axis in task.slices.plane)
+    columns, rows = ((size or (USUAL_PLANE,) * 3)[axis] for axis in task.slices.plane)
     return max(rows, SMALLEST_PLANE), max(columns, SMALLEST_PLANE)
 
 
