@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medicalseg.errors import VolumeError
 from medicalseg.inference.grid import GridRecord
+from medicalseg.inference.input_check import check_input
 from medicalseg.inference.network import Network
 from medicalseg.inference.slice_wise import inferer_for
 from medicalseg.inference.sliding_window import Inferer, WholeVolume
@@ -37,7 +37,7 @@ def segment(
         `medicalseg.inference.decision`.
 
     Raises:
-        VolumeError: if the volume has not the channels that the network was trained on.
+        VolumeError: if the volume is not of the kind, or has not the channels, that the network was trained on.
     """
     return segment_batch([volume], task, network, sliding, timings)[0]
 
@@ -62,7 +62,7 @@ def segment_batch(
 
 def prepare(volume: Volume, task: TaskSpec, timings: Timings) -> tuple[np.ndarray, GridRecord]:
     """First part of `segment`: the network's input (C, X, Y, Z) and the way back; seconds of "pre"."""
-    _check_channels(volume, task)
+    check_input(volume, task)
     with timings.measure("pre"):
         return task.preprocessing.apply(volume)
 
@@ -76,9 +76,3 @@ def restore(labels: np.ndarray, record: GridRecord, task: TaskSpec, timings: Tim
     """Last part of `segment`: ids, or codes, on the image's own grid; seconds of "post"."""
     with timings.measure("post"):
         return task.restore(labels, record)
-
-
-def _check_channels(volume: Volume, task: TaskSpec) -> None:
-    if task.preprocessing.channels_of(volume.channels) != task.in_channels:
-        where = volume.path or "the volume"
-        raise VolumeError(f"{where} has {volume.channels} channel(s), the network takes {task.in_channels}")

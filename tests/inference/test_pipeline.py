@@ -80,5 +80,7 @@ def test_timings() -> None:
 
 def test_wrong_number_of_channels_names_the_file() -> None:
     volume = Volume(np.zeros((3, 4, 4, 4)), np.eye(4), path="scan.nii.gz")
-    with pytest.raises(UserError, match=r"scan.nii.gz has 3 channel\(s\), the network takes 1"):
+    with pytest.raises(
+        UserError, match=r"scan.nii.gz has 3 channels, the network takes 1: convert it to grey, .*grey: True"
+    ):
         segment(volume, TASK, Threshold())
