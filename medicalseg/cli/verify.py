@@ -64,14 +64,18 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("give one of DATASET, --images and --config")
     if args.labels is not None and args.images is None:
         raise UserError("--labels needs --images")
+    if args.group_pattern is not None and args.config is not None:
+        raise UserError("--group_pattern: with --config the pattern is that of train_dataset")
     if args.num_classes is not None and args.num_classes < 1:
         raise UserError(f"--num_classes: expected a positive number, got {args.num_classes}")
 
 
 def _source(args: argparse.Namespace) -> Source:
     from medicalseg.datasets.splits import group_by_pattern
-    from medicalseg.datasets.verify.picture_source import open_config, open_pictures, picture_folders
+    from medicalseg.datasets.verify.picture_folders import picture_folders
+    from medicalseg.datasets.verify.picture_source import open_config, open_pictures
     from medicalseg.datasets.verify.source import open_source
+    from medicalseg.errors import UserError
 
     if args.config is not None:
         return open_config(_datasets(args.config), args.num_classes)
@@ -79,6 +83,8 @@ def _source(args: argparse.Namespace) -> Source:
     if folders is not None:
         group_of = group_by_pattern(args.group_pattern) if args.group_pattern else None
         return open_pictures(args.dataset or Path(), *folders, num_classes=args.num_classes, group_of=group_of)
+    if args.group_pattern is not None:
+        raise UserError("--group_pattern is of pictures, in images/ and masks/; there are none")
     return open_source(
         args.dataset,
         args.images,

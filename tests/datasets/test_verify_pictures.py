@@ -12,7 +12,8 @@ from PIL import Image
 
 from medicalseg.cli.main import main
 from medicalseg.datasets.splits import group_by_pattern
-from medicalseg.datasets.verify.picture_source import open_config, open_pictures, picture_folders
+from medicalseg.datasets.verify.picture_folders import picture_folders
+from medicalseg.datasets.verify.picture_source import open_config, open_pictures
 from medicalseg.datasets.verify.run import verify_dataset
 from medicalseg.errors import ConfigError
 from medicalseg.io import Volume, write_volume
@@ -201,6 +202,24 @@ def test_wrong_calls(folder, tmp_path, capsys):
         open_config({"train_dataset": {"type": "ImageDataset", "dataset_root": ".", "image": 1}})
     assert main(["verify", str(folder), "--config", "a.yml"]) == 2
     assert "give one of" in capsys.readouterr().err
+
+
+def test_pictures_without_a_folder_of_masks(folder, capsys):
+    def said(*arguments):
+        assert main(["verify", *map(str, arguments)]) == 2
+        return capsys.readouterr().err
+
+    (folder / "masks").rename(folder / "left")
+    assert "pictures in images/, but no masks/ or labels/: check them with --config FILE" in said(folder)
+    (folder / "masks").mkdir()
+    (folder / "left").rename(folder / "masks" / "left")
+    assert "pictures in images/, but no mask files in masks/: check them with --config FILE" in said(folder)
+    shutil.rmtree(folder / "images")
+    assert "neither dataset.json" in said(folder)
+    (folder / "images").mkdir()
+    assert "no picture in images/" in said(folder)
+    assert "--group_pattern is of pictures" in said(folder, "--group_pattern", "(p)")
+    assert "with --config the pattern is that of train_dataset" in said("--config", "a.yml", "--group_pattern", "(p)")
 
 
 def test_the_chest_radiographs(shared_data):

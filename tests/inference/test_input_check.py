@@ -38,7 +38,7 @@ def test_a_picture_for_a_model_of_volumes(name):
     task = TaskSpec(2, preprocessing=Preprocessing(orientation="PIL"), slices=SliceSpec())
     with pytest.raises(VolumeError, match=rf"{name}: a picture has no directions and one slice.*orientation PIL"):
         check_input(image(name), task)
-    with pytest.raises(VolumeError, match="trained on volumes .a network for volumes.: give it volumes"):
+    with pytest.raises(VolumeError, match=r"trained on volumes \(a network for volumes\): give it volumes"):
         check_input(image(name), TaskSpec(2))
 
 
@@ -71,7 +71,7 @@ def test_channels_say_what_to_do():
     with pytest.raises(VolumeError, match=r"a.png has 3 channels, the network takes 1: convert it to grey.*grey: True"):
         check_input(image("a.png", channels=3), OF_PICTURES)
     colour = TaskSpec(2, in_channels=3, slices=SliceSpec())
-    with pytest.raises(VolumeError, match="a.png has 1 channel, the network takes 3: convert it to RGB"):
+    with pytest.raises(VolumeError, match=r"a.png has 1 channel, the network takes 3: convert it to RGB"):
         check_input(image("a.png"), colour)
-    with pytest.raises(VolumeError, match="a.nii has 4 channels, the network takes 2$"):
+    with pytest.raises(VolumeError, match=r"a.nii has 4 channels, the network takes 2$"):
         check_input(image("a.nii", channels=4), TaskSpec(2, in_channels=2))

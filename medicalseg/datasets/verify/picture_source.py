@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,14 @@ from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.image_split import ImageSplit, find_file
 from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
 from medicalseg.datasets.splits import GroupOf, Split, group_by_pattern
+from medicalseg.datasets.verify.picture_folders import has, is_mask
 from medicalseg.datasets.verify.pictures import PictureCase
 from medicalseg.datasets.verify.source import Source, read_folds
 from medicalseg.errors import ConfigError
-from medicalseg.io import case_name, is_picture, suffix_of
+from medicalseg.io import case_name, is_picture
 
-IMAGE_FOLDERS = ("images", "imgs")
-MASK_FOLDERS = ("masks", "labels", "annotations")
 ANY_IDS = 1 << 16
 SECTIONS = {"train": "train_dataset", "val": "val_dataset"}
-
-
-def picture_folders(root: Path | None, images: Path | None = None, masks: Path | None = None) -> tuple[str, str] | None:
-    """Folders of images and masks, relative to `root`: those given, else by their usual names; None if no pictures."""
-    if root is None:
-        given = images is not None and masks is not None and _has(images, is_picture)
-        return (str(images.resolve()), str(masks.resolve())) if given and images and masks else None
-    image_folder = next((name for name in IMAGE_FOLDERS if _has(root / name, is_picture)), None)
-    mask_folder = next((name for name in MASK_FOLDERS if _has(root / name, _is_mask)), None)
-    return None if image_folder is None or mask_folder is None else (image_folder, mask_folder)
 
 
 def open_pictures(
@@ -43,7 +32,7 @@ def open_pictures(
     Raises:
         DataError: if there are no images.
     """
-    polygons = not _has(root / masks, is_picture) and _has(root / masks, lambda path: path.suffix == ".txt")
+    polygons = not has(root / masks, is_picture) and has(root / masks, lambda path: path.suffix == ".txt")
     classes = Classes({}, num_classes or ANY_IDS)
     folder = ImageFolder(root, classes, images, masks, mask_format=MaskFormat("yolo" if polygons else "index"))
     source = Source("pictures", root, folders=(folder,))
@@ -147,15 +136,5 @@ def _keep(source: Source, parts: Mapping[str, Sequence[MaskCase]], group_of: Gro
 def _without_image(source: Source, cases: Sequence[MaskCase], folder: Path) -> None:
     known = {path.resolve() for case in cases for path in (*case.masks, *case.images)}
     for path in sorted(folder.iterdir()):
-        if _is_mask(path) and path.resolve() not in known:
+        if is_mask(path) and path.resolve() not in known:
             source.add("no_image", case_name(path), f"{folder.name}/{path.name} is a mask without an image")
-
-
-def _is_mask(path: Path) -> bool:
-    return bool(suffix_of(path)) or path.suffix == ".txt"
-
-
-def _has(folder: Path, wanted: Callable[[Path], bool]) -> bool:
-    if not folder.is_dir():
-        return False
-    return any(wanted(path) for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))

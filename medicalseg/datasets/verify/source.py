@@ -27,6 +27,7 @@ from medicalseg.datasets.labels import names_by_id
 from medicalseg.datasets.list_files import scan_list
 from medicalseg.datasets.splits import GroupOf, Split, read_splits
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
+from medicalseg.datasets.verify.picture_folders import why_no_pictures
 from medicalseg.errors import DataError, VolumeError
 from medicalseg.io import case_name, read_label
 
@@ -116,7 +117,10 @@ def open_source(
         return _decathlon(read_layout(dataset, dataset_json), labels_dir)
     if volumes_in(dataset):
         return _folders(dataset, dataset, label_suffix)
-    raise DataError(f"{dataset}: neither dataset.json, nor list files (train_list.txt), nor volumes are in it")
+    pictures = why_no_pictures(dataset)
+    raise DataError(
+        f"{dataset}: {pictures or 'neither dataset.json, nor list files (train_list.txt), nor volumes are in it'}"
+    )
 
 
 def _decathlon(layout: Layout, labels_dir: str | None) -> Source:
