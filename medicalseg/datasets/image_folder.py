@@ -13,10 +13,13 @@ from medicalseg.datasets.list_files import cut_line
 from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
 from medicalseg.datasets.split_rule import few
 from medicalseg.errors import ConfigError, DataError
-from medicalseg.io import Volume, case_name, is_picture, is_volume, read_volume, suffix_of
+from medicalseg.io import SUFFIXES, Volume, case_name, is_picture, is_volume, read_volume, suffix_of
 
 MISSING = ("error", "empty")
 WITHOUT_DIRECTIONS = (".npy", ".npz")
+MASK_SUFFIXES = sorted(
+    (suffix for suffix in SUFFIXES if ".img" not in suffix), key=lambda suffix: not is_picture(f"a{suffix}")
+)
 
 
 class ImageFolder:
@@ -105,7 +108,7 @@ class ImageFolder:
             by_name[case.name] = case
         bare = [case for case in cases if case.label is None]
         if bare and label_required:
-            wanted = ", ".join(str(path) for path in self.masks.expected(bare[0].name)[:2])
+            wanted = ", ".join(_looked_for(path) for path in self.masks.expected(bare[0].name)[:2])
             raise DataError(
                 f"{where}: {len(bare)} of {len(cases)} images have no mask: {few([case.name for case in bare])} "
                 f"(looked for {wanted}); if they show nothing, set missing_masks: empty"
@@ -185,6 +188,13 @@ class ImageFolder:
         if found is None:
             raise DataError(f"case_pattern: {self.pattern.pattern!r} does not match {text!r}")
         return "_".join(found.groups() if self.pattern.groups else [found.group(0)])
+
+
+def _looked_for(path: Path) -> str:
+    """A file; one without a suffix may have any."""
+    if suffix_of(path) or path.suffix in (".txt", ".csv"):
+        return str(path)
+    return f"{path} with one of {' '.join(MASK_SUFFIXES)}"
 
 
 def _is_picture_file(path: Path) -> bool:

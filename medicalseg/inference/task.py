@@ -15,6 +15,8 @@ from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.io import Volume
 
+BACKGROUND = "background"
+
 
 @dataclass(frozen=True)
 class TaskSpec:
@@ -23,8 +25,8 @@ class TaskSpec:
     Attributes:
         num_classes: channels of the network's output: of a softmax the classes, the background counted; of sigmoids
             the structures, without a background.
-        labels: name per id; ids without a name are called "class N". The structure of a sigmoid's channel k has the
-            id k + 1.
+        labels: name per id; ids without a name are called "class N", 0 of a sigmoid "background". The structure of a
+            sigmoid's channel k has the id k + 1.
         class_groups: ids per group name; a report prints one mean Dice for each.
         preprocessing: from a stored volume to the network's input.
         in_channels: channels of the image.
@@ -70,7 +72,8 @@ class TaskSpec:
 
     def name(self, label: int) -> str:
         """Name of a class id."""
-        return self.labels.get(label, f"class {label}")
+        unnamed = BACKGROUND if label == 0 and self.head == "sigmoid" else f"class {label}"
+        return self.labels.get(label, unnamed)
 
     @property
     def num_ids(self) -> int:

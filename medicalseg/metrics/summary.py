@@ -225,7 +225,7 @@ def summarize(
     return Summary(
         grid=grid,
         cases=tuple(results),
-        class_names=tuple(str(task.labels.get(c, f"class {c}")) for c in range(task.num_ids)),
+        class_names=tuple(task.names),
         **means,
         class_k=counted,
         class_references=references.sum(axis=0),

@@ -204,6 +204,33 @@ def test_wrong_calls(folder, tmp_path, capsys):
     assert "give one of" in capsys.readouterr().err
 
 
+def test_masks_whose_structure_is_ignored(folder):
+    for path in (folder / "masks").iterdir():
+        save(path, 255 * (np.asarray(Image.open(path)) > 0))
+    for findings in (of_folder(folder), found(open_config(config(folder)))):
+        assert findings["empty_label", ""][1].startswith(
+            "8 of 8 masks show nothing: p0_0, p0_1, p1_2, …; they hold 255"
+        )
+        assert findings["empty_label", ""][1].endswith("set mask_values: {255: 1} or mask_threshold: 128")
+    assert found(open_config(config(folder, mask_values={255: 1}, num_classes=2))) == {}
+    save(folder / "masks/p0_0.png", np.eye(10, 12))
+    assert "255" not in of_folder(folder)["empty_label", ""][1]
+
+
+def test_the_background_of_sigmoids_has_a_name(folder):
+    content = config(folder, head="sigmoid", labels={1: "box", 2: "dot"}, num_classes=2)
+    assert open_config(content).labels == {0: "background", 1: "box", 2: "dot"}
+
+
+def test_jpeg_masks_say_what_to_do(folder):
+    shutil.rmtree(folder / "masks")
+    for number in range(CASES):
+        save(folder / "masks" / f"p{number // 2}_{number}.jpg", 255 * (np.arange(120).reshape(10, 12) > 9 * number))
+    assert "save it as PNG; grey JPEG masks" in of_folder(folder)["lossy_mask", "p0_0"][1]
+    readable = found(open_config(config(folder, mask_threshold=128, num_classes=2)))
+    assert {severity for severity, _ in readable.values()} == {"warning"}
+
+
 def test_pictures_without_a_folder_of_masks(folder, capsys):
     def said(*arguments):
         assert main(["verify", *map(str, arguments)]) == 2

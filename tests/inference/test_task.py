@@ -49,3 +49,9 @@ def test_label_of_the_ignored_id_may_have_a_name():
 def test_wrong_values_name_the_field(settings, message):
     with pytest.raises(ConfigError, match=message):
         TaskSpec.from_dict(settings)
+
+
+def test_the_background_of_sigmoids_has_a_name() -> None:
+    assert TaskSpec(1, labels={1: "spine"}, head="sigmoid").names == ["background", "spine"]
+    assert TaskSpec(2, labels={0: "rest"}, head="sigmoid").names == ["rest", "class 1", "class 2"]
+    assert TaskSpec(2, labels={1: "spine"}).names == ["class 0", "spine"]

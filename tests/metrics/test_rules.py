@@ -93,7 +93,7 @@ def results(structures: int, slices: int | None = 1, seconds: float | None = 0.2
 
 def test_binary_task_has_one_foreground_class() -> None:
     summary = summarize(results(1), BINARY, "original")
-    assert summary.class_names == ("class 0", "spine")
+    assert summary.class_names == ("background", "spine")
     assert summary.foreground.class_ids == (1,)
     assert np.isnan(summary.class_soft_dice[0])
     assert summary.class_soft_dice[1] == pytest.approx(0.375)

@@ -18,6 +18,7 @@ from medicalseg.datasets.verify.picture_folders import has, is_mask
 from medicalseg.datasets.verify.pictures import PictureCase
 from medicalseg.datasets.verify.source import Source, read_folds
 from medicalseg.errors import ConfigError
+from medicalseg.inference.task import BACKGROUND
 from medicalseg.io import case_name, is_picture
 
 ANY_IDS = 1 << 16
@@ -67,7 +68,9 @@ def open_config(content: Mapping[str, Any], num_classes: int | None = None) -> S
     classes = folders[first].masks.classes
     source = Source("pictures", folders[first].root, folders=tuple(folders.values()))
     source.ignore_index = classes.ignore_index
-    source.labels = {number: classes.names.get(number, f"class {number}") for number in range(classes.num_ids)}
+    unnamed = {0: BACKGROUND} if classes.overlap else {}
+    names_by_id = {**unnamed, **classes.names}
+    source.labels = {number: names_by_id.get(number, f"class {number}") for number in range(classes.num_ids)}
     names = _keep(source, parts, _group_of(sections[first]))
     source.splits = [Split.from_dict({mode: names.get(mode, []) for mode in SECTIONS})]
     return source

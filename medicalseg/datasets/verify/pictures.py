@@ -25,6 +25,7 @@ from medicalseg.errors import UserError, VolumeError
 from medicalseg.io import Volume
 
 LOSSY = (".jpg", ".jpeg")
+LOSSLESS = ": save it as PNG; grey JPEG masks of one structure can be read with mask_threshold: 128"
 EMPTY_EXAMPLES = 3
 
 
@@ -66,7 +67,8 @@ def _check_mask(folder: ImageFolder, case: PictureCase, image: Volume, rules: Ru
     lossy = [path.name for path in case.masks if path.suffix.lower() in LOSSY]
     safe = isinstance(folder.masks, IndexMasks) and folder.masks.threshold is not None
     if lossy:
-        facts.add("lossy_mask", f"{lossy[0]}: JPEG changes the values of a mask", WARNING if safe else ERROR)
+        remedy = "; mask_threshold makes them ids" if safe else LOSSLESS
+        facts.add("lossy_mask", f"{lossy[0]}: JPEG changes the values of a mask{remedy}", WARNING if safe else ERROR)
     if lossy and not safe:
         return
     try:
@@ -107,7 +109,19 @@ def _empty(source: Source, facts: Sequence[Facts]) -> Iterator[Finding]:
     empty = [item.case for item in read if not any(id_ not in (0, source.ignore_index) for id_ in item.voxels)]
     if empty:
         some = ", ".join(empty[:EMPTY_EXAMPLES]) + (", …" if len(empty) > EMPTY_EXAMPLES else "")
-        yield Finding(WARNING, "empty_label", "", f"{len(empty)} of {len(read)} masks show nothing: {some}")
+        hint = _ignored_hint(source, facts) if len(empty) == len(read) else ""
+        yield Finding(WARNING, "empty_label", "", f"{len(empty)} of {len(read)} masks show nothing: {some}{hint}")
+
+
+def _ignored_hint(source: Source, facts: Sequence[Facts]) -> str:
+    """Masks of 0 and 255 are usual, and 255 is the usual `ignore_index`."""
+    ignored = source.ignore_index
+    if ignored is None or not any(ignored in item.voxels for item in facts):
+        return ""
+    return (
+        f"; they hold {ignored}, which is ignored (ignore_index): if it is the structure, set "
+        f"mask_values: {{{ignored}: 1}} or mask_threshold: {max(1, (ignored + 1) // 2)}"
+    )
 
 
 def _patients(source: Source) -> Iterator[Finding]:
