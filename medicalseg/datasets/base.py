@@ -1,4 +1,4 @@
-"""What every dataset keeps: the item, its seed, the way back to the original grid, errors that name the case."""
+"""What every dataset keeps: the sample, its seed, the way back to the original grid, errors that name the case."""
 
 from __future__ import annotations
 
@@ -11,22 +11,18 @@ import numpy as np
 from paddle.io import Dataset
 
 from medicalseg.datasets.case import Case, content_hash
-from medicalseg.datasets.sample_masks import as_masks, marked, unmarked
-from medicalseg.datasets.slice_draw import SliceDraw, presence_of
+from medicalseg.datasets.sample_labels import SampleLabels
+from medicalseg.datasets.training_slices import TrainingSlices
 from medicalseg.errors import ConfigError, DataError, UserError
-from medicalseg.inference.decision import codes_of_ids, pack
 from medicalseg.inference.outputs import read_labels
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume
 from medicalseg.transforms import Compose, Resize3D
-from medicalseg.utils.seeding import rng, sample_seed
+from medicalseg.utils.seeding import sample_seed
 
 MODES = ("train", "val", "test")
-UNLABELLED = 255
-OTHER_CASES = 10
-_INT16 = np.iinfo(np.int16)
 
 Item = tuple[np.ndarray, np.ndarray, str]
 
@@ -85,16 +81,14 @@ class CaseDataset(Dataset):  # type: ignore[misc]
             task = replace(task, slices=slices if isinstance(slices, SliceSpec) else SliceSpec.from_dict(slices))
         if foreground is not None and task.slices is None:
             raise ConfigError("foreground: is about slices; add slices, or leave it out")
-        _check_ignored(task)
+        self._labels = SampleLabels(task)
+        self._slices = None if task.slices is None else TrainingSlices(task.slices, foreground, task.num_ids)
         self.cases = list(cases)
         self.task = task
         self.mode = mode
         self.seed = 0
         self.repeat_times = repeat_times if mode == "train" else 1
         self.transforms = Compose(list(transforms or ()), normalize=task.preprocessing.normalize)
-        self._draw = SliceDraw(foreground, task.num_ids)
-        self._presence: dict[str, np.ndarray] = {}
-        self._normalization: dict[str, tuple[float, float]] = {}
 
     @property
     def num_classes(self) -> int:
@@ -131,12 +125,12 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         number = self._checked(int(number))
         case = self.cases[number % len(self.cases)]
         with sample_seed(self.seed, int(epoch), number):
-            if self.mode != "train" or self.task.slices is None:
+            if self.mode != "train" or self._slices is None:
                 with _naming(case):
                     return self._whole(case)
-            case, presence = self._drawn(case)
+            case, presence = self._slices.choose(case, self.cases, self._label)
             with _naming(case):
-                return self._slice(case, self.task.slices, presence)
+                return self._slice(case, self._slices, presence)
 
     def _checked(self, number: int) -> int:
         if not -len(self) <= number < len(self):
@@ -144,106 +138,33 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         return number % len(self)
 
     def _whole(self, case: Case) -> Item:
-        image, label = self._loaded(case)
-        codes = label.ndim == 4
-        image, changed = self.transforms(image, self._packed(label) if codes else label)
-        image, label = np.asarray(image, np.float32), np.asarray(changed)
-        image = image if image.ndim == 4 else image[None]
-        if self.task.head == "softmax":
-            return image, label.astype(np.int64, copy=False), case.name
-        if self.mode == "train":
-            return image, as_masks(label, self.num_classes, self._ignored, codes), case.name
-        label = unmarked(label, self._ignored) if codes else codes_of_ids(label, self._ignored)
-        return image, label.astype(np.int64), case.name
+        image, stored = self.load(case)
+        label = self._labels.whole(stored, image.shape[-3:])
+        masks = label.ndim == 4
+        image, moved = self.transforms(image, self._labels.packed(label) if masks else label)
+        image = np.asarray(image, np.float32)
+        finish = self._labels.to_train if self.mode == "train" else self._labels.to_score
+        return image if image.ndim == 4 else image[None], finish(np.asarray(moved), masks), case.name
 
-    def _slice(self, case: Case, spec: SliceSpec, presence: np.ndarray | None) -> Item:
-        image, label = self._loaded(case, whole=False)
+    def _slice(self, case: Case, slices: TrainingSlices, presence: np.ndarray | None) -> Item:
+        image, stored = self.load(case)
+        label = self._labels.fitting(stored, image.shape[-3:])
         image = image if image.ndim == 4 else image[None]
-        count = image.shape[1 + spec.axis]
-        place = self._draw.any_slice(count) if presence is None else self._draw.foreground_slice(presence)
-        numbers = self._numbers(case, image)
-        stack = spec.stack(image, place, place + 1, zero=numbers[0])[0]
-        label = np.take(label, place, axis=label.ndim - 3 + spec.axis)
-        codes = label.ndim == 3
-        label = self._packed(label) if codes else self._narrow(label)
-        image, changed = self.transforms(stack[..., None], label[..., None], numbers)
+        numbers = slices.numbers(case, image, self.transforms.normalization)
+        stack, plane = slices.cut(image, label, presence, zero=numbers[0])
+        masks = plane.ndim == 3
+        plane = self._labels.packed(plane) if masks else self._labels.narrow(plane)
+        image, moved = self.transforms(stack[..., None], plane[..., None], numbers)
         if image.shape[-1] != 1:
             raise DataError(f"a transform gave a slice the shape {image.shape}; its last axis must stay 1")
-        image = np.ascontiguousarray(spec.as_images(image[..., 0]), np.float32)
-        label = np.ascontiguousarray(spec.as_images(np.asarray(changed)[..., 0]))
-        if self.task.head == "softmax":
-            return image, label.astype(np.int64, copy=False), case.name
-        return image, as_masks(label, self.num_classes, self._ignored, codes), case.name
+        image, moved = (slices.spec.as_images(np.asarray(array)[..., 0]) for array in (image, moved))
+        label = self._labels.to_train(np.ascontiguousarray(moved), masks)
+        return np.ascontiguousarray(image, np.float32), label, case.name
 
-    def _drawn(self, case: Case) -> tuple[Case, np.ndarray | None]:
-        """The case to take a slice of, and where its classes are if that slice has to have foreground."""
-        if not self._draw.wants_foreground():
-            return case, None
-        for _ in range(OTHER_CASES):
-            presence = self._table(case)
-            if presence[:, 1:].any():
-                return case, presence
-            case = self.cases[int(rng().integers(len(self.cases)))]
-        return case, None
-
-    def _table(self, case: Case) -> np.ndarray:
-        table = self._presence.get(case.name)
-        if table is None:
-            with _naming(case):
-                label = self._loaded(case)[1]
-                table = presence_of(label, self.task.slices or SliceSpec(), self.task.num_ids)
-            self._presence[case.name] = table
-        return table
-
-    def _numbers(self, case: Case, image: np.ndarray) -> tuple[float, float]:
-        """What normalises the whole volume, and so each of its slices."""
-        numbers = self._normalization.get(case.name)
-        if numbers is None:
-            numbers = self.transforms.normalization(np.asarray(image, np.float32))
-            if not np.isfinite(numbers).all():
-                raise DataError("the image has NaN, infinite or too large values; prepare the data again")
-            self._normalization[case.name] = numbers
-        return numbers
-
-    def _loaded(self, case: Case, whole: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Image and label; all ignored where there is none. Ids are checked if the label is needed as a whole."""
-        image, label = self.load(case)
-        if label is None:
-            return image, np.full(image.shape[-3:], self._ignored, np.min_scalar_type(self._ignored))
-        if label.shape[-3:] != image.shape[-3:]:
-            raise DataError(f"label has the shape {label.shape}, the image {image.shape[-3:]}")
-        if label.ndim == 4:
-            self._check_masks(label)
-            return image, label
-        return image, self._narrow(label) if whole else label
-
-    @property
-    def _ignored(self) -> int:
-        return UNLABELLED if self.ignore_index is None else self.ignore_index
-
-    def _packed(self, masks: np.ndarray) -> np.ndarray:
-        return marked(pack(masks, self._ignored))
-
-    def _check_masks(self, label: np.ndarray) -> None:
-        if self.task.head == "softmax":
-            raise DataError(f"label has the shape {label.shape}; masks that may overlap need head: sigmoid")
-        if len(label) != self.num_classes:
-            raise DataError(f"label has {len(label)} masks, the task {self.num_classes} structures")
-
-    def _narrow(self, label: np.ndarray) -> np.ndarray:
-        """The label with ids checked, in 16 bits where they suffice: transforms move half as much."""
-        low, high = int(label.min()), int(label.max())
-        fits = _INT16.min <= low and high <= _INT16.max and label.dtype.itemsize > 2
-        if not 0 <= low <= high < self.task.num_ids:
-            self._check_ids(label)
-        return label.astype(np.int16) if fits else label
-
-    def _check_ids(self, label: np.ndarray) -> None:
-        count = self.task.num_ids
-        ids = [int(value) for value in np.unique(label)]
-        wrong = [value for value in ids if not 0 <= value < count and value != self.ignore_index]
-        if wrong:
-            raise DataError(f"label ids {wrong} are not among the {count} classes (0..{count - 1})")
+    def _label(self, case: Case) -> np.ndarray:
+        with _naming(case):
+            image, stored = self.load(case)
+            return self._labels.whole(stored, image.shape[-3:])
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """Image and label on the network's grid, before transforms.
@@ -299,14 +220,6 @@ class CaseDataset(Dataset):  # type: ignore[misc]
     def data_hash(self) -> str:
         """SHA-256 that tells whether the dataset is the same: names, sizes and beginnings of files, preprocessing."""
         return content_hash(self.cases, extra=str(self.task.preprocessing.to_dict()))
-
-
-def _check_ignored(task: TaskSpec) -> None:
-    """Masks are uint8: beside 0 and 1 there is room for one number that is no structure's id."""
-    if task.head == "sigmoid" and task.ignore_index is not None and not task.num_ids <= task.ignore_index <= UNLABELLED:
-        raise ConfigError(
-            f"ignore_index: with head sigmoid expected {task.num_ids} to {UNLABELLED} or null, got {task.ignore_index}"
-        )
 
 
 @contextlib.contextmanager

@@ -241,8 +241,8 @@ class ImageDataset(CaseDataset):
     def _on_network_grid(self, label: np.ndarray, image: Volume) -> np.ndarray:
         if label.ndim == 3:
             return self._stored.apply_label(Volume(label, image.affine))
-        codes = self._stored.apply_label(Volume(pack(label, self._ignored), image.affine))
-        return unpack(codes, len(label), self._ignored)
+        codes = self._stored.apply_label(Volume(pack(label, self._labels.ignored), image.affine))
+        return unpack(codes, len(label), self._labels.ignored)
 
 
 def classes_of(
