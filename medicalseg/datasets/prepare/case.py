@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medicalseg.datasets.prepare.job import CaseSource, Recipe
+from medicalseg.datasets.prepare.label import read_label_on
 from medicalseg.errors import DataError
-from medicalseg.io import Volume, read_label, read_volume, write_volume
+from medicalseg.io import Volume, read_volume, write_volume
 from medicalseg.utils.files import atomic_path, write_json
 from medicalseg.utils.logger import logger
 
@@ -109,21 +110,13 @@ def read_image(paths: tuple[Path, ...]) -> Volume:
 
 
 def _label_on(image: Volume, source: CaseSource, recipe: Recipe) -> Volume:
-    """The label on the image's grid: a label whose header differs slightly is taken voxel by voxel."""
     path = source.label
     if path is None:
         raise DataError(f"case {source.name} has no label")
-    label = read_label(path)
-    difference = image.grid_difference(label)
-    if difference and (image.shape != label.shape or image.axcodes != label.axcodes):
-        raise DataError(f"{path}: label and image {source.images[0].name} do not belong together: {difference}")
-    if difference:
-        logger.warning("%s: %s differ from the image's; the image's are used", path.name, difference)
+    label = read_label_on(image, path, source.images[0])
     _check_ids(label, path, recipe)
-    array = label.array
-    if array.max() <= np.iinfo(np.uint8).max:
-        array = array.astype(np.uint8)
-    return Volume(array, image.affine, path=path, meta={"labels": True})
+    fits = label.array.max() <= np.iinfo(np.uint8).max
+    return label.with_array(label.array.astype(np.uint8)) if fits else label
 
 
 def _check_ids(label: Volume, path: Path, recipe: Recipe) -> None:

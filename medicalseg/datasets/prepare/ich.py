@@ -19,11 +19,12 @@ from medicalseg.datasets.prepare.arguments import (
     add_three_parts,
     check_common,
 )
+from medicalseg.datasets.prepare.label import read_label_on
 from medicalseg.datasets.prepare.pictures import Picture, PictureJob, PictureRecipe, PictureSource, resized, to_grey
 from medicalseg.datasets.prepare.raw import find_folders, raw_folder
 from medicalseg.datasets.splits import Split, group_by_pattern, holdout
 from medicalseg.errors import DataError, UserError
-from medicalseg.io import Volume, read_label, read_volume, reorient
+from medicalseg.io import Volume, read_volume, reorient
 from medicalseg.utils.logger import logger
 
 HELP = "prepare CT-ICH (head CT slices with intracranial haemorrhage, 1 structure)"
@@ -145,7 +146,7 @@ def slices_of(source: PictureSource, *, size: tuple[int, int], only_hemorrhage: 
         DataError: scan and mask do not fit.
     """
     scan = read_volume(source.files[0])
-    mask = _mask_on(scan, source.files[1])
+    mask = _present(read_label_on(scan, source.files[1], source.files[0]))
     scan, mask = upright(scan), upright(mask)
     wanted = _wanted(source, mask.array) if only_hemorrhage else range(scan.shape[2])
     made = []
@@ -170,17 +171,10 @@ def upright(volume: Volume) -> Volume:
     return reorient(volume, f"LP{along}")
 
 
-def _mask_on(scan: Volume, path: Path) -> Volume:
-    """The mask, 0 and 1, on the scan's grid."""
-    mask = read_label(path)
-    difference = scan.grid_difference(mask)
-    if difference and (scan.shape != mask.shape or scan.axcodes != mask.axcodes):
-        raise DataError(f"{path}: mask and scan do not belong together: {difference}")
-    if difference:
-        logger.warning("%s: %s differ from the scan's; the scan's are used", path.name, difference)
-    highest = mask.array.max()
-    present = mask.array > (MASK_LIMIT if highest > 1 else 0)
-    return Volume(present.astype(np.uint8), scan.affine, path=path, meta={"labels": True})
+def _present(mask: Volume) -> Volume:
+    """1 where there is haemorrhage, 0 elsewhere; masks hold 0 and 1, or grey values."""
+    limit = MASK_LIMIT if mask.array.max() > 1 else 0
+    return mask.with_array((mask.array > limit).astype(np.uint8))
 
 
 def _wanted(source: PictureSource, mask: np.ndarray) -> Sequence[int]:
