@@ -126,10 +126,10 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         case = self.cases[number % len(self.cases)]
         with sample_seed(self.seed, int(epoch), number):
             if self.mode != "train" or self._slices is None:
-                with _naming(case):
+                with naming(case):
                     return self._whole(case)
             case, presence = self._slices.choose(case, self.cases, self._label)
-            with _naming(case):
+            with naming(case):
                 return self._slice(case, self._slices, presence)
 
     def _checked(self, number: int) -> int:
@@ -162,7 +162,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         return np.ascontiguousarray(image, np.float32), label, case.name
 
     def _label(self, case: Case) -> np.ndarray:
-        with _naming(case):
+        with naming(case):
             image, stored = self.load(case)
             return self._labels.whole(stored, image.shape[-3:])
 
@@ -192,10 +192,8 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         case = self.case(index)
         if case.original is None:
             return None
-        try:
+        with naming(case):
             return read_labels(case.original, self.task)
-        except Exception as error:
-            raise DataError(f"case {case.name}: {error}") from error
 
     def record(self, index: int) -> GridRecord | None:
         """How the original grid became the network's; None if that is not known."""
@@ -223,7 +221,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _naming(case: Case) -> Iterator[None]:
+def naming(case: Case) -> Iterator[None]:
     """Errors inside the block name the case and its files."""
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.cvlibs import manager
-from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode
+from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode, naming
 from medicalseg.datasets.cache import cache_key, default_folder, make_cache
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.decathlon_layout import Layout, find_cases, read_layout
@@ -136,10 +136,8 @@ class DecathlonDataset(CaseDataset):
     def record(self, index: int) -> GridRecord:
         """What preprocessing noted when it made the arrays."""
         case = self.case(index)
-        try:
+        with naming(case):
             return GridRecord.from_dict(json.loads(self._arrays(case)["grid"].tobytes()))
-        except Exception as error:
-            raise DataError(f"case {case.name}: {error}") from error
 
     def _arrays(self, case: Case) -> dict[str, np.ndarray]:
         key = cache_key(case.files, [self._stored.to_dict(), self.channels, self.check_geometry])

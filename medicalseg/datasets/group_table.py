@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from medicalseg.datasets.splits import GroupOf
+from medicalseg.datasets.text_files import read_columns
 from medicalseg.errors import ConfigError, DataError
 
 GROUP_COLUMNS = ("id", "patient")
@@ -27,16 +27,7 @@ def read_group_table(path: Path, columns: Sequence[str] = GROUP_COLUMNS) -> Grou
         raise ConfigError(
             f"group_columns: expected names of two columns such as {list(GROUP_COLUMNS)}, got {columns!r}"
         )
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            rows = [] if missing else [[(row[name] or "").strip() for name in columns] for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {error}") from error
-    if missing:
-        raise DataError(f"{path}: has no column {missing}; its columns are {list(reader.fieldnames or ())}")
-    groups = {row[0]: row[1] for row in rows}
+    groups = {(case or "").strip(): (patient or "").strip() for _, (case, patient) in read_columns(path, columns)}
 
     def group_of(case: str) -> str:
         if not groups.get(case):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.cvlibs import manager
-from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode
+from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode, naming
 from medicalseg.datasets.cache import cache_key, default_folder, make_cache
 from medicalseg.datasets.case import Case, content_hash
 from medicalseg.datasets.group_table import GROUP_COLUMNS
@@ -185,12 +185,10 @@ class ImageDataset(CaseDataset):
     def record(self, index: int) -> GridRecord:
         """How the picture became the network's."""
         case = self.case(index)
-        try:
+        with naming(case):
             if case.name not in self._records:
                 self._arrays(case)
             return self._records[case.name]
-        except Exception as error:
-            raise DataError(f"case {case.name}: {error}") from error
 
     def reference(self, index: int) -> Volume | None:
         """The mask on the picture's own pixels: ids of a softmax, codes of sigmoids.
@@ -202,11 +200,9 @@ class ImageDataset(CaseDataset):
         if case.label is None:
             return None
         record = self.record(index)
-        try:
+        with naming(case):
             label = self.folder.read_mask(_mask_case(case), record.shape[:2])
             return Volume(self.task.labels_of(label), np.array(record.affine), path=case.label, meta={"labels": True})
-        except Exception as error:
-            raise DataError(f"case {case.name}: {error}") from error
 
     def data_hash(self) -> str:
         """As of the base class; how masks are read counts as well."""

@@ -12,6 +12,7 @@ import numpy as np
 from medicalseg.datasets.list_files import cut_line
 from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
 from medicalseg.datasets.split_rule import few
+from medicalseg.datasets.text_files import read_lines
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.io import SUFFIXES, Volume, case_name, is_picture, is_volume, read_volume, suffix_of
 
@@ -82,12 +83,8 @@ class ImageFolder:
         Raises:
             DataError: if the file or a line is wrong, a file is missing or two images have one name.
         """
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: cannot be read: {error}") from error
         cases = []
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             if line.strip():
                 cases.append(self._listed_case(line.strip(), f"{path}:{number}", separator))
         if not cases:

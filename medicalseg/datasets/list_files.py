@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medicalseg.datasets.case import Case
+from medicalseg.datasets.text_files import read_lines
 from medicalseg.errors import DataError
 
 SUFFIXES = (".npy",)
@@ -41,13 +42,9 @@ def scan_list(path: Path, root: Path, *, label_required: bool) -> tuple[list[Cas
     Raises:
         DataError: if the file cannot be read at all.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
     cases: dict[str, Case] = {}
     problems = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from medicalseg.datasets.text_files import read_columns
 from medicalseg.errors import DataError
 
 COLUMNS = ("id", "class", "segmentation")
@@ -87,19 +88,10 @@ def read_rle_table(path: Path, columns: Sequence[str] = COLUMNS) -> Table:
     """
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     table: Table = {}
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            rows = csv.DictReader(handle)
-            missing = [name for name in columns if name not in (rows.fieldnames or ())]
-            if missing:
-                raise DataError(f"{path}: has no column {missing}; its columns are {list(rows.fieldnames or ())}")
-            for row in rows:
-                case, name, text = (row[column] for column in columns)
-                if case is None or name is None:
-                    raise DataError(f"{path}:{rows.line_num}: the row has too few values")
-                table.setdefault(case.strip(), {}).setdefault(name.strip(), []).append((text or "").strip())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV: {error}") from error
+    for line, (case, name, text) in read_columns(path, columns):
+        if case is None or name is None:
+            raise DataError(f"{path}:{line}: the row has too few values")
+        table.setdefault(case.strip(), {}).setdefault(name.strip(), []).append((text or "").strip())
     return table
 
 

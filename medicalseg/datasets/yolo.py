@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.path import Path as Outline
 
+from medicalseg.datasets.text_files import read_lines
 from medicalseg.errors import DataError
 
 _BOX_NUMBERS = 5
@@ -35,11 +36,8 @@ def read_polygons(path: Path) -> list[Polygon]:
     Raises:
         DataError: if a line is no polygon (boxes have four numbers); names file and line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    return [_polygon(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    lines = enumerate(read_lines(path), start=1)
+    return [_polygon(line, f"{path}:{number}") for number, line in lines if line.strip()]
 
 
 def fill(polygon: Polygon, width: int, height: int) -> np.ndarray:

@@ -7,7 +7,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from medicalseg.cli import main
 from medicalseg.datasets import ImageDataset
@@ -18,6 +17,7 @@ from medicalseg.errors import UserError
 from medicalseg.io import Volume, read_volume, write_volume
 
 from .conftest import contents, snapshot
+from .picture_preparations import picture, prepare, printed
 
 SUBJECTS = (49, 50, 58, 66, 67, 130)
 SLICES = 6
@@ -49,17 +49,8 @@ def raw(tmp_path):
     return root
 
 
-def printed(capsys) -> str:
-    return "".join(capsys.readouterr())
-
-
 def run(raw, root, *arguments) -> int:
-    flags = ["--raw_dir", raw, "--dataset_root", root, "--num_workers", 0, "--size", 48, 36, *arguments]
-    return main(["prepare", "ich", *map(str, flags)])
-
-
-def picture(path) -> np.ndarray:
-    return np.asarray(Image.open(path))
+    return prepare("ich", raw, root, (48, 36), *arguments)
 
 
 def test_all_slices_patients_apart(raw, tmp_path, capsys):

@@ -13,6 +13,7 @@ from medicalseg.cli import main
 from medicalseg.datasets.splits import read_splits
 
 from .conftest import contents, snapshot
+from .picture_preparations import picture, prepare, printed
 
 SQUARE = "0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75"
 SIDE = 40
@@ -44,17 +45,8 @@ def export(tmp_path):
     return root
 
 
-def printed(capsys) -> str:
-    return "".join(capsys.readouterr())
-
-
 def run(raw, root, *arguments) -> int:
-    flags = ["--raw_dir", raw, "--dataset_root", root, "--num_workers", 0, "--size", SIDE, SIDE, *arguments]
-    return main(["prepare", "scoliosis", *map(str, flags)])
-
-
-def picture(path) -> np.ndarray:
-    return np.asarray(Image.open(path))
+    return prepare("scoliosis", raw, root, (SIDE, SIDE), *arguments)
 
 
 def test_the_export_s_split_is_kept(export, tmp_path, capsys):
