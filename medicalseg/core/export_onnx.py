@@ -33,7 +33,7 @@ def check_installed() -> None:
     if missing:
         python = "" if sys.version_info < (3, 13) else "; paddle2onnx has no release for Python 3.13: export with 3.12"
         raise MissingDependencyError(
-            f"--format onnx needs the package {missing[0]}: pip install 'medicalseg[onnx]' (or [openvino]){python}"
+            f"--format onnx needs the package {missing[0]}: pip install -e '.[onnx]' in the checkout{python}"
         )
     if paddle.__version__.startswith("2."):
         raise UserError(f"--format onnx needs Paddle 3, this is {paddle.__version__}: export with --format paddle")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medicalseg.datasets.image_dataset import ImageDataset
 from medicalseg.datasets.splits import LEAKING_NOTE
 from medicalseg.errors import ConfigError
 from medicalseg.inference.slices import SliceSpec
@@ -14,13 +15,14 @@ from medicalseg.utils.logger import logger
 SAME_PREPROCESSING = ("colour", "orientation", "intensity", "spacing", "normalize")
 
 
-def check_network(model: Any, task: TaskSpec, where: str = "the task") -> None:
+def check_network(model: Any, task: TaskSpec, where: str = "the task", *, pictures: bool = False) -> None:
     """Refuse a network that cannot solve a task.
 
     Args:
         model: the network; what it does not tell about itself (spatial_axes, in_channels, num_classes) is not asked.
         task: classes, head and slices.
         where: whose task it is, for messages.
+        pictures: it is of pictures, not of volumes.
 
     Raises:
         ConfigError: names what to change.
@@ -33,10 +35,9 @@ def check_network(model: Any, task: TaskSpec, where: str = "the task") -> None:
             "add slices: {axis: 2} to train_dataset and val_dataset"
         )
     if axes == 3 and task.slices is not None:
-        raise ConfigError(
-            f"{name} is a network for volumes, but {where} has slices: remove slices, or choose a network for images"
-        )
-    _check_channels(name, getattr(model, "in_channels", None), task, where)
+        given = "gives pictures: choose" if pictures else "has slices: remove slices, or choose"
+        raise ConfigError(f"{name} is a network for volumes, but {where} {given} a network for images")
+    _check_channels(name, getattr(model, "in_channels", None), task, where, pictures)
     outputs = getattr(model, "num_classes", None)
     if outputs is not None and outputs != task.num_classes:
         unit = "structures (head sigmoid counts no background)" if task.head == "sigmoid" else "classes"
@@ -93,18 +94,27 @@ def check_fit(model: Any, train: Any, val: Any = None) -> None:
     """
     task = getattr(train, "task", None)
     if isinstance(task, TaskSpec):
-        check_network(model, task, "train_dataset")
+        check_network(model, task, "train_dataset", pictures=gives_pictures(train))
     if val is not None:
         check_together(train, val)
 
 
-def _check_channels(name: str, channels: int | None, task: TaskSpec, where: str) -> None:
+def gives_pictures(dataset: Any) -> bool:
+    """Whether a dataset is of pictures rather than of volumes."""
+    return isinstance(dataset, ImageDataset)
+
+
+def _check_channels(name: str, channels: int | None, task: TaskSpec, where: str, pictures: bool) -> None:
     if channels is None or channels == task.network_channels:
         return
-    why = ""
+    why = remedy = ""
     if task.slices is not None and task.slices.num_slices > 1:
         why = f" ({task.slices.num_slices} slices of {task.in_channels})"
+    if pictures and (channels, task.in_channels) == (1, 3):
+        remedy = ", or grey: True in the datasets"
+    if pictures and (channels, task.in_channels) == (3, 1):
+        remedy = ", or img_channels: 3 in the datasets"
     raise ConfigError(
-        f"model.in_channels: {name} takes {channels} channels, {where} gives {task.network_channels}{why}; "
-        f"set model.in_channels to {task.network_channels}"
+        f"model.in_channels: {name} takes {channels} {'channel' if channels == 1 else 'channels'}, {where} gives "
+        f"{task.network_channels}{why}; set model.in_channels to {task.network_channels}{remedy}"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medicalseg.core.fit import check_network
+from medicalseg.core.fit import check_network, gives_pictures
 from medicalseg.core.prefetch import prefetch
 from medicalseg.core.scoring import SPACES, Losses, Scorer, network_axcodes, network_spacing
 from medicalseg.errors import ConfigError, DataError
@@ -78,7 +78,7 @@ def evaluate(
     """
     cases, left_out = _labelled_cases(dataset)
     space, more = _space(dataset, eval_space, cases[0])
-    check_network(model, dataset.task, "the dataset")
+    check_network(model, dataset.task, "the dataset", pictures=gives_pictures(dataset))
     codes = dataset.task.head == "sigmoid"
     auc = HistogramAuc(dataset.num_classes, dataset.ignore_index, codes) if auc_roc else None
     scorer = Scorer(model, dataset, losses, sliding, space, auc)

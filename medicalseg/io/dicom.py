@@ -154,7 +154,7 @@ def _read_header(path: Path, voxels: bool = False) -> Dataset | None:
         import pydicom
     except ImportError as error:
         raise MissingDependencyError(
-            f"{path}: DICOM needs pydicom: pip install pydicom (extra dicom), or convert the series to NIfTI"
+            f"{path}: DICOM needs pydicom: pip install -e '.[dicom]' in the checkout, or convert the series to NIfTI"
         ) from error
     if path.stat().st_size == 0:
         raise VolumeError(f"{path.name} is empty (0 bytes)")

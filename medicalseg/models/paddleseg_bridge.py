@@ -19,7 +19,7 @@ from medicalseg.utils.checkpoint import load_pretrained
 
 PREFIX = "paddleseg."
 SMALLEST_SIDE = 32
-INSTALL = "pip install 'medicalseg[paddleseg]'"
+INSTALL = "pip install -e '.[paddleseg]'"
 
 
 class PaddleSegNetwork(SegmentationModel2D):
@@ -64,8 +64,8 @@ def component(name: str, registry: ComponentManager | None = None) -> Callable[.
         MissingDependencyError: paddleseg is missing or cannot be imported; tells what to install.
         ConfigError: it has no such network.
     """
-    known = _registered()
     name = name.removeprefix(PREFIX)
+    known = _registered(name)
     kinds = {manager.MODELS: ("models",), manager.BACKBONES: ("backbones",), None: ("models", "backbones")}
     if registry not in kinds:
         raise ConfigError(f"'{PREFIX}{name}': only networks and backbones can be taken from paddleseg")
@@ -78,19 +78,19 @@ def component(name: str, registry: ComponentManager | None = None) -> Callable[.
     raise ConfigError(f"'{PREFIX}{name}' is not among the networks of paddleseg: {', '.join(names)}{hint}")
 
 
-def _registered() -> dict[str, Mapping[str, Callable[..., Any]]]:
+def _registered(name: str) -> dict[str, Mapping[str, Callable[..., Any]]]:
     try:
         importlib.import_module("paddleseg.models")
         found = importlib.import_module("paddleseg.cvlibs").manager
     except (ImportError, AttributeError) as error:
-        raise _not_importable(error) from error
+        raise _not_importable(error, name) from error
     return {"models": found.MODELS.components_dict, "backbones": found.BACKBONES.components_dict}
 
 
-def _not_importable(error: Exception) -> MissingDependencyError:
+def _not_importable(error: Exception, name: str) -> MissingDependencyError:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if missing is not None and missing.partition(".")[0] == "paddleseg":
-        return MissingDependencyError(f"type '{PREFIX}…' needs the package paddleseg: {INSTALL}")
+        return MissingDependencyError(f"type '{PREFIX}{name}' needs the package paddleseg: {INSTALL} in the checkout")
     if missing is not None:
         return MissingDependencyError(f"paddleseg needs the package {missing}: {INSTALL}")
     reason = " ".join(str(error).split()) or type(error).__name__

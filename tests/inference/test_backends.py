@@ -189,7 +189,7 @@ def test_a_package_that_is_not_installed(
 ) -> None:
     monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
     files = ModelFiles(tmp_path / "deploy.yaml", {"onnx": "model.onnx"})
-    with pytest.raises(MissingDependencyError, match=rf"{backend}.*medicalseg\[{extra}\]"):
+    with pytest.raises(MissingDependencyError, match=rf"{backend}.*-e .\.\[{extra}\]"):
         start(files, RuntimeOptions(backend=backend))
 
 

@@ -203,7 +203,7 @@ def test_a_folder_is_one_volume(series, volume, tmp_path):
 
 def test_missing_pydicom_names_the_extra(series, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(MissingDependencyError, match=r"extra dicom"):
+    with pytest.raises(MissingDependencyError, match=r"pip install -e '\.\[dicom\]'"):
         read_volume(series)
 
 

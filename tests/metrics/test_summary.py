@@ -13,7 +13,7 @@ from medicalseg.metrics import CaseResult, Counts, summarize
 
 TASK = SimpleNamespace(
     num_ids=4,
-    labels={0: "background", 1: "sacrum", 2: "L5", 3: "T9"},
+    names=["background", "sacrum", "L5", "T9"],
     class_groups={"4 classes": (0, 1, 2, 3), "3 classes*": (0, 1, 2)},
     ignore_index=255,
     notes=("leaking split",),

@@ -134,7 +134,8 @@ def test_names_and_arguments_are_checked(package: Path) -> None:
 def test_paddleseg_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     forget()
     monkeypatch.setitem(sys.modules, "paddleseg", None)
-    with pytest.raises(MissingDependencyError, match=r"paddleseg: pip install 'medicalseg\[paddleseg\]'"):
+    told = r"type 'paddleseg\.UNet' needs the package paddleseg: pip install -e '\.\[paddleseg\]' in the checkout"
+    with pytest.raises(MissingDependencyError, match=told):
         check({"type": "paddleseg.UNet"}, ("model",))
 
 

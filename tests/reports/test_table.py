@@ -19,7 +19,7 @@ from medicalseg.reports.table import format_volume
 def summary() -> Summary:
     task = SimpleNamespace(
         num_ids=4,
-        labels={0: "background", 1: "S", 2: "L5", 3: "T9"},
+        names=["background", "S", "L5", "T9"],
         class_groups={"4 classes": (0, 1, 2, 3), "3 classes*": (0, 1, 2)},
         ignore_index=255,
         notes=("the training set contains the validation cases",),
@@ -59,8 +59,8 @@ def test_short_table_has_means_only(summary: Summary) -> None:
 @pytest.mark.parametrize(("slices", "unit"), [(None, "voxels"), (1, "pixels")])
 def test_false_positives_are_counted_where_no_voxel_size_is_known(summary: Summary, slices: int, unit: str) -> None:
     results = [CaseResult(result.case, result.counts, slices=slices) for result in summary.cases]
-    names = {0: "background", 1: "S", 2: "L5", 3: "T9"}
-    task = SimpleNamespace(num_ids=4, labels=names, class_groups={}, ignore_index=255, notes=())
+    names = ["background", "S", "L5", "T9"]
+    task = SimpleNamespace(num_ids=4, names=names, class_groups={}, ignore_index=255, notes=())
     assert f"in no reference; false positives: 1000 {unit}" in render_table(summarize(results, task, "original"))
 
 

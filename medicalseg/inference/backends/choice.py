@@ -104,7 +104,7 @@ def reason_against(name: str, files: ModelFiles, precision: str) -> UserError | 
         return UserError(f"--backend {name} computes in fp32 only; --precision {precision} needs {' or '.join(able)}")
     if importlib.util.find_spec(kind.package) is None:
         return MissingDependencyError(
-            f"--backend {name} needs the package {kind.package}: pip install 'medicalseg[{kind.extra}]'"
+            f"--backend {name} needs the package {kind.package}: pip install -e '.[{kind.extra}]' in the checkout"
         )
     if not files.has(*kind.files):
         what = "ONNX file" if "onnx" in kind.files else "Paddle model"
