@@ -149,6 +149,7 @@ class _Work:
     array: np.ndarray | None = None
     record: GridRecord | None = None
     failure: str | None = None
+    files: int = 0
 
 
 class _Run:
@@ -210,7 +211,8 @@ class _Run:
             if work.failure is not None:
                 logger.error("%s failed: %s", where, work.failure)
             else:
-                logger.info("%s -> %s (%.1f s)", where, self.report.written[name], seconds)
+                more = f" and {work.files - 1} more files" if work.files > 1 else ""
+                logger.info("%s -> %s%s (%.1f s)", where, self.report.written[name], more, seconds)
 
     def _write(self, work: _Work) -> None:
         if work.failure is not None or work.image is None or work.array is None or work.record is None:
@@ -220,6 +222,7 @@ class _Run:
         path = self.save_dir / work.case.output
         with work.timings.measure("write"):
             written = write_labels(result, self.task, path)
+        work.files = len(written)
         scored = self._score(work, self.labels, work.image, result) if self.labels is not None else {}
         self.report.timings.add(work.timings)
         self.report.results.update(scored)

@@ -11,6 +11,8 @@ from medicalseg.cvlibs.schema import check_top_level, kind_of
 from medicalseg.cvlibs.tree import KeyPath, KeyPathError
 from medicalseg.errors import ConfigError
 
+OWN_LOSS = "; a file with a _base_ replaces its losses by loss: {_inherited_: False, types: ...}"
+
 
 def check_all(plain: Mapping[str, Any]) -> list[str]:
     """Check a merged configuration; returns notes worth logging.
@@ -121,7 +123,7 @@ def _check_sigmoid_loss(block: Mapping[str, Any], component: Any, path: KeyPath)
     norm = block.get("sigmoid_norm", True if parameter is None else parameter.default)
     reason = refusal(bool(norm))
     if reason:
-        raise KeyPathError((*path, "type"), f"{block['type']} does not go with head: sigmoid: {reason}")
+        raise KeyPathError((*path, "type"), f"{block['type']} does not go with head: sigmoid: {reason}{OWN_LOSS}")
 
 
 def _check_groups(plain: Mapping[str, Any], classes: int | None) -> None:

@@ -288,7 +288,8 @@ def _check_triple(value: Any, kind: type, where: str) -> Any:
     right = len(items) == 3 and all(_is_positive(item, kind) for item in items)
     if not right:
         noun = "integers" if kind is int else "numbers (mm)"
-        raise ConfigError(f"{where}: expected three positive {noun}, got {value!r}")
+        hint = " (preprocess.size of pictures: [96, 128, 1])" if len(items) == 2 and where.endswith(".size") else ""
+        raise ConfigError(f"{where}: expected three positive {noun}, got {value!r}{hint}")
     return tuple(kind(item) for item in items)
 
 

@@ -67,7 +67,7 @@ class SegmentationLoss(nn.Layer):
     @classmethod
     def refusal(cls, sigmoid_norm: bool) -> str | None:
         """Why the loss cannot take masks, and what can; None if it takes them."""
-        reason = "it is of a softmax, where each structure has a sigmoid of its own; "
+        reason = "it needs one class per voxel (softmax), not a mask per structure (sigmoid); "
         if cls.instead:
             return f"{reason}use {cls.instead}"
         return None if sigmoid_norm else f"{reason}give it sigmoid_norm: True"

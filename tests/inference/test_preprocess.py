@@ -264,3 +264,8 @@ def test_round_trip_as_dict():
 def test_wrong_settings_name_the_field(settings, message):
     with pytest.raises(ConfigError, match=message):
         Preprocessing.from_dict(settings)
+
+
+def test_a_size_of_two_numbers() -> None:
+    with pytest.raises(ConfigError, match=r"preprocess\.size of pictures: \[96, 128, 1\]"):
+        Preprocessing(size=(96, 128))  # type: ignore[arg-type]
