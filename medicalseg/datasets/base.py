@@ -155,8 +155,6 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         masks = plane.ndim == 3
         plane = self._labels.packed(plane) if masks else self._labels.narrow(plane)
         image, moved = self.transforms(stack[..., None], plane[..., None], numbers)
-        if image.shape[-1] != 1:
-            raise DataError(f"a transform gave a slice the shape {image.shape}; its last axis must stay 1")
         image, moved = (slices.spec.as_images(np.asarray(array)[..., 0]) for array in (image, moved))
         label = self._labels.to_train(np.ascontiguousarray(moved), masks)
         return np.ascontiguousarray(image, np.float32), label, case.name

@@ -70,6 +70,7 @@ class Compose:
             im: (X, Y, Z) or (C, X, Y, Z), or the path of an .npy file with such an array.
             label: (X, Y, Z) of whole numbers, or the path of an .npy file, or None.
             normalization: what `normalization` gave for the image that `im` is a part of; default: as for `im` itself.
+                A part with a last axis of 1 is a slice, and stays one.
 
         Returns:
             Image, float32 (C, X, Y, Z) (or (X, Y, Z) without `isnhwd`), and label, int64 or None; both C-contiguous.
@@ -87,7 +88,11 @@ class Compose:
         shift, factor = normalization or self.normalization(image)
         owned = not (isinstance(im, np.ndarray) and np.may_share_memory(image, im))
         for transform in self.transforms:
+            flat = normalization is not None and image.shape[-1] == 1
             image, labels, owned = _run(transform, image, labels, owned)
+            if flat and image.shape[-1] != 1:
+                name = type(transform).__name__
+                raise DataError(f"{name} gave a slice the shape {image.shape}; its last axis must stay 1")
         if self.isnhwd and image.ndim == 3:
             image = image[np.newaxis]
         finished = None if labels is None else np.array(labels, dtype=np.int64, order="C")

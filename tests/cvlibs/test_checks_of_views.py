@@ -59,7 +59,7 @@ def test_a_sigmoid_run(write, sigmoid):
     [
         ({"type": "CrossEntropyLoss"}, r"losses\[1\]\.type: CrossEntropyLoss does not go .* use BCELoss"),
         ({"type": "DiceCELoss"}, r"losses\[1\]\.type: DiceCELoss .* MixedLoss of DiceLoss and BCELoss"),
-        ({"type": "TverskyLoss"}, r"losses\[1\]\.type: TverskyLoss .* sigmoid_norm: True"),
+        ({"type": "TverskyLoss"}, r"losses\[1\]\.type: TverskyLoss .* sigmoid_norm: True; .*_inherited_: False"),
         ({"type": "DiceLoss", "sigmoid_norm": False}, r"losses\[1\]\.type: DiceLoss .* sigmoid_norm: True"),
         ({"type": "DiceLoss", "weight": [1, 2, 3, 4, 5]}, r"losses\[1\]\.weight: has 5 values for 4 classes"),
     ],
