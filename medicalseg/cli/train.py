@@ -12,7 +12,7 @@ from medicalseg.cli.arguments import truth
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
-    from medicalseg.core.train import TrainOptions
+    from medicalseg.core.train_options import TrainOptions
 
 HELP = "Train a network."
 
@@ -116,7 +116,7 @@ def _refuse_old(args: argparse.Namespace) -> None:
 
 def _options(args: argparse.Namespace) -> TrainOptions:
     from medicalseg.core.profiling import ProfilerOptions
-    from medicalseg.core.train import TrainOptions
+    from medicalseg.core.train_options import TrainOptions
 
     return TrainOptions(
         save_dir=args.save_dir,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from medicalseg.core.trained import sliding_from
 
 if TYPE_CHECKING:
-    from medicalseg.core.train import TrainOptions
+    from medicalseg.core.train_options import TrainOptions
 
 SAVED_CASES = 5
 OVERLAYS = 3

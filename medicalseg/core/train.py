@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import paddle
 
 from medicalseg import ops
-from medicalseg.core import run_checkpoint
+from medicalseg.core import best, run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, CheckpointStore
 from medicalseg.core.evaluation_options import evaluation_arguments
 from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
@@ -24,9 +23,10 @@ from medicalseg.core.fit import check_fit, leaking_notes
 from medicalseg.core.journal import Journal
 from medicalseg.core.loader import BatchLoader, collate_samples, sample_name
 from medicalseg.core.manifest import dataset_entry, write_manifest
-from medicalseg.core.profiling import ProfilerOptions, StepProfiler
+from medicalseg.core.profiling import StepProfiler
 from medicalseg.core.sampler import IterationSampler
 from medicalseg.core.step import Precision, Stepper, StepResult
+from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.errors import ConfigError, MedicalSegError, RunError, UserError
 from medicalseg.metrics import Summary
@@ -40,61 +40,6 @@ _stopped = threading.Event()
 NORMS = (paddle.nn.BatchNorm1D, paddle.nn.BatchNorm2D, paddle.nn.BatchNorm3D, paddle.nn.BatchNorm)
 SAVE_INTERVAL = 1000
 Evaluate = Callable[..., Summary]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How to run a training; what is trained stands in the configuration.
-
-    Attributes:
-        save_dir: folder for checkpoints, logs and curves.
-        save_interval: iterations between checkpoints; None: 1000, or with `epochs` one epoch.
-        resume: an `iter_N` folder, "auto" for the newest in `save_dir`, or None.
-        keep_checkpoint_max: newest checkpoints to keep; 0 or less keeps all.
-        num_workers: processes that make batches.
-        do_eval: evaluate `val_dataset` after each checkpoint and keep the best weights.
-        log_iters: iterations between log lines.
-        use_vdl: write VisualDL records.
-        seed: seed of weights, data order, augmentation, dropout.
-        device: cpu, gpu, gpu:N, xpu, or None for what there is.
-        backend: how ranks talk: auto, gloo, nccl, bkcl.
-        precision: fp32, fp16 or bf16.
-        amp_level: O1 or O2.
-        sync_bn: batch-norm statistics over all ranks (GPU).
-        use_ema: keep a moving average of the weights and evaluate that; None follows the configuration.
-        early_stop_intervals: end after this many evaluations without improvement; None follows the configuration.
-        cpu_accel: auto or off: oneDNN convolutions on the CPU.
-        sw_num: windows per forward pass in a sliding-window evaluation; None evaluates volumes in one piece.
-        save_predictions: write label maps of the first 5 evaluated cases and pictures to `save_dir/eval`.
-        profiler: what to profile.
-    """
-
-    save_dir: str = "./output"
-    save_interval: int | None = None
-    resume: str | None = None
-    keep_checkpoint_max: int = 5
-    num_workers: int = 0
-    do_eval: bool = False
-    log_iters: int = 100
-    use_vdl: bool = False
-    seed: int = 0
-    device: str | None = None
-    backend: str = "auto"
-    precision: str = "fp32"
-    amp_level: str = "O1"
-    sync_bn: bool = False
-    use_ema: bool | None = None
-    early_stop_intervals: int | None = None
-    cpu_accel: str = "auto"
-    sw_num: int | None = None
-    save_predictions: bool = False
-    profiler: ProfilerOptions | None = None
-
-    def __post_init__(self) -> None:
-        for name, least in (("save_interval", 1), ("log_iters", 1), ("num_workers", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"--{name} {value}: must be at least {least}")
 
 
 def train(config: Any, options: TrainOptions, evaluate: Evaluate | None = None) -> TrainerState:
@@ -256,7 +201,7 @@ class Trainer:
             self._catch_up(journal)
             self._loop(sampler, journal)
             journal.publish(draw=True)
-        logger.info("Training ended at iteration %d.%s", self.state.iteration, self._best_text())
+        logger.info("Training ended at iteration %d.%s", self.state.iteration, best.text(self.state))
         return self.state
 
     def _loop(self, sampler: IterationSampler, journal: Journal) -> None:
@@ -375,7 +320,7 @@ class Trainer:
             self.model.train()
 
     def _keep_best(self, summary: Summary) -> None:
-        state, score = self.state, self._score(summary)
+        state, score = self.state, best.score_of(summary, self.state.best_by)
         stop = self.config.early_stop or {}
         improved = state.improves(score, float(stop.get("min_delta", 0.0)))
         state.evaluations_since_best = 0 if improved else state.evaluations_since_best + 1
@@ -385,26 +330,7 @@ class Trainer:
                 with self.store.writing(BEST) as folder:
                     run_checkpoint.save_weights(folder, self.model)
                     run_checkpoint.write_meta(folder, self.train_dataset, self.config, state.iteration, summary)
-        logger.info("[EVAL]%s", self._best_text())
-
-    def _score(self, summary: Summary) -> float:
-        """What decides which weights are the best."""
-        if self.state.best_by == "dice":
-            return float(summary.foreground_mean)
-        if summary.loss is None:
-            raise ConfigError("test_config.best: loss needs the loss of the evaluation, which was not computed")
-        return float(summary.loss)
-
-    def _best_text(self) -> str:
-        state = self.state
-        if not state.best_iteration:
-            reason = "no foreground class could be scored" if state.best_by == "dice" else "the loss is not a number"
-            return f" No model is the best yet: {reason}." if state.evaluated else ""
-        name = "mDice" if state.best_by == "dice" else "loss"
-        return (
-            f" The model with the best validation {name} ({state.best_score:.4f}) was saved "
-            f"at iter {state.best_iteration}."
-        )
+        logger.info("[EVAL]%s", best.text(self.state))
 
     def _should_stop(self) -> bool:
         limit = self.options.early_stop_intervals or (self.config.early_stop or {}).get("intervals")

@@ -11,7 +11,7 @@ from medicalseg.cli import run_verb
 from medicalseg.cli import train as cli
 from medicalseg.core.evaluation_options import evaluation_arguments
 from medicalseg.core.profiling import ProfilerOptions, StepProfiler
-from medicalseg.core.train import TrainOptions
+from medicalseg.core.train_options import TrainOptions
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.inference import TaskSpec
 

@@ -1,0 +1,63 @@
+"""How to run a training: what `medicalseg train` takes as flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medicalseg.core.profiling import ProfilerOptions
+from medicalseg.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to run a training; what is trained stands in the configuration.
+
+    Attributes:
+        save_dir: folder for checkpoints, logs and curves.
+        save_interval: iterations between checkpoints; None: 1000, or with `epochs` one epoch.
+        resume: an `iter_N` folder, "auto" for the newest in `save_dir`, or None.
+        keep_checkpoint_max: newest checkpoints to keep; 0 or less keeps all.
+        num_workers: processes that make batches.
+        do_eval: evaluate `val_dataset` after each checkpoint and keep the best weights.
+        log_iters: iterations between log lines.
+        use_vdl: write VisualDL records.
+        seed: seed of weights, data order, augmentation, dropout.
+        device: cpu, gpu, gpu:N, xpu, or None for what there is.
+        backend: how ranks talk: auto, gloo, nccl, bkcl.
+        precision: fp32, fp16 or bf16.
+        amp_level: O1 or O2.
+        sync_bn: batch-norm statistics over all ranks (GPU).
+        use_ema: keep a moving average of the weights and evaluate that; None follows the configuration.
+        early_stop_intervals: end after this many evaluations without improvement; None follows the configuration.
+        cpu_accel: auto or off: oneDNN convolutions on the CPU.
+        sw_num: windows per forward pass in a sliding-window evaluation; None evaluates volumes in one piece.
+        save_predictions: write label maps of the first 5 evaluated cases and pictures to `save_dir/eval`.
+        profiler: what to profile.
+    """
+
+    save_dir: str = "./output"
+    save_interval: int | None = None
+    resume: str | None = None
+    keep_checkpoint_max: int = 5
+    num_workers: int = 0
+    do_eval: bool = False
+    log_iters: int = 100
+    use_vdl: bool = False
+    seed: int = 0
+    device: str | None = None
+    backend: str = "auto"
+    precision: str = "fp32"
+    amp_level: str = "O1"
+    sync_bn: bool = False
+    use_ema: bool | None = None
+    early_stop_intervals: int | None = None
+    cpu_accel: str = "auto"
+    sw_num: int | None = None
+    save_predictions: bool = False
+    profiler: ProfilerOptions | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("save_interval", 1), ("log_iters", 1), ("num_workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name} {value}: must be at least {least}")
