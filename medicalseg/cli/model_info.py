@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> None:
 
     ops.configure_process()
     from medicalseg.complexity import inspect_model
-    from medicalseg.complexity.from_config import input_shape, open_untrained
+    from medicalseg.complexity.from_config import input_shape
     from medicalseg.complexity.render import render_info
+    from medicalseg.core.trained import open_untrained
     from medicalseg.utils.files import write_json
 
     if args.depth < 0:

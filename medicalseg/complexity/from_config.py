@@ -1,4 +1,4 @@
-"""A configuration's network and the size it is used at, without its weights and, where the file tells, its data."""
+"""The size at which a configuration's network is used, where the file tells it without its data."""
 
 from __future__ import annotations
 
@@ -7,30 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from medicalseg.errors import MedicalSegError, UserError
 from medicalseg.inference.slices import SliceSpec
-from medicalseg.utils.pretrained import pretrained_keys
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from medicalseg.cvlibs import Config
 
 DATASETS = ("val_dataset", "train_dataset", "test_dataset")
 SMALLEST = 32
 SMALLEST_SIZE = "the smallest size that is of use"
-
-
-def open_untrained(path: str | Path, opts: Sequence[str] | None = None) -> Config:
-    """The configuration with every `pretrained` of its network taken out: counting needs no weights.
-
-    Raises:
-        ConfigError: if the configuration is wrong or has no model.
-    """
-    from medicalseg.cvlibs import Config
-
-    config = Config(path, opts=opts, log_notes=False)
-    config.require("model")
-    without = [f"{key}=None" for key in pretrained_keys(config.dic["model"], "model")]
-    return Config(path, opts=[*(opts or ()), *without], log_notes=False) if without else config
 
 
 def input_shape(

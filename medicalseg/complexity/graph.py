@@ -13,6 +13,7 @@ from paddle import nn
 
 from medicalseg.complexity.operation import PARAMETER, Operation, name_of, operation_of
 from medicalseg.errors import MedicalSegError, UserError
+from medicalseg.inference.network import evaluation_mode
 
 Shape = tuple[int, ...]
 PUBLISHED = "as_published"
@@ -133,24 +134,22 @@ def trace(network: nn.Layer, shape: Sequence[int], training: bool = False) -> Gr
 
 @contextlib.contextmanager
 def _phase(network: nn.Layer, training: bool) -> Iterator[None]:
-    layers = network.sublayers(include_self=True)
-    modes = [(layer, layer.training) for layer in layers]
-    switched = [layer for layer in layers if getattr(layer, PUBLISHED, None) is False]
+    switched = [layer for layer in network.sublayers(include_self=True) if getattr(layer, PUBLISHED, None) is False]
     main_only = getattr(network, "main_head_only", None)
-    network.train() if training else network.eval()
-    if main_only is not None:
-        network.main_head_only = not training
-    for layer in switched:
-        setattr(layer, PUBLISHED, True)
-    try:
-        yield
-    finally:
-        for layer, mode in modes:
-            layer.training = mode
-        for layer in switched:
-            setattr(layer, PUBLISHED, False)
+    with evaluation_mode(network):
+        if training:
+            network.train()
         if main_only is not None:
-            network.main_head_only = main_only
+            network.main_head_only = not training
+        for layer in switched:
+            setattr(layer, PUBLISHED, True)
+        try:
+            yield
+        finally:
+            for layer in switched:
+                setattr(layer, PUBLISHED, False)
+            if main_only is not None:
+                network.main_head_only = main_only
 
 
 @contextlib.contextmanager

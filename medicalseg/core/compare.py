@@ -209,11 +209,12 @@ def _counted(settings: Mapping[str, Any], facts: Mapping[str, Any], name: str) -
     import yaml
 
     from medicalseg.complexity import from_config, inspect_model
+    from medicalseg.core.trained import open_untrained
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yml"
         file.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
-        config = from_config.open_untrained(file)
+        config = open_untrained(file)
     model = config.model
     slices = SliceSpec.from_dict(facts["slices"]) if facts.get("slices") else from_config.slices_of(config)
     size = facts.get("size") or from_config.volume_size(config)

@@ -28,15 +28,22 @@ def open_config(
         CheckpointError: if there are no weights at `model_path`; looked at first.
         ConfigError: if the configuration is wrong or has no model.
     """
+    weights_file(model_path)
+    return open_untrained(path, opts)
+
+
+def open_untrained(path: str | os.PathLike[str], opts: Sequence[str] | None = None) -> Config:
+    """The configuration of a network that needs no weights to start from: every `pretrained` is taken out.
+
+    Raises:
+        ConfigError: if the configuration is wrong or has no model.
+    """
     from medicalseg.cvlibs import Config
 
-    weights_file(model_path)
     config = Config(path, opts=opts, log_notes=False)
     config.require("model")
     without = [f"{key}=None" for key in pretrained_keys(config.dic["model"], "model")]
-    if without:
-        config = Config(path, opts=[*(opts or ()), *without], log_notes=False)
-    return config
+    return Config(path, opts=[*(opts or ()), *without], log_notes=False) if without else config
 
 
 def load_trained(config: Config, model_path: str | os.PathLike[str], cpu_accel: str | None = None) -> paddle.nn.Layer:

@@ -88,6 +88,12 @@ class ComponentManager:
             self._add(component)
         return components
 
+    def add_function(self, function: Component, name: str, doc: str) -> Component:
+        """Register a function that was made in a function, under a name and with a docstring of its own; returns it."""
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = doc
+        return self.add_component(function)
+
     def _add(self, component: Any) -> None:
         if not (inspect.isclass(component) or inspect.isfunction(component)):
             raise TypeError(f"Expected a class or a function, got {type(component).__name__}: {component!r}")

@@ -14,10 +14,9 @@ from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
 from medicalseg.datasets.split_rule import few
 from medicalseg.datasets.text_files import read_lines
 from medicalseg.errors import ConfigError, DataError
-from medicalseg.io import SUFFIXES, Volume, case_name, is_picture, is_volume, read_volume, suffix_of
+from medicalseg.io import SUFFIXES, Volume, case_name, has_directions, is_picture, is_volume, read_volume, suffix_of
 
 MISSING = ("error", "empty")
-WITHOUT_DIRECTIONS = (".npy", ".npz")
 MASK_SUFFIXES = sorted(
     (suffix for suffix in SUFFIXES if ".img" not in suffix), key=lambda suffix: not is_picture(f"a{suffix}")
 )
@@ -199,7 +198,7 @@ def _is_picture_file(path: Path) -> bool:
 
 
 def _has_directions(path: Path) -> bool:
-    return is_volume(path) and not is_picture(path) and suffix_of(path) not in WITHOUT_DIRECTIONS
+    return is_volume(path) and has_directions(path)
 
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from medicalseg.errors import VolumeError
 from medicalseg.inference.task import TaskSpec
-from medicalseg.io import Volume, is_picture, suffix_of
+from medicalseg.io import Volume, has_directions, is_picture
 from medicalseg.utils.logger import logger
-
-WITHOUT_DIRECTIONS = (".npy", ".npz")
 
 
 def check_input(volume: Volume, task: TaskSpec) -> None:
@@ -46,7 +44,7 @@ def _may_know_pictures_only(task: TaskSpec) -> bool:
 
 
 def _tell_volume(volume: Volume) -> None:
-    if volume.path is None or suffix_of(volume.path) in WITHOUT_DIRECTIONS:
+    if volume.path is None or not has_directions(volume.path):
         return
     logger.warning(
         "%s: has %d slices, and the model knows neither orientation nor spacing, as one of pictures: each slice along "

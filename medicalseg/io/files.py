@@ -263,6 +263,11 @@ def is_picture(path: str | os.PathLike[str]) -> bool:
     return suffix_of(path) in image_file.SUFFIXES
 
 
+def has_directions(path: str | os.PathLike[str]) -> bool:
+    """Whether a file tells where its axes point to: not a picture, not a NumPy array."""
+    return not is_picture(path) and suffix_of(path) not in numpy_file.SUFFIXES
+
+
 def prefer_volumes(paths: Iterable[Path]) -> list[Path]:
     """The paths without pictures; the pictures if there is nothing else."""
     paths = list(paths)

@@ -142,9 +142,8 @@ def _variant(size: str) -> Callable[..., SegFormer]:
         backbone = make_backbone(in_channels=in_channels, drop_path_rate=drop_path_rate, pretrained=backbone_pretrained)
         return SegFormer(num_classes, backbone, embedding_dim, align_corners, pretrained)
 
-    build.__name__ = build.__qualname__ = f"SegFormer_{size}"
-    build.__doc__ = f"`SegFormer` with `MixVisionTransformer_{size}`, {WIDTHS[size]} channels in the decoder."
-    return manager.MODELS.add_component(build)
+    doc = f"`SegFormer` with `MixVisionTransformer_{size}`, {WIDTHS[size]} channels in the decoder."
+    return manager.MODELS.add_function(build, f"SegFormer_{size}", doc)
 
 
 SegFormer_B0 = _variant("B0")

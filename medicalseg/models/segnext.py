@@ -190,9 +190,8 @@ def _variant(size: str) -> Callable[..., SegNeXt]:
         decoder = {"channels": width, "ham_channels": width, "ham_kwargs": {"MD_R": RANK}}
         return SegNeXt(backbone, decoder, num_classes, pretrained=pretrained)
 
-    build.__name__ = build.__qualname__ = f"SegNeXt_{size}"
-    build.__doc__ = f"`SegNeXt` with `MSCAN_{size}` and the paper's decoder: {width} wide, rank {RANK}."
-    return manager.MODELS.add_component(build)
+    doc = f"`SegNeXt` with `MSCAN_{size}` and the paper's decoder: {width} wide, rank {RANK}."
+    return manager.MODELS.add_function(build, f"SegNeXt_{size}", doc)
 
 
 SegNeXt_T = _variant("T")

@@ -206,9 +206,8 @@ def _variant(size: str) -> Callable[..., SimpleSegNeXt]:
         rates = (bn_momentum, drop_path_rate, dropout_rate)
         return SimpleSegNeXt(in_channels, num_classes, widths, depths, ALIGNED[size], *rates, pretrained)
 
-    build.__name__ = build.__qualname__ = f"SimpleSegNeXt_{size}"
-    build.__doc__ = f"`SimpleSegNeXt` with {list(widths)} channels and {list(depths)} blocks."
-    return manager.MODELS.add_component(build)
+    doc = f"`SimpleSegNeXt` with {list(widths)} channels and {list(depths)} blocks."
+    return manager.MODELS.add_function(build, f"SimpleSegNeXt_{size}", doc)
 
 
 SimpleSegNeXt_T = _variant("T")

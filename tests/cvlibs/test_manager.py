@@ -81,3 +81,15 @@ def test_upstream_names_are_there():
         (manager.LOSSES, ["CrossEntropyLoss", "DiceLoss", "MixedLoss", "BCELoss"]),
     ):
         assert set(names) <= set(registry)
+
+
+def test_a_function_is_registered_under_a_name_of_its_own() -> None:
+    registry = ComponentManager("nets")
+
+    def build() -> str:
+        return "small"
+
+    assert registry.add_function(build, "Net_S", "A small one.") is build
+    assert registry["Net_S"]() == "small"
+    assert (registry["Net_S"].__name__, registry["Net_S"].__doc__) == ("Net_S", "A small one.")
+    assert "build" not in registry

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from medicalseg.errors import VolumeError
-from medicalseg.io import case_name, find_volumes, is_volume, read_volume, write_volume
+from medicalseg.io import case_name, find_volumes, has_directions, is_volume, read_volume, write_volume
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,10 @@ def test_missing_and_unreadable(tmp_path, monkeypatch, volume):
     monkeypatch.setattr("medicalseg.io.payload.open", deny, raising=False)
     with pytest.raises(VolumeError, match="Permission denied"):
         read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.nii.gz", True), ("a.mha", True), ("a.png", False), ("a.TIF", False), ("a.npy", False)]
+)
+def test_which_files_tell_directions(name: str, expected: bool) -> None:
+    assert has_directions(name) is expected

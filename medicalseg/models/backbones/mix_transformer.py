@@ -179,9 +179,8 @@ def _variant(size: str) -> Callable[..., MixVisionTransformer]:
             pretrained=pretrained,
         )
 
-    build.__name__ = build.__qualname__ = f"MixVisionTransformer_{size}"
-    build.__doc__ = f"`MixVisionTransformer` of the paper's size {size}: {widths} channels, {depths} blocks."
-    return manager.BACKBONES.add_component(build)
+    doc = f"`MixVisionTransformer` of the paper's size {size}: {widths} channels, {depths} blocks."
+    return manager.BACKBONES.add_function(build, f"MixVisionTransformer_{size}", doc)
 
 
 MixVisionTransformer_B0 = _variant("B0")

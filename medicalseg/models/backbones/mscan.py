@@ -238,9 +238,8 @@ def _variant(size: str, rate: float = 0.1) -> Callable[..., MSCAN]:
             in_channels, widths, depths, drop_rate=drop_rate, drop_path_rate=drop_path_rate, pretrained=pretrained
         )
 
-    build.__name__ = build.__qualname__ = f"MSCAN_{size}"
-    build.__doc__ = f"`MSCAN` with {list(widths)} channels and {list(depths)} blocks."
-    return manager.BACKBONES.add_component(build)
+    doc = f"`MSCAN` with {list(widths)} channels and {list(depths)} blocks."
+    return manager.BACKBONES.add_function(build, f"MSCAN_{size}", doc)
 
 
 MSCAN_T = _variant("T")
