@@ -116,7 +116,7 @@ def loss_children(block: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[Key
 def ignore_index(plain: Mapping[str, Any]) -> tuple[str, int] | None:
     """The label value that the training (else validation) data say to ignore, and the key that says so."""
     for key in DATASET_KEYS:
-        value = _argument(plain, key, "ignore_index")
+        value = dataset_argument(plain, key, "ignore_index")
         if isinstance(value, int):
             return f"{key}.ignore_index", value
     return None
@@ -126,7 +126,7 @@ def dataset_classes(plain: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Class counts of the datasets that tell theirs without being built: (key path, count)."""
     found = []
     for key in DATASET_KEYS:
-        value = _argument(plain, key, "num_classes", attribute="NUM_CLASSES")
+        value = dataset_argument(plain, key, "num_classes", attribute="NUM_CLASSES")
         if isinstance(value, int) and not isinstance(value, bool):
             found.append((f"{key}.num_classes", value))
     return found
@@ -138,12 +138,11 @@ def head(plain: Mapping[str, Any]) -> str:
     return next((value for value in heads if isinstance(value, str)), "softmax")
 
 
-def dataset_argument(plain: Mapping[str, Any], key: str, name: str) -> Any:
-    """An argument of a dataset block, its default if it is not written; None if there is no block or argument."""
-    return _argument(plain, key, name)
+def dataset_argument(plain: Mapping[str, Any], key: str, name: str, attribute: str | None = None) -> Any:
+    """An argument of a dataset block; if it is not written the class's `attribute`, else the argument's default.
 
-
-def _argument(plain: Mapping[str, Any], key: str, name: str, attribute: str | None = None) -> Any:
+    None if there is no block, or no such argument.
+    """
     block = plain.get(key)
     if not isinstance(block, Mapping) or "type" not in block:
         return None

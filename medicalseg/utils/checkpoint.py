@@ -147,11 +147,11 @@ def load_model_weights(model: paddle.nn.Layer, path: str | os.PathLike[str], str
     """
     path = weights_file(path)
     state = load_state(path)
-    fitting, problems = _match(model.state_dict(), state)
+    fitting, problems = match(model.state_dict(), state)
     if problems and strict:
-        raise CheckpointError(f"{path} does not fit {type(model).__name__}: {_listing(problems)}")
+        raise CheckpointError(f"{path} does not fit {type(model).__name__}: {listing(problems)}")
     if problems:
-        logger.warning("%s fits %s in part: %s", path, type(model).__name__, _listing(problems))
+        logger.warning("%s fits %s in part: %s", path, type(model).__name__, listing(problems))
     assign(model, fitting)
 
 
@@ -216,7 +216,8 @@ def _renamed(key: str, new_by_old: Mapping[str, str]) -> str:
     return new_by_old[old] + key[len(old) :]
 
 
-def _match(own: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
+def match(own: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """What of a file's `state` fits the state dict `own` by key and shape, and a text for all that does not."""
     fitting: dict[str, np.ndarray] = {}
     problems: list[str] = []
     for key, tensor in own.items():
@@ -232,7 +233,8 @@ def _match(own: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[dict[str, 
     return fitting, problems
 
 
-def _listing(problems: list[str]) -> str:
+def listing(problems: list[str]) -> str:
+    """The first of them in one line, and how many more there are."""
     more = len(problems) - LISTED
     return "; ".join(problems[:LISTED]) + (f"; and {more} more" if more > 0 else "")
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ENCODER = "backbone."
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
-LISTED = 8
 _CHECKSUM = re.compile(r"#(sha256|sha1|md5)=([0-9a-fA-F]+)$")
 
 
@@ -48,9 +47,9 @@ def load_pretrained(model: paddle.nn.Layer, source: str | os.PathLike[str]) -> N
     own = model.state_dict()
     state = with_names_of(own, checkpoint.load_state(path))
     state = with_channels_of(own, state)
-    fitting, name = _fitting(own, state), type(model).__name__
+    (fitting, problems), name = checkpoint.match(own, state), type(model).__name__
     if not fitting:
-        raise CheckpointError(f"nothing in {path} fits {name}: {_listing(_differences(own, state))}")
+        raise CheckpointError(f"nothing in {path} fits {name}: {checkpoint.listing(problems)}")
     checkpoint.assign(model, fitting)
     _report(own, state)
     logger.info("There are %d/%d variables loaded into %s.", len(fitting), len(own), name)
@@ -121,41 +120,21 @@ def adapted(weight: np.ndarray, channels: int) -> np.ndarray:
     return (repeated * (count / channels)).astype(weight.dtype)
 
 
-def _fitting(own: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {key: state[key] for key, tensor in own.items() if _shape(state.get(key)) == list(tensor.shape)}
-
-
 def _shape(value: Any) -> list[int] | None:
     return list(value.shape) if isinstance(value, np.ndarray) else None
-
-
-def _differences(own: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
-    found = []
-    for key, tensor in own.items():
-        shape, given = list(tensor.shape), _shape(state.get(key))
-        if given is None:
-            found.append(f"{key} {shape} is missing in the file")
-        elif given != shape:
-            found.append(f"{key} is {given} in the file, {shape} in the network")
-    return found + [f"{key} is in the file only" for key in state if key not in own]
 
 
 def _report(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     missing = [key for key in own if _shape(state.get(key)) is None]
     others = [key for key in own if key not in missing and _shape(state[key]) != list(own[key].shape)]
     if missing:
-        logger.warning("not loaded, since they are missing in the file: %s", _listing(missing))
+        logger.warning("not loaded, since they are missing in the file: %s", checkpoint.listing(missing))
     if others:
         shapes = [f"{key} {_shape(state[key])} for {list(own[key].shape)}" for key in others]
-        logger.warning("not loaded, since their shape differs: %s", _listing(shapes))
+        logger.warning("not loaded, since their shape differs: %s", checkpoint.listing(shapes))
     extra = [key for key in state if key not in own]
     if extra:
-        logger.info("skipped, since the network has no such layers: %s", _listing(extra))
-
-
-def _listing(items: list[str]) -> str:
-    more = len(items) - LISTED
-    return "; ".join(items[:LISTED]) + (f"; and {more} more" if more > 0 else "")
+        logger.info("skipped, since the network has no such layers: %s", checkpoint.listing(extra))
 
 
 def _local(text: str, checksum: str | None) -> Path:
