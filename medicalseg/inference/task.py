@@ -16,6 +16,7 @@ from medicalseg.inference.slices import SliceSpec
 from medicalseg.io import Volume
 
 BACKGROUND = "background"
+RESTORING = ("labels", "scores")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class TaskSpec:
         head: "softmax" (every voxel has one class) or "sigmoid" (structures may overlap; a single one is binary).
         threshold: probability from which on a sigmoid's structure is present.
         slices: how a network for images sees the volume; None = a network for volumes.
+        sliding: arguments of `SlidingWindow`, how volumes go through the network unless asked otherwise; None = in one
+            piece.
+        restoring: what is interpolated to the original grid: "labels" (decided on the network's grid) or "scores"
+            (probabilities, decided on the original grid).
+        postprocessing: blocks {type, ...} of `medicalseg.postprocessing`, applied in order to labels on the original
+            grid.
+        previous_classes: one-hot channels that the labels of an earlier network, of so many foreground ids, add to the
+            input behind the image's channels (a cascade); 0 = none.
 
     Raises:
         ConfigError: if a value is wrong; names the field.
@@ -50,6 +59,10 @@ class TaskSpec:
     head: str = "softmax"
     threshold: float = 0.5
     slices: SliceSpec | None = None
+    sliding: dict[str, Any] | None = None
+    restoring: str = "labels"
+    postprocessing: tuple[dict[str, Any], ...] = ()
+    previous_classes: int = 0
 
     def __post_init__(self) -> None:
         for name in ("num_classes", "in_channels"):
@@ -65,6 +78,12 @@ class TaskSpec:
             raise ConfigError(f"task.{error}") from error
         if self.head == "sigmoid" and self.num_classes > MOST_STRUCTURES:
             raise ConfigError(f"task.num_classes: at most {MOST_STRUCTURES} structures may overlap")
+        if self.restoring not in RESTORING:
+            raise ConfigError(f"task.restoring: expected one of {list(RESTORING)}, got {self.restoring!r}")
+        previous = self.previous_classes
+        if isinstance(previous, bool) or not isinstance(previous, int) or previous < 0:
+            raise ConfigError(f"task.previous_classes: expected a number of classes from 0 on, got {previous!r}")
+        object.__setattr__(self, "postprocessing", tuple(dict(step) for step in self.postprocessing))
         object.__setattr__(self, "labels", self._checked_labels())
         object.__setattr__(self, "class_groups", self._checked_groups())
         notes = (self.notes,) if isinstance(self.notes, str) else self.notes
@@ -97,8 +116,8 @@ class TaskSpec:
 
     @property
     def network_channels(self) -> int:
-        """Channels of the network's input: those of the image, for every slice of a stack."""
-        return self.in_channels * (1 if self.slices is None else self.slices.num_slices)
+        """Channels of the network's input: those of the image and of earlier labels, for every slice of a stack."""
+        return (self.in_channels + self.previous_classes) * (1 if self.slices is None else self.slices.num_slices)
 
     @property
     def files_per_image(self) -> int:
@@ -154,6 +173,10 @@ class TaskSpec:
             "head": self.head,
             "threshold": self.threshold,
             "slices": None if self.slices is None else self.slices.to_dict(),
+            "sliding": None if self.sliding is None else dict(self.sliding),
+            "restoring": self.restoring,
+            "postprocessing": [dict(step) for step in self.postprocessing],
+            "previous_classes": self.previous_classes,
         }
 
     @classmethod
