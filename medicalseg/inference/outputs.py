@@ -23,13 +23,17 @@ def write_labels(labels: Volume, task: TaskSpec, path: Path) -> list[Path]:
     Args:
         labels: (X, Y, Z) ids, or codes of sigmoids.
         task: of the network.
-        path: of the label map. Structures that may overlap become one file with an axis for the structures (the last
-            of a NIfTI file's), or, where `path` is a picture, one picture each, named by `structure_paths`.
+        path: of the label map, which holds the stored values of the task's label map. Structures that may overlap
+            (regions without a `region_order`) become one file with an axis for the structures (the last of a NIfTI
+            file's), or, where `path` is a picture, one picture each, named by `structure_paths`.
 
     Returns:
         The files, in order.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if task.label_map is not None and task.label_map.one_map:
+        labels = labels.with_array(task.label_map.to_stored(labels.array), labels=True)
+        return [write_volume(labels, path, labels=True)]
     if not task.overlapping:
         return [write_volume(labels, path, labels=True)]
     masks = unpack(labels.array, task.num_classes)
@@ -60,7 +64,7 @@ def read_reference(path: Path, task: TaskSpec) -> Volume:
     """As `read_labels` for a reference of any making: a picture of 0 and 255 alone shows the one structure by 255."""
     volume = _stored_labels(path, task)
     array = volume.array
-    if task.num_ids == 2 and is_picture(path) and set(np.unique(array)) == {0, WHITE}:
+    if task.label_map is None and task.num_ids == 2 and is_picture(path) and set(np.unique(array)) == {0, WHITE}:
         array = (array == WHITE).astype(np.uint8)
     return volume.with_array(task.labels_of(array), labels=True)
 

@@ -11,11 +11,11 @@ import numpy as np
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.decision import MOST_STRUCTURES, Decision, codes_of_ids, pack
 from medicalseg.inference.intensity import nearest
+from medicalseg.inference.label_map import BACKGROUND, LabelMap
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.io import Volume
 
-BACKGROUND = "background"
 RESTORING = ("labels", "scores")
 
 
@@ -44,6 +44,7 @@ class TaskSpec:
             grid.
         previous_classes: one-hot channels that the labels of an earlier network, of so many foreground ids, add to the
             input behind the image's channels (a cascade); 0 = none.
+        label_map: which values stored in label files are which classes; None = files hold ids, or masks of structures.
 
     Raises:
         ConfigError: if a value is wrong; names the field.
@@ -63,6 +64,7 @@ class TaskSpec:
     restoring: str = "labels"
     postprocessing: tuple[dict[str, Any], ...] = ()
     previous_classes: int = 0
+    label_map: LabelMap | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_classes", "in_channels"):
@@ -84,6 +86,7 @@ class TaskSpec:
         if isinstance(previous, bool) or not isinstance(previous, int) or previous < 0:
             raise ConfigError(f"task.previous_classes: expected a number of classes from 0 on, got {previous!r}")
         object.__setattr__(self, "postprocessing", tuple(dict(step) for step in self.postprocessing))
+        self._check_label_map()
         object.__setattr__(self, "labels", self._checked_labels())
         object.__setattr__(self, "class_groups", self._checked_groups())
         notes = (self.notes,) if isinstance(self.notes, str) else self.notes
@@ -133,19 +136,22 @@ class TaskSpec:
         """A reference in the form of the network's labels.
 
         Args:
-            reference: ids (X, Y, Z), or masks (K, X, Y, Z) of sigmoids' structures.
+            reference: values as stored (X, Y, Z), which are ids unless there is a label map, or masks (K, X, Y, Z) of
+                sigmoids' structures.
 
         Returns:
-            (X, Y, Z): of a softmax the ids as they are, of sigmoids codes (int32), -1 where the id is `ignore_index`.
+            (X, Y, Z): of a softmax ids, of sigmoids codes (int32), -1 where the id is `ignore_index`.
 
         Raises:
-            DataError: if the masks are not those of the structures, or an id has no structure.
+            DataError: if the masks are not those of the structures, or an id or value has none.
         """
         if reference.ndim == 4:
             if self.head != "sigmoid" or len(reference) != self.num_classes:
                 kind = f"{self.num_classes} structures" if self.head == "sigmoid" else "ids, not masks"
                 raise DataError(f"the label has {len(reference)} masks; the task has {kind}")
             return pack(reference, self.ignore_index)
+        if self.label_map is not None:
+            return self.label_map.labels(reference, self.ignore_index)
         if self.head == "softmax":
             return reference
         low, high = (int(reference.min()), int(reference.max())) if reference.size else (0, 0)
@@ -177,6 +183,7 @@ class TaskSpec:
             "restoring": self.restoring,
             "postprocessing": [dict(step) for step in self.postprocessing],
             "previous_classes": self.previous_classes,
+            "label_map": None if self.label_map is None else self.label_map.to_dict(),
         }
 
     @classmethod
@@ -195,7 +202,22 @@ class TaskSpec:
         values = dict(content)
         values["preprocessing"] = Preprocessing.from_dict(values.get("preprocessing"))
         values["slices"] = SliceSpec.from_dict(values.get("slices"))
+        values["label_map"] = LabelMap.from_dict(values.get("label_map"))
         return cls(**values)
+
+    def _check_label_map(self) -> None:
+        known = self.label_map
+        if known is None:
+            return
+        if known.num_classes != self.num_classes:
+            raise ConfigError(f"task.num_classes: {self.num_classes}, but the label map has {known.num_classes}")
+        if known.regions != (self.head == "sigmoid"):
+            wanted = "'sigmoid' for regions" if known.regions else "'softmax' for classes"
+            raise ConfigError(f"task.head: expected {wanted} of a label map, got {self.head!r}")
+        if known.ignore and self.ignore_index is None:
+            raise ConfigError("task.ignore_index: is null, but the label map ignores values; give an id such as 255")
+        if not self.labels:
+            object.__setattr__(self, "labels", known.names)
 
     def _checked_labels(self) -> dict[int, str]:
         try:

@@ -18,7 +18,7 @@ from medicalseg.datasets.verify.picture_folders import has, is_mask
 from medicalseg.datasets.verify.pictures import PictureCase
 from medicalseg.datasets.verify.source import Source, read_folds
 from medicalseg.errors import ConfigError
-from medicalseg.inference.task import BACKGROUND
+from medicalseg.inference.label_map import BACKGROUND
 from medicalseg.io import case_name, is_picture
 
 ANY_IDS = 1 << 16

@@ -1,0 +1,325 @@
+"""Stored label values and the network's classes: gaps closed, values merged, regions that overlap, values ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference.decision import MOST_STRUCTURES, unpack
+
+BACKGROUND = "background"
+TABLE = 1 << 17
+_UNKNOWN = np.iinfo(np.int32).min
+_IGNORED = _UNKNOWN + 1
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Which stored values belong to which class of a network.
+
+    Attributes:
+        classes: names, in the order of the network's channels.
+        values: stored values per class; the first one is written for it.
+        regions: the classes are regions that may overlap (sigmoids), class k has the id k + 1; else each voxel has one
+            class (softmax), class k has the id k, and class 0 is the background.
+        region_order: of regions the value that each paints into one written label map, later ones over earlier ones;
+            None = one mask per region is written.
+        ignore: stored values that are neither trained nor scored.
+        background: of regions the stored values that are in none.
+
+    Raises:
+        ConfigError: if a value is wrong; names the key.
+    """
+
+    classes: tuple[str, ...]
+    values: tuple[tuple[int, ...], ...]
+    regions: bool = False
+    region_order: tuple[int, ...] | None = None
+    ignore: tuple[int, ...] = ()
+    background: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        key = "regions" if self.regions else "labels"
+        if len(self.classes) != len(self.values) or not self.classes:
+            raise ConfigError(f"{key}: expected stored values for every class, got {self.classes} and {self.values}")
+        for name, values in zip(self.classes, self.values, strict=True):
+            _check_values(values, f"{key}.{name}")
+        _check_values(self.ignore, "ignore", least=0)
+        used = {value for values in self.values for value in values}
+        both = sorted(used & set(self.ignore))
+        if both:
+            raise ConfigError(f"ignore: the stored values {both} are also in '{key}'")
+        (self._check_regions if self.regions else self._check_classes)(used)
+
+    @classmethod
+    def from_config(
+        cls,
+        labels: Any = None,
+        regions: Any = None,
+        region_order: Sequence[int] | None = None,
+        ignore: int | Sequence[int] | None = None,
+    ) -> LabelMap | None:
+        """From a dataset's arguments; None where neither `labels` nor `regions` is given.
+
+        Args:
+            labels: stored value or list of values by name, in the order of the classes, as
+                {background: 0, L5: 20, lumbar: [21, 22]}; or names by value, as {0: background, 20: L5}.
+            regions: stored value or values by name of a region; regions may share values. A name "background" lists
+                values of no region and is no channel.
+            region_order: see `LabelMap.region_order`.
+            ignore: stored value or values neither trained nor scored.
+
+        Raises:
+            ConfigError: if a value is wrong; names the key.
+        """
+        if labels is not None and regions is not None:
+            raise ConfigError("labels, regions: give one of them: classes of which a voxel has one, or regions")
+        if region_order is not None and regions is None:
+            raise ConfigError("region_order: needs 'regions'")
+        if labels is None and regions is None:
+            if ignore is not None:
+                raise ConfigError("ignore: needs 'labels' or 'regions' beside it, which say what the other values are")
+            return None
+        key = "labels" if regions is None else "regions"
+        given = _by_name(labels if regions is None else regions, key)
+        background: tuple[int, ...] = (0,)
+        if regions is not None:
+            background = next((given.pop(name) for name in list(given) if name.lower() == BACKGROUND), background)
+        ignored = () if ignore is None else _as_values(ignore, "ignore")
+        order = None if region_order is None else _as_values(region_order, "region_order")
+        return cls(tuple(given), tuple(given.values()), regions is not None, order, ignored, background)
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Names by id."""
+        return dict(enumerate(self.classes, start=int(self.regions)))
+
+    @property
+    def num_classes(self) -> int:
+        """Channels of the network's output."""
+        return len(self.classes)
+
+    @property
+    def one_map(self) -> bool:
+        """Whether predictions are written as one map of stored values."""
+        return not self.regions or self.region_order is not None or self.num_classes == 1
+
+    @property
+    def stored_values(self) -> frozenset[int]:
+        """All values that label files may hold."""
+        return frozenset({*self._meaning})
+
+    def apply(self, stored: np.ndarray, ignore_index: int | None = None) -> np.ndarray:
+        """The network's labels of stored values.
+
+        Args:
+            stored: (X, Y, Z) integers.
+            ignore_index: what ignored values become.
+
+        Returns:
+            int32 ids (X, Y, Z); of regions uint8 masks (K, X, Y, Z).
+
+        Raises:
+            DataError: if a value belongs to no class; names it.
+        """
+        labels = self.labels(stored, ignore_index)
+        return unpack(labels, self.num_classes, ignore_index) if self.regions else labels
+
+    def labels(self, stored: np.ndarray, ignore_index: int | None = None) -> np.ndarray:
+        """As `apply`, of regions as codes: bit k is set in region k, -1 where ignored.
+
+        Returns:
+            int32, shape of `stored`.
+
+        Raises:
+            DataError: if a value belongs to no class, or is ignored and there is no `ignore_index`.
+        """
+        stored = np.asarray(stored)
+        low, high = (int(stored.min()), int(stored.max())) if stored.size else (0, 0)
+        if high - low < TABLE:
+            labels = self._table(low, high)[stored.astype(np.intp) - low if low else stored]
+        else:
+            values, places = np.unique(stored, return_inverse=True)
+            meanings = [self._meaning.get(int(value), _UNKNOWN) for value in values]
+            labels = np.array(meanings, np.int32)[places.reshape(stored.shape)]
+        self._check_known(stored, labels)
+        ignored = labels == _IGNORED if self.ignore else None
+        if ignored is not None and ignored.any():
+            if ignore_index is None:
+                raise DataError(f"the stored values {list(self.ignore)} are ignored, which needs an ignore_index")
+            labels[ignored] = -1 if self.regions else ignore_index
+        return labels
+
+    def to_stored(self, labels: np.ndarray) -> np.ndarray:
+        """Stored values of the network's labels: the first value of a class, what the regions paint.
+
+        Args:
+            labels: ids, or codes of regions; others than the classes (ignored ones) become the first ignored value.
+
+        Returns:
+            The smallest type that holds all stored values, shape of `labels`.
+
+        Raises:
+            DataError: if regions have no `region_order` and so no single map.
+        """
+        if not self.one_map:
+            raise DataError(f"the regions {list(self.classes)} overlap; one label map of them needs 'region_order'")
+        unknown = self.ignore[0] if self.ignore else self._written[0]
+        kind = _smallest_type([*self._written, unknown])
+        known = (labels >= 0) & (labels >> self.num_classes == 0 if self.regions else labels < self.num_classes)
+        if not self.regions:
+            return np.where(known, np.array(self._written, kind)[np.where(known, labels, 0)], kind(unknown))
+        result = np.full(labels.shape, self._written[0], kind)
+        for index, value in enumerate(self._written[1:]):
+            result[labels >> index & 1 == 1] = value
+        result[~known] = unknown
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON- and YAML-able form."""
+        return {
+            "classes": list(self.classes),
+            "values": [list(values) for values in self.values],
+            "regions": self.regions,
+            "region_order": None if self.region_order is None else list(self.region_order),
+            "ignore": list(self.ignore),
+            "background": list(self.background),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any] | None) -> LabelMap | None:
+        """Inverse of `to_dict`; None stays None.
+
+        Raises:
+            ConfigError: if a key is unknown or missing, or a value is wrong.
+        """
+        if content is None:
+            return None
+        names = {field.name for field in fields(cls)}
+        if not isinstance(content, Mapping) or not {"classes", "values"} <= set(content) <= names:
+            raise ConfigError(f"label_map: expected a dict with 'classes' and 'values', keys of {sorted(names)}")
+        order = content.get("region_order")
+        if not isinstance(content["values"], Sequence):
+            raise ConfigError(f"label_map.values: expected a list of lists, got {content['values']!r}")
+        return cls(
+            classes=tuple(str(name) for name in content["classes"]),
+            values=tuple(_as_values(values, "label_map.values") for values in content["values"]),
+            regions=bool(content.get("regions", False)),
+            region_order=None if order is None else _as_values(order, "label_map.region_order"),
+            ignore=_as_values(content.get("ignore", ()), "label_map.ignore"),
+            background=_as_values(content.get("background", (0,)), "label_map.background"),
+        )
+
+    @property
+    def _meaning(self) -> dict[int, int]:
+        """Id or code of every stored value."""
+        meaning = dict.fromkeys(self.background, 0) if self.regions else {}
+        for index, values in enumerate(self.values):
+            for value in values:
+                meaning[value] = meaning.get(value, 0) | 1 << index if self.regions else index
+        return meaning | dict.fromkeys(self.ignore, _IGNORED)
+
+    @property
+    def _written(self) -> list[int]:
+        """Value written for the background of regions, then for every class."""
+        if not self.regions:
+            return [values[0] for values in self.values]
+        painted = self.region_order or tuple(values[0] for values in self.values)
+        return [self.background[0], *painted]
+
+    def _table(self, low: int, high: int) -> np.ndarray:
+        table = np.full(high - low + 1, _UNKNOWN, np.int32)
+        for value, meaning in self._meaning.items():
+            if low <= value <= high:
+                table[value - low] = meaning
+        return table
+
+    def _check_known(self, stored: np.ndarray, labels: np.ndarray) -> None:
+        unknown = labels == _UNKNOWN
+        if unknown.any():
+            values = [int(value) for value in np.unique(stored[unknown])]
+            known = sorted(self.stored_values)
+            raise DataError(
+                f"label value {_few(values)} belongs to no class of the label map, which knows {_few(known, 12)}; add "
+                "it to a class (several values may share one), to the background, or to 'ignore'"
+            )
+
+    def _check_classes(self, used: set[int]) -> None:
+        seen: dict[int, str] = {}
+        for name, values in zip(self.classes, self.values, strict=True):
+            for value in values:
+                if value in seen:
+                    where = f"'{seen[value]}' and '{name}'"
+                    raise ConfigError(
+                        f"labels: the stored value {value} is in {where}; classes that overlap: 'regions'"
+                    )
+                seen[value] = name
+        if seen.get(0, self.classes[0]) != self.classes[0] or (0 not in used and self.classes[0].lower() != BACKGROUND):
+            raise ConfigError(f"labels: the first class must be the background, with the value 0; got {self.classes}")
+        if self.region_order is not None:
+            raise ConfigError("region_order: is about regions")
+
+    def _check_regions(self, used: set[int]) -> None:
+        if len(self.classes) > MOST_STRUCTURES:
+            raise ConfigError(f"regions: at most {MOST_STRUCTURES}, got {len(self.classes)}")
+        _check_values(self.background, "regions.background")
+        wrong = sorted(set(self.background) & (used | set(self.ignore)))
+        if wrong:
+            raise ConfigError(f"regions: the stored values {wrong} are background and also in a region or ignored")
+        if self.region_order is None:
+            return
+        if len(self.region_order) != len(self.classes):
+            raise ConfigError(
+                f"region_order: expected one value per region ({len(self.classes)}), got {self.region_order}"
+            )
+        for name, values, value in zip(self.classes, self.values, self.region_order, strict=True):
+            if value not in values:
+                raise ConfigError(f"region_order: {value} is painted for '{name}', which has the values {list(values)}")
+
+
+def _by_name(content: Any, key: str) -> dict[str, tuple[int, ...]]:
+    if not isinstance(content, Mapping) or not content:
+        raise ConfigError(f"{key}: expected stored values by name, as {{background: 0, L5: 20}}, got {content!r}")
+    if all(isinstance(value, str) and not _is_whole(value) for value in content.values()):
+        pairs = sorted(
+            ((str(name), _as_values(value, key)) for value, name in content.items()), key=lambda pair: pair[1]
+        )
+        if len(dict(pairs)) < len(pairs):
+            raise ConfigError(f"{key}: a name occurs twice; values of one class are a list: {{name: [1, 2]}}")
+        return dict(sorted(pairs, key=lambda pair: pair[1]))
+    return {str(name): _as_values(value, f"{key}.{name}") for name, value in content.items()}
+
+
+def _as_values(value: Any, where: str) -> tuple[int, ...]:
+    items = list(value) if isinstance(value, Iterable) and not isinstance(value, (str, Mapping)) else [value]
+    if not all(_is_whole(item) for item in items):
+        raise ConfigError(f"{where}: expected a whole number or a list of them, got {value!r}")
+    return tuple(int(item) for item in items)
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lstrip("-").isdigit()
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _check_values(values: Sequence[int], where: str, least: int = 1) -> None:
+    if len(values) < least or len(set(values)) < len(values):
+        raise ConfigError(f"{where}: expected different stored values, got {list(values)}")
+    wrong = [value for value in values if not np.iinfo(np.int32).min < value <= np.iinfo(np.int32).max]
+    if wrong:
+        raise ConfigError(f"{where}: stored values beyond 32 bits: {wrong}")
+
+
+def _smallest_type(values: Sequence[int]) -> Any:
+    kinds = (np.uint8, np.uint16, np.int16, np.int32)
+    low, high = min(values), max(values)
+    return next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+
+
+def _few(values: Sequence[int], count: int = 5) -> str:
+    return ", ".join(map(str, values[:count])) + (", …" if len(values) > count else "")
