@@ -18,10 +18,13 @@ from medicalseg.utils import logger
 VERBS = {
     "prepare": "make training arrays from raw volumes",
     "verify": "check a dataset: pairs, geometry, labels, intensities",
+    "plan": "look at a dataset and write configurations that fit it",
     "config": "print a configuration, merged and checked",
     "model-info": "parameters, operations and memory of a network, per layer",
     "train": "train a network",
+    "crossval": "train every fold, predict its validation cases, sum up",
     "val": "evaluate a checkpoint",
+    "evaluate": "score label maps of anybody's against references",
     "compare": "several runs in one table and picture",
     "export": "write a model for Paddle Inference",
     "predict": "segment images with a checkpoint",

@@ -44,7 +44,19 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
         _check_optimizer(plain["optimizer"])
     if plain.get("export") is not None:
         _check_export(plain["export"])
+    _check_postprocessing(plain)
     return notes
+
+
+def _check_postprocessing(plain: Mapping[str, Any]) -> None:
+    """Every step exists and fits, and a dataset carries the steps to the task."""
+    steps = plain.get("postprocessing") or ()
+    for position, step in enumerate(steps):
+        check(step, ("postprocessing", position), manager.POSTPROCESSING)
+    blocks = [key for key in effective.DATASET_KEYS if plain.get(key) is not None]
+    components = [find(plain[key], (key,), manager.DATASETS) for key in blocks]
+    if steps and blocks and not any(accepts(component, "postprocessing") for component in components):
+        raise KeyPathError(("postprocessing",), f"{plain[blocks[0]]['type']} has no postprocessing; leave the key out")
 
 
 def _check_preprocess(block: Mapping[str, Any], path: KeyPath) -> None:

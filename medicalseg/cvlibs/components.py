@@ -1,7 +1,7 @@
 """Components named by `type`: find, check the arguments against the constructor, build.
 
 The keys beside `type` are the constructor's arguments. A value that is a mapping with `type`, and each such item of a
-list, is a component itself and is built first.
+list, is a component itself and is built first; the steps of `postprocessing` are checked, and handed on as they are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _BY_KEY = {
     "losses": manager.LOSSES,
     "inference_helper": manager.INFERENCE_HELPERS,
     "optimizer": manager.OPTIMIZERS,
+    "postprocessing": manager.POSTPROCESSING,
 }
+_HANDED_ON = ("postprocessing",)
 
 _FAILURES = (
     AssertionError,
@@ -181,7 +183,8 @@ def _children(arguments: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[Key
 def _build(config: dict[str, Any], path: KeyPath, registry: ComponentManager | None) -> Any:
     component = find(config, path, registry)
     name = config.pop("type")
-    for child_path, child in list(_children(config, path)):
+    own = {key: value for key, value in config.items() if key not in _HANDED_ON}
+    for child_path, child in list(_children(own, path)):
         built = _build(child, child_path, registry_of(child_path))
         if isinstance(child_path[-1], int):
             config[str(child_path[-2])][child_path[-1]] = built

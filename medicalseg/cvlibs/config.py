@@ -12,7 +12,7 @@ from medicalseg.cvlibs import effective, manager
 from medicalseg.cvlibs.checks import check_all, check_classes
 from medicalseg.cvlibs.components import accepts, build, call, find
 from medicalseg.cvlibs.inheritance import load
-from medicalseg.cvlibs.overrides import with_environment, with_flags, with_opts
+from medicalseg.cvlibs.overrides import with_environment, with_flags, with_opts, with_run_flags
 from medicalseg.cvlibs.plugins import load_plugins
 from medicalseg.cvlibs.schema import EMA_DECAY
 from medicalseg.cvlibs.tree import (
@@ -25,9 +25,11 @@ from medicalseg.cvlibs.tree import (
     to_plain,
 )
 from medicalseg.errors import ConfigError
+from medicalseg.utils.duration import seconds_of
 from medicalseg.utils.logger import logger
 
 Result = TypeVar("Result")
+TIMED_ITERS = 10_000
 
 
 class Config:
@@ -42,6 +44,9 @@ class Config:
         iters: replaces `iters`; a schedule length that equalled the old value follows.
         batch_size: replaces `batch_size`.
         epochs: replaces `epochs`, and `iters`.
+        max_time: replaces `max_time`.
+        grad_clip: replaces the optimizer's gradient clip by one to this global norm.
+        fold: replaces the fold of every dataset.
         opts: `key.path=value` items, applied last.
         log_notes: whether the log gets `notes`.
 
@@ -64,6 +69,9 @@ class Config:
         opts: Sequence[str] | None = None,
         log_notes: bool = True,
         epochs: int | None = None,
+        max_time: str | None = None,
+        grad_clip: float | None = None,
+        fold: int | str | None = None,
     ) -> None:
         self._built: dict[str, Any] = {}
         self._path = Path(path)
@@ -79,6 +87,7 @@ class Config:
             batch_size=batch_size,
             note=notes.append,
         )
+        tree = with_run_flags(tree, max_time=max_time, grad_clip=grad_clip, fold=fold)
         self._tree = with_opts(tree, opts, notes.append)
         notes += self._located(lambda: load_plugins(self._tree))
         notes += validate(self)
@@ -126,13 +135,26 @@ class Config:
 
     @property
     def iters(self) -> int:
-        """Steps of the training; with `epochs` the training data are built to count them, over all ranks."""
-        return self._needed("iters") if self.epochs is None else self.epochs * self.iters_per_epoch
+        """Steps of the training; with `epochs` the training data are built to count them, over all ranks.
+
+        With `max_time` alone it is the length that schedules count with, whatever the number of steps is.
+        """
+        if self.epochs is not None:
+            return self.epochs * self.iters_per_epoch
+        if self.max_time is not None and self.dic.get("iters") is None:
+            return TIMED_ITERS
+        return self._needed("iters")
 
     @property
     def epochs(self) -> int | None:
         """Passes over the training data that the training takes; None if `iters` says how long it is."""
         return self.dic.get("epochs")
+
+    @property
+    def max_time(self) -> float | None:
+        """Seconds that the training may take; None = as long as its steps take."""
+        value = self.dic.get("max_time")
+        return None if value is None else seconds_of(value)
 
     @property
     def iters_per_epoch(self) -> int:
@@ -248,7 +270,7 @@ class Config:
             ConfigError: if one is missing; names the file and the key.
         """
         for key in keys:
-            if key != "iters" or self.epochs is None:
+            if key != "iters" or (self.epochs is None and self.max_time is None):
                 self._needed(key)
 
     def require_data(self, *keys: str) -> None:
@@ -279,7 +301,7 @@ class Config:
     def _needed(self, key: str) -> Any:
         value = self.dic.get(key)
         if value is None:
-            name = "'iters' or 'epochs'" if key == "iters" else f"'{key}'"
+            name = "'iters', 'epochs' or 'max_time'" if key == "iters" else f"'{key}'"
             raise ConfigError(f"{readable(self._path)}: has no {name}, which is needed here")
         return value
 
@@ -330,7 +352,7 @@ class Config:
         from medicalseg.optimizers import build_scheduler
 
         block, path = effective.lr_scheduler(self.dic)
-        return build_scheduler(block, self.iters if self.epochs else self.dic.get("iters"), path)
+        return build_scheduler(block, self.iters if self.epochs or self.max_time else self.dic.get("iters"), path)
 
     def _located(self, work: Callable[[], Result]) -> Result:
         try:

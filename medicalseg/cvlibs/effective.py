@@ -14,6 +14,7 @@ from medicalseg.cvlibs import manager
 from medicalseg.cvlibs.components import accepts, find, parameters
 from medicalseg.cvlibs.tree import KeyPath, KeyPathError, format_path, kind_of
 
+HANDED_TO_DATASETS = ("class_groups", "postprocessing")
 DATASET_KEYS = ("train_dataset", "val_dataset", "test_dataset")
 
 MEANINGLESS_TOP_LEVEL = {
@@ -45,7 +46,7 @@ def dataset(plain: Mapping[str, Any], key: str) -> tuple[dict[str, Any], list[st
     """A dataset block ready to build, and notes about keys that mean nothing here.
 
     `dataset_root` and `result_dir` get `data_root` in front, `mode` follows the block's name when it is absent,
-    `transforms: null` is an empty list, `class_groups` of the file are the dataset's.
+    `transforms: null` is an empty list, `class_groups` and `postprocessing` of the file are the dataset's.
     """
     path: KeyPath = (key,)
     block = _block(plain, key)
@@ -58,8 +59,9 @@ def dataset(plain: Mapping[str, Any], key: str) -> tuple[dict[str, Any], list[st
         block["transforms"] = []
     if accepts(component, "mode"):
         block.setdefault("mode", key.removesuffix("_dataset"))
-    if plain.get("class_groups") is not None and accepts(component, "class_groups"):
-        block.setdefault("class_groups", copy.deepcopy(plain["class_groups"]))
+    for shared in HANDED_TO_DATASETS:
+        if plain.get(shared) is not None and accepts(component, shared):
+            block.setdefault(shared, copy.deepcopy(plain[shared]))
     return block, notes
 
 

@@ -76,6 +76,24 @@ def with_flags(
     return root
 
 
+def with_run_flags(
+    root: Node, *, max_time: str | None = None, grad_clip: float | None = None, fold: int | str | None = None
+) -> Node:
+    """Apply `--max_time`, `--grad_clip` and the fold of `--folds`; None leaves the file's value."""
+    if max_time is not None:
+        root = set_value(root, ("max_time",), max_time, Source("--max_time"))
+    if grad_clip is not None:
+        if not grad_clip > 0:
+            raise ConfigError(f"--grad_clip {grad_clip}: must be above 0")
+        clip = {"name": "ClipGradByGlobalNorm", "clip_norm": grad_clip}
+        root = set_value(root, ("optimizer", "grad_clip_cfg"), clip, Source("--grad_clip"))
+    if fold is not None:
+        for key in ("train_dataset", "val_dataset", "test_dataset"):
+            if isinstance(to_plain(root).get(key), dict):
+                root = set_value(root, (key, "fold"), fold, Source("--folds"))
+    return root
+
+
 def set_value(root: Node, path: Sequence[str | int], value: Any, source: Source) -> Node:
     """A new tree with one value replaced; the given one stays as it was.
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from medicalseg.cvlibs.effective import MEANINGLESS_TEST, MEANINGLESS_TOP_LEVEL
 from medicalseg.cvlibs.tree import KeyPath, KeyPathError, kind_of, nearest
+from medicalseg.errors import UserError
+from medicalseg.utils.duration import seconds_of
+from medicalseg.utils.interval import Interval
 
 EMA_DECAY = 0.99
 
@@ -62,6 +65,22 @@ def text(value: Any, path: KeyPath) -> None:
     """A text that is not empty."""
     if not isinstance(value, str) or not value:
         raise KeyPathError(path, f"must be a text, got {kind_of(value)}: {value!r}")
+
+
+def duration(value: Any, path: KeyPath) -> None:
+    """A duration such as 30m."""
+    try:
+        seconds_of(value)
+    except UserError as error:
+        raise KeyPathError(path, str(error)) from error
+
+
+def interval(value: Any, path: KeyPath) -> None:
+    """A number of iterations, or a share of the run such as 10%."""
+    try:
+        Interval.parse(value)
+    except UserError as error:
+        raise KeyPathError(path, str(error)) from error
 
 
 def mapping(value: Any, path: KeyPath) -> None:
@@ -162,6 +181,26 @@ def _best(value: Any, path: KeyPath) -> None:
         raise KeyPathError(path, f"must be one of {', '.join(BEST_BY)}, got {value!r}")
 
 
+def _mirror(value: Any, path: KeyPath) -> None:
+    if isinstance(value, bool):
+        return
+    wrong = not isinstance(value, list) or any(axis not in (0, 1, 2) or isinstance(axis, bool) for axis in value)
+    if wrong or len(set(value)) != len(value):
+        raise KeyPathError(path, f"must be true, false or a list of axes out of 0, 1 and 2, got {value!r}")
+
+
+def _class_ids(value: Any, path: KeyPath) -> None:
+    _class_groups({path[-1]: value}, path[:-1])
+
+
+def _postprocessing(value: Any, path: KeyPath) -> None:
+    if not isinstance(value, list):
+        raise KeyPathError(path, f"must be a list of steps {{type, ...}}, got {kind_of(value)}: {value!r}")
+    for position, item in enumerate(value):
+        if not isinstance(item, Mapping) or "type" not in item:
+            raise KeyPathError((*path, position), f"must be a mapping with 'type', got {item!r}")
+
+
 def _up_to(most: int | None) -> Check:
     def check(value: Any, path: KeyPath) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= (value if most is None else most):
@@ -189,6 +228,10 @@ TEST_CHECKS: dict[str, Check] = {
     "eval_space": _space,
     "overlays": _up_to(MOST_OVERLAYS),
     "save_predictions": _up_to(None),
+    "pseudo_patches": positive_whole,
+    "calibration": truth,
+    "mirror": _mirror,
+    "level_order": _class_ids,
 }
 
 CHECKS: dict[str, Check] = {
@@ -196,6 +239,10 @@ CHECKS: dict[str, Check] = {
     "batch_size": positive_whole,
     "iters": positive_whole,
     "epochs": positive_whole,
+    "max_time": duration,
+    "save_interval": interval,
+    "val_interval": interval,
+    "pseudo_interval": interval,
     "train_dataset": mapping,
     "val_dataset": mapping,
     "test_dataset": mapping,
@@ -210,6 +257,7 @@ CHECKS: dict[str, Check] = {
     "early_stop": _early_stop,
     "early_stop_intervals": positive_whole,
     "test_config": _test_config,
+    "postprocessing": _postprocessing,
     "export": mapping_of(*EXPORT_KEYS),
     "to_static_training": truth,
     "plugins": plugin_names,

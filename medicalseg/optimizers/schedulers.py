@@ -36,7 +36,15 @@ class Constant(lr.LRScheduler):
         return float(self.base_lr)
 
 
-OURS: dict[str, type] = {"Constant": Constant, PLATEAU: ReduceOnPlateau}
+class LinearLR(lr.LinearLR):  # type: ignore[misc]
+    """`paddle.optimizer.lr.LinearLR`, which also knows its rate at a step that was not reached one by one."""
+
+    def _get_closed_form_lr(self) -> float:
+        done = min(self.last_epoch, self.total_steps) / self.total_steps
+        return float(self.base_lr * (self.start_factor + (self.end_factor - self.start_factor) * done))
+
+
+OURS: dict[str, type] = {"Constant": Constant, "LinearLR": LinearLR, PLATEAU: ReduceOnPlateau}
 
 
 def scheduler_names() -> list[str]:

@@ -148,7 +148,7 @@ def test_one_length_is_needed(write, sigmoid):
     with pytest.raises(ConfigError, match="--iters and --epochs: give one"):
         Config(write(sigmoid), iters=3, epochs=3)
     del sigmoid["iters"]
-    with pytest.raises(ConfigError, match="has no 'iters' or 'epochs'"):
+    with pytest.raises(ConfigError, match="has no 'iters', 'epochs' or 'max_time'"):
         Config(write(sigmoid)).require("iters")
     with pytest.raises(ConfigError, match="epochs: stands beside iters"):
         Config(write({**sigmoid, "iters": 3, "epochs": 3}))

@@ -125,3 +125,41 @@ def test_old_learning_rate(tmp_path, old, expected):
 def test_refused(config, iters, message):
     with pytest.raises(ConfigError, match=message):
         build_scheduler(config, iters)
+
+
+@pytest.mark.parametrize("warmup", [0, 5])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "Constant", "learning_rate": 0.1},
+        {"type": "PolynomialDecay", "learning_rate": 0.1},
+        {"type": "CosineAnnealingDecay", "learning_rate": 0.1},
+        {"type": "LinearLR", "learning_rate": 0.1, "start_factor": 0.2},
+        {"type": "ExponentialDecay", "learning_rate": 0.1, "gamma": 0.9},
+        {"type": "NaturalExpDecay", "learning_rate": 0.1, "gamma": 0.1},
+        {"type": "InverseTimeDecay", "learning_rate": 0.1, "gamma": 0.1},
+        {"type": "StepDecay", "learning_rate": 0.1, "step_size": 4},
+        {"type": "MultiStepDecay", "learning_rate": 0.1, "milestones": [4, 9]},
+        {"type": "CosineAnnealingWarmRestarts", "learning_rate": 0.1, "T_0": 6},
+    ],
+    ids=lambda value: value["type"] if isinstance(value, dict) else str(value),
+)
+def test_a_jump_gives_the_rate_of_single_steps(config, warmup):
+    """As a wall-clock budget moves a schedule: to any place, not one by one."""
+    if warmup:
+        config = {**config, "warmup_iters": warmup}
+    one_by_one = rates(config, 20, 20)
+    jumping = build_scheduler(config, 20)
+    for place in (3, 7, 11, 12, 19):
+        jumping.step(place)
+        assert jumping() == pytest.approx(one_by_one[place], abs=1e-12)
+
+
+def test_one_cycle_bears_fractions_up_to_its_end():
+    schedule = build_scheduler({"type": "OneCycleLR", "max_learning_rate": 0.1, "end_learning_rate": 1e-4}, 20)
+    found = []
+    for place in (0.5, 7.25, 19.0, 20.0):
+        schedule.step(place)
+        found.append(schedule())
+    assert 0 < found[2] < found[1] <= 0.1
+    assert found[2] == pytest.approx(1e-4)
