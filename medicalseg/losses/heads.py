@@ -8,7 +8,10 @@ from typing import Any
 import paddle
 
 from medicalseg.errors import ConfigError
+from medicalseg.losses.cross_entropy import CHANNELS_LAST
 from medicalseg.losses.mixed import as_list
+from medicalseg.losses.resized import label_for
+from medicalseg.losses.sharing import sharing
 
 
 def compute(
@@ -16,9 +19,12 @@ def compute(
 ) -> list[paddle.Tensor]:
     """Loss i of head i, times coefficient i; the total loss is the sum of the list.
 
+    A head after the first may be smaller than the label, which is then scaled down to it (see `label_for`), once for
+    all losses.
+
     Args:
         logits_list: logits (N, K, ...) of each head, as a network's `forward` returns them.
-        label: (N, ...) integers.
+        label: (N, ...) class ids or (N, K, ...) masks, in the size of the first head.
         losses: `{"types": [loss, ...], "coef": [number, ...]}`, one of each per head.
 
     Returns:
@@ -33,8 +39,14 @@ def compute(
             f"loss: the network has {len(logits_list)} outputs, but loss.types has {len(types)} and loss.coef "
             f"{len(coef)} entries; give one per output"
         )
-    return [
-        factor * part
-        for logits, loss, factor in zip(logits_list, types, coef, strict=True)
-        for part in as_list(loss(logits, label))
-    ]
+    with sharing():
+        return [
+            factor * part
+            for head, (logits, loss, factor) in enumerate(zip(logits_list, types, coef, strict=True))
+            for part in as_list(loss(logits, label if head == 0 else label_for(_spatial(logits, loss), label)))
+        ]
+
+
+def _spatial(logits: paddle.Tensor, loss: Any) -> list[int]:
+    last = getattr(loss, "data_format", None) in CHANNELS_LAST
+    return list(logits.shape[1:-1] if last else logits.shape[2:])

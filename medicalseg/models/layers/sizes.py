@@ -16,21 +16,38 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _as_triple(value: Any) -> Triple | None:
+def _as_size(value: Any, axes: int) -> tuple[int, ...] | None:
     if _is_size(value):
-        return (value, value, value)
-    if isinstance(value, (list, tuple)) and len(value) == 3 and all(map(_is_size, value)):
-        return (value[0], value[1], value[2])
+        return (value,) * axes
+    if isinstance(value, (list, tuple)) and len(value) == axes and all(map(_is_size, value)):
+        return tuple(value)
     return None
 
 
-def as_triples(value: Any, stages: int, name: str) -> tuple[Triple, ...]:
-    """Check one size per stage, each a positive integer or a triple (X, Y, Z) of them.
+def as_sizes(value: Any, stages: int, axes: int, name: str) -> tuple[tuple[int, ...], ...]:
+    """Check one size per stage, each a positive integer or one per axis.
 
     Args:
         value: what the configuration holds.
         stages: how many entries are needed.
+        axes: 3 for volumes, 2 for images.
         name: the argument's name, for the message.
+
+    Raises:
+        ConfigError: the list has another length or an entry is not a size.
+    """
+    if not isinstance(value, (list, tuple)) or len(value) != stages:
+        raise ConfigError(f"{name}: needs a list of {stages} entries, one per stage, got {value!r}")
+    sizes = [_as_size(entry, axes) for entry in value]
+    if None in sizes:
+        wrong = value[sizes.index(None)]
+        count, example = {2: ("two", [2, 1])}.get(axes, ("three", [2, 2, 1]))
+        raise ConfigError(f"{name}: {wrong!r} is neither a positive integer nor {count} of them, as in {example}")
+    return tuple(size for size in sizes if size is not None)
+
+
+def as_triples(value: Any, stages: int, name: str) -> tuple[Triple, ...]:
+    """As `as_sizes` for volumes: one integer or a triple (X, Y, Z) per stage.
 
     Raises:
         ConfigError: the list has another length or an entry is not a size.
@@ -39,13 +56,7 @@ def as_triples(value: Any, stages: int, name: str) -> tuple[Triple, ...]:
         >>> as_triples([2, (2, 2, 1)], 2, "pool_size")
         ((2, 2, 2), (2, 2, 1))
     """
-    if not isinstance(value, (list, tuple)) or len(value) != stages:
-        raise ConfigError(f"{name}: needs a list of {stages} entries, one per stage, got {value!r}")
-    triples = [_as_triple(entry) for entry in value]
-    if None in triples:
-        wrong = value[triples.index(None)]
-        raise ConfigError(f"{name}: {wrong!r} is neither a positive integer nor three of them, as in [2, 2, 1]")
-    return tuple(triple for triple in triples if triple is not None)
+    return tuple((x, y, z) for x, y, z in as_sizes(value, stages, 3, name))
 
 
 class SizeRule:
