@@ -53,7 +53,8 @@ def picked(given: int, wanted: int) -> np.ndarray:
 def _taken(values: np.ndarray, picks: Sequence[np.ndarray]) -> np.ndarray:
     """The positions of the last axes, without a copy of what is not taken."""
     slices = [_as_slice(pick) for pick in picks]
-    values = values[(..., *(slice(None) if even is None else even for even in slices))]
+    places = [slice(None)] * (values.ndim - len(picks))
+    values = values[tuple(places + [slice(None) if even is None else even for even in slices])]
     for axis, (pick, even) in enumerate(zip(picks, slices, strict=True), values.ndim - len(picks)):
         values = values.take(pick, axis=axis) if even is None else values
     return np.ascontiguousarray(values)

@@ -3,6 +3,7 @@
 from medicalseg.models.base import SegmentationModel
 from medicalseg.models.base_2d import SegmentationModel2D
 from medicalseg.models.plain_conv_unet import PlainConvUNet, PlainConvUNet2D
+from medicalseg.models.residual_encoder_unet import ResidualEncoderUNet, ResidualEncoderUNet2D
 from medicalseg.models.segformer import (
     SegFormer,
     SegFormer_B0,
@@ -27,6 +28,8 @@ from medicalseg.models.vnet_deepsup import VNetDeepSup
 __all__ = [
     "PlainConvUNet",
     "PlainConvUNet2D",
+    "ResidualEncoderUNet",
+    "ResidualEncoderUNet2D",
     "SegFormer",
     "SegFormer_B0",
     "SegFormer_B1",

@@ -12,11 +12,8 @@ from medicalseg.cvlibs import manager
 from medicalseg.models.base_2d import SegmentationModel2D
 from medicalseg.models.layers.unet_blocks import conv_blocks
 from medicalseg.models.layers.unet_stages import per_stage
+from medicalseg.models.presets import stage_features
 from medicalseg.models.staged_unet import StagedUNet
-from medicalseg.ops import functional as fast
-
-FEATURES = (32, 64, 128, 256, 320, 320)
-FEATURES_2D = (32, 64, 128, 256, 512, 512, 512)
 
 
 @manager.MODELS.add_component
@@ -53,7 +50,7 @@ class PlainConvUNet(StagedUNet):
         self,
         in_channels: int = 1,
         num_classes: int = 2,
-        features: Sequence[int] = FEATURES,
+        features: Sequence[int] = stage_features(6),
         kernel_size: int | Sequence[Any] | None = None,
         strides: Sequence[Any] | None = None,
         convolutions: int | Sequence[int] | None = None,
@@ -74,12 +71,7 @@ class PlainConvUNet(StagedUNet):
 
     def encode(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """See `StagedUNet`."""
-        skips = []
-        for stage in self.encoder[:-1]:
-            x, skip = fast.fork(stage(x))
-            skips.append(skip)
-        skips.append(self.encoder[-1](x))
-        return skips
+        return self._encoded(x)
 
 
 @manager.MODELS.add_component
@@ -107,7 +99,7 @@ class PlainConvUNet2D(PlainConvUNet, SegmentationModel2D):
         self,
         in_channels: int = 1,
         num_classes: int = 2,
-        features: Sequence[int] = FEATURES_2D,
+        features: Sequence[int] = stage_features(7, axes=2),
         kernel_size: int | Sequence[Any] | None = None,
         strides: Sequence[Any] | None = None,
         convolutions: int | Sequence[int] | None = None,

@@ -30,9 +30,11 @@ class StagedUNet(SegmentationModel):
 
     Attributes:
         stages: features, kernels and strides.
+        encoder: a layer for each stage, made by the subclass.
     """
 
     channels_last = True
+    encoder: nn.LayerList
 
     def __init__(
         self,
@@ -64,6 +66,14 @@ class StagedUNet(SegmentationModel):
     def encode(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """What every stage of the encoder gives, the finest first."""
         raise NotImplementedError
+
+    def _encoded(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+        skips = []
+        for stage in self.encoder[:-1]:
+            x, skip = fast.fork(stage(x))
+            skips.append(skip)
+        skips.append(self.encoder[-1](x))
+        return skips
 
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, ...) of the finest head, in the size of `x`."""
