@@ -13,6 +13,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from medicalseg.errors import DataError
 
 Triple = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class GridRecord:
     """Where the voxels of an original grid lie on the network's grid.
 
     Along each oriented axis, original index i lies at `scale * i + offset` on the network's grid; content outside
-    `start` to `stop` is padding.
+    `start` to `stop` is padding. Where the image was cropped, original voxels outside `box` are background.
 
     Attributes:
         shape: original spatial shape, as stored.
@@ -31,6 +32,8 @@ class GridRecord:
         start: first network index with content.
         stop: one past the last network index with content.
         network_shape: spatial shape on the network's grid.
+        crop_start: first voxel of the crop, per oriented axis of the original grid; None = nothing was cropped.
+        crop_stop: one past its last voxel; None = nothing was cropped.
     """
 
     shape: Triple
@@ -41,6 +44,20 @@ class GridRecord:
     start: Triple
     stop: Triple
     network_shape: Triple
+    crop_start: Triple | None = None
+    crop_stop: Triple | None = None
+
+    @property
+    def box(self) -> Box:
+        """The part of the oriented original grid that the network saw."""
+        first, last = self.crop_start or (0, 0, 0), self.crop_stop or self.oriented_shape
+        return slice(first[0], last[0]), slice(first[1], last[1]), slice(first[2], last[2])
+
+    @property
+    def box_shape(self) -> Triple:
+        """Shape of `box`."""
+        first, second, third = (part.stop - part.start for part in self.box)
+        return first, second, third
 
     @property
     def oriented_shape(self) -> Triple:
@@ -94,6 +111,8 @@ class GridRecord:
                 start=_triple(content["start"], int),
                 stop=_triple(content["stop"], int),
                 network_shape=_triple(content["network_shape"], int),
+                crop_start=_triple_or_none(content.get("crop_start")),
+                crop_stop=_triple_or_none(content.get("crop_stop")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"grid record is incomplete or wrong: {type(error).__name__}: {error}") from error
@@ -102,6 +121,10 @@ class GridRecord:
 def _triple(values: Any, kind: Any) -> Any:
     first, second, third = values
     return (kind(first), kind(second), kind(third))
+
+
+def _triple_or_none(values: Any) -> Triple | None:
+    return None if values is None else _triple(values, int)
 
 
 @dataclass(frozen=True)
@@ -158,6 +181,16 @@ def orient(array: np.ndarray, change: np.ndarray) -> np.ndarray:
     first = array.ndim - 3
     order = [int(axis) for axis in np.argsort(change[:, 0])]
     return array[_flips(change)].transpose(*range(first), *(first + axis for axis in order))
+
+
+def oriented_bounds(
+    bounds: Sequence[tuple[int, int]], shape: Sequence[int], change: np.ndarray
+) -> list[tuple[int, int]]:
+    """First and one past the last index along each stored axis, along each axis after `orient`."""
+    oriented = [(0, 0)] * 3
+    for (first, last), size, (axis, flip) in zip(bounds, shape, change, strict=True):
+        oriented[int(axis)] = (first, last) if flip > 0 else (size - last, size - first)
+    return oriented
 
 
 def orient_back(array: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -18,17 +18,24 @@ from medicalseg.inference.interpolate import Convert
 from medicalseg.inference.statistics import Values, moments
 
 
-def prepare(array: np.ndarray, steps: Sequence[Mapping[str, Any]]) -> Convert | None:
+def prepare(
+    array: np.ndarray, steps: Sequence[Mapping[str, Any]], whole: np.ndarray | None = None, channel: int = 0
+) -> Convert | None:
     """One function for all steps, to be called on any part of the array; None where there are no steps.
 
     Args:
         array: one channel, real numbers; statistics are those of all its voxels.
         steps: checked by `check_step`.
+        whole: the channel that `array` was cropped from, in which a body is looked for; default: `array`.
+        channel: its number; steps that name other `channels` are left out.
     """
-    values, functions = Values(array), []
+    values, functions = Values(array, whole), []
     for step in steps:
+        if channel not in step.get(CHANNELS, (channel,)):
+            continue
         make, defaults = STEPS[step["type"]]
-        functions.append(make(values, **{**defaults, **{key: value for key, value in step.items() if key != "type"}}))
+        settings = {key: value for key, value in step.items() if key not in ("type", CHANNELS)}
+        functions.append(make(values, **{**defaults, **settings}))
         values.then(functions[-1])
     return partial(_one_after_another, functions) if functions else None
 
@@ -74,8 +81,8 @@ def _window(values: Values, **settings: Any) -> Convert:
 
 
 def _zscore(values: Values, mask: str) -> Convert:
-    """Mean 0 and standard deviation 1 over all voxels, or over the nonzero ones, zeros staying 0."""
-    found = values.moments(nonzero=mask == "nonzero")
+    """Mean 0 and standard deviation 1 over all voxels, over the body, or over the nonzero ones, zeros staying 0."""
+    found = values.moments(mask)
     if found is None:
         return partial(np.ndarray.astype, dtype=np.float32)
     return partial(_scaled, mean=found[0], deviation=found[1], keep_zero=mask == "nonzero")
@@ -87,12 +94,28 @@ def _percentile(values: Values, low: float, high: float) -> Convert:
     return partial(window, low=bottom, high=top) if top > bottom else partial(np.zeros_like, dtype=np.float32)
 
 
+def _standardize(values: Values, low: float, high: float, mean: float, std: float) -> Convert:
+    """Clip, then subtract and divide by numbers of the whole dataset."""
+    return partial(_clipped_scaled, low=low, high=high, mean=mean, std=std)
+
+
+def _clipped_scaled(part: np.ndarray, low: float, high: float, mean: float, std: float) -> np.ndarray:
+    result = part.astype(np.float32)
+    np.clip(result, np.float32(low), np.float32(high), out=result)
+    result -= np.float32(mean)
+    result /= np.float32(std)
+    return result
+
+
 def _minmax(values: Values) -> Convert:
     return _percentile(values, 0, 100)
 
 
+CHANNELS = "channels"
+MASKS = ("all", "nonzero", "body")
 STEPS: dict[str, tuple[Callable[..., Convert], dict[str, Any]]] = {
     "window": (_window, {"low": ..., "high": ..., "out_low": 0.0, "out_high": 1.0, "nan": None}),
+    "standardize": (_standardize, {"low": ..., "high": ..., "mean": ..., "std": ...}),
     "zscore": (_zscore, {"mask": "all"}),
     "percentile": (_percentile, {"low": 0.5, "high": 99.5}),
     "minmax": (_minmax, {}),
@@ -103,7 +126,7 @@ def check_step(step: Any, where: str) -> dict[str, Any]:
     """Return `step` as a plain dict.
 
     Args:
-        step: {type: window | zscore | percentile | minmax, ...}.
+        step: {type: window | standardize | zscore | percentile | minmax, channels: [...]?, ...}.
         where: key path for messages.
 
     Raises:
@@ -115,11 +138,9 @@ def check_step(step: Any, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where}.type: {step['type']!r} is not one of {sorted(STEPS)}{nearest(step['type'], STEPS)}")
     defaults = STEPS[step["type"]][1]
     for key in step:
-        if key != "type" and key not in defaults:
-            allowed = sorted(defaults) or "no other key"
-            raise ConfigError(
-                f"{where}.{key}: unknown for '{step['type']}'; allowed: {allowed}{nearest(key, defaults)}"
-            )
+        if key not in ("type", CHANNELS, *defaults):
+            allowed = [*sorted(defaults), CHANNELS]
+            raise ConfigError(f"{where}.{key}: unknown for '{step['type']}'; allowed: {allowed}{nearest(key, allowed)}")
     missing = [key for key, value in defaults.items() if value is ... and key not in step]
     if missing:
         raise ConfigError(f"{where}: '{step['type']}' needs {missing}")
@@ -131,17 +152,27 @@ def _check_values(step: Mapping[str, Any], where: str) -> None:
     for key, value in step.items():
         if key == "type" or (key == "nan" and value is None):
             continue
-        if key == "mask":
-            if value not in ("all", "nonzero"):
-                raise ConfigError(f"{where}.mask: expected 'all' or 'nonzero', got {value!r}")
+        if key == CHANNELS:
+            _check_channels(value, where)
+        elif key == "mask":
+            if value not in MASKS:
+                raise ConfigError(f"{where}.mask: expected one of {list(MASKS)}, got {value!r}")
         elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise ConfigError(f"{where}.{key}: expected a number, got {value!r}")
     if "low" in step and "high" in step and not step["low"] < step["high"]:
         raise ConfigError(f"{where}: 'low' ({step['low']}) must be smaller than 'high' ({step['high']})")
+    if step.get("std", 1) <= 0:
+        raise ConfigError(f"{where}.std: expected a number above 0, got {step['std']!r}")
     if step["type"] == "percentile":
         bounds = {**STEPS["percentile"][1], **step}
         if not 0 <= bounds["low"] < bounds["high"] <= 100:
             raise ConfigError(f"{where}: percentiles must be 0 <= low < high <= 100, got {bounds}")
+
+
+def _check_channels(value: Any, where: str) -> None:
+    numbers = value if isinstance(value, (list, tuple)) else ()
+    if not numbers or any(isinstance(item, bool) or not isinstance(item, int) or item < 0 for item in numbers):
+        raise ConfigError(f"{where}.{CHANNELS}: expected a list of channel numbers from 0 on, got {value!r}")
 
 
 def nearest(name: Any, allowed: Any) -> str:

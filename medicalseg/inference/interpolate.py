@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from medicalseg.inference.grid import AxisMap
+from medicalseg.inference.spline import Spline
 from medicalseg.inference.threads import for_each
 
 Convert = Callable[[np.ndarray], np.ndarray]
 BLOCK_VOXELS = 1 << 16
 PLANES_TOGETHER = 16
+PLANES_OF_SPLINE = 32
 
 
 @dataclass(frozen=True)
@@ -59,38 +60,57 @@ class Line:
         return needed, Line(np.searchsorted(needed, low), np.searchsorted(needed, high), weight, len(needed))
 
 
-def resize(array: np.ndarray, maps: Sequence[AxisMap], order: int, convert: Convert | None = None) -> np.ndarray:
+Kernel = Line | Spline
+
+
+def resize(
+    array: np.ndarray, maps: Sequence[AxisMap], order: int | Sequence[int], convert: Convert | None = None
+) -> np.ndarray:
     """Interpolate the three axes of `array`, edge voxels repeated outside (SciPy's mode "nearest").
 
     Args:
         array: (X, Y, Z), any memory order.
         maps: one per axis.
-        order: spline order; 0 takes the nearest voxel and keeps the number type, the others give float32.
+        order: spline order, or one per axis; 0 takes the nearest voxel, and for all axes keeps the number type, else
+            the result is float32.
         convert: voxel-wise function applied to every part before it is interpolated, gives float32.
 
     Returns:
         (X, Y, Z), C-contiguous where anything changes, else `array`.
     """
-    same = all(axis.is_identity for axis in maps)
-    if same and convert is None:
-        return array if order == 0 else array.astype(np.float32, copy=False)
-    if order > 1 and not same:
-        return _spline(_converted(array, convert), maps, order)
-    lines = [Line.at(axis.coordinates(), axis.size_in, nearest=order == 0) for axis in maps]
-    return _by_blocks(array, lines, order, convert)
+    orders = [order] * 3 if isinstance(order, int) else list(order)
+    keep = not any(orders) and convert is None
+    if all(axis.is_identity for axis in maps) and convert is None:
+        return array if keep else array.astype(np.float32, copy=False)
+    kernels = [_kernel(axis, order) for axis, order in zip(maps, orders, strict=True)]
+    return _by_blocks(array, kernels, array.dtype if keep else np.dtype(np.float32), convert)
 
 
-def interpolate(array: np.ndarray, lines: Sequence[Line]) -> np.ndarray:
-    """Linear interpolation of a float32 array along each of its axes; those that shrink most come first."""
-    for axis in sorted(range(array.ndim), key=lambda index: len(lines[index]) / array.shape[index]):
-        if not lines[axis].is_identity:
-            array = _linear(array, lines[axis], axis)
+def _kernel(axis: AxisMap, order: int) -> Kernel:
+    if order > 1 and not axis.is_identity:
+        return Spline.of(axis.size_in, axis.size_out, axis.step or 1.0, axis.origin, order)
+    return Line.at(axis.coordinates(), axis.size_in, nearest=order == 0)
+
+
+def interpolate(array: np.ndarray, kernels: Sequence[Kernel]) -> np.ndarray:
+    """Interpolation along each axis, linear of `Line`s, in float32; the axes that shrink most come first.
+
+    Lines that lie on the input's voxels keep the number type.
+    """
+    for axis in sorted(range(array.ndim), key=lambda index: len(kernels[index]) / array.shape[index]):
+        kernel = kernels[axis]
+        if isinstance(kernel, Spline):
+            array = kernel.apply(array, axis)
+        elif not kernel.is_identity:
+            array = _linear(array, kernel, axis)
     return array
 
 
 def _linear(array: np.ndarray, line: Line, axis: int) -> np.ndarray:
-    weight = line.weight.reshape([-1 if dimension == axis else 1 for dimension in range(array.ndim)])
     result = np.take(array, line.low, axis=axis)
+    if not line.weight.any():
+        return result
+    weight = line.weight.reshape([-1 if dimension == axis else 1 for dimension in range(array.ndim)])
     difference = np.take(array, line.high, axis=axis)
     difference -= result
     difference *= weight
@@ -98,59 +118,42 @@ def _linear(array: np.ndarray, line: Line, axis: int) -> np.ndarray:
     return result
 
 
-def _nearest(array: np.ndarray, lines: Sequence[Line]) -> np.ndarray:
-    for axis in sorted(range(array.ndim), key=lambda index: len(lines[index]) / array.shape[index]):
-        if not lines[axis].is_identity:
-            array = np.take(array, lines[axis].low, axis=axis)
-    return array
-
-
 def memory_order(array: np.ndarray) -> list[int]:
     """The axes from the one that lies furthest apart in memory to the one that lies closest."""
     return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
 
 
-def _by_blocks(array: np.ndarray, lines: Sequence[Line], order: int, convert: Convert | None) -> np.ndarray:
+def _by_blocks(array: np.ndarray, kernels: Sequence[Kernel], kind: np.dtype, convert: Convert | None) -> np.ndarray:
     axes = memory_order(array)
-    source, lines = array.transpose(axes), [lines[axis] for axis in axes]
-    sizes = [len(line) for line in lines]
-    kind = array.dtype if order == 0 and convert is None else np.dtype(np.float32)
+    source, kernels = array.transpose(axes), [kernels[axis] for axis in axes]
+    sizes = [len(kernel) for kernel in kernels]
     result = np.empty([sizes[axes.index(axis)] for axis in range(3)], kind)
     target = result.transpose(axes)
-    step = _planes_per_block(source.shape, sizes)
-    function = _nearest if order == 0 else interpolate
+    step = _planes_per_block(source.shape, kernels)
+    group = max(step, PLANES_TOGETHER)
 
     def together(first: int) -> None:
-        last = min(first + PLANES_TOGETHER, sizes[0])
+        last = min(first + group, sizes[0])
         planes = np.empty((last - first, *sizes[1:]), kind)
         for start in range(first, last, step):
             stop = min(start + step, last)
-            needed, line = lines[0].part(start, stop)
-            block = _converted(_rows(source, needed), convert, plain=order == 0)
-            planes[start - first : stop - first] = function(block, [line, *lines[1:]])
+            needed, kernel = kernels[0].part(start, stop)
+            block = _rows(source, needed)
+            block = block.astype(kind, copy=False) if convert is None else convert(block)
+            planes[start - first : stop - first] = interpolate(block, [kernel, *kernels[1:]])
         target[first:last] = planes
 
-    for_each(together, range(0, sizes[0], PLANES_TOGETHER), max(array.size, result.size))
+    for_each(together, range(0, sizes[0], group), max(array.size, result.size))
     return result
 
 
-def _planes_per_block(shape: Sequence[int], sizes: Sequence[int]) -> int:
-    widest = max(shape[1] * shape[2], sizes[1] * sizes[2]) * max(1.0, shape[0] / sizes[0])
+def _planes_per_block(shape: Sequence[int], kernels: Sequence[Kernel]) -> int:
+    if isinstance(kernels[0], Spline):
+        return PLANES_OF_SPLINE
+    widest = max(shape[1] * shape[2], len(kernels[1]) * len(kernels[2])) * max(1.0, shape[0] / len(kernels[0]))
     return max(1, int(BLOCK_VOXELS / widest))
 
 
 def _rows(array: np.ndarray, needed: np.ndarray) -> np.ndarray:
     first, last = int(needed[0]), int(needed[-1]) + 1
     return array[first:last] if last - first == len(needed) else array[needed]
-
-
-def _converted(part: np.ndarray, convert: Convert | None, plain: bool = False) -> np.ndarray:
-    if convert is not None:
-        return convert(part)
-    return part if plain else part.astype(np.float32, copy=False)
-
-
-def _spline(array: np.ndarray, maps: Sequence[AxisMap], order: int) -> np.ndarray:
-    shape = tuple(axis.size_out for axis in maps)
-    steps, origins = [axis.step or 1.0 for axis in maps], [axis.origin for axis in maps]
-    return ndimage.affine_transform(array, steps, origins, shape, order=order, mode="nearest")

@@ -16,6 +16,7 @@ import numpy as np
 
 from medicalseg.errors import ConfigError, VolumeError
 from medicalseg.inference.colour import COLOURS, channels_after, convert
+from medicalseg.inference.content import Bounds, body_bounds, bounds_of, union
 from medicalseg.inference.grid import (
     AxisMap,
     GridRecord,
@@ -24,6 +25,7 @@ from medicalseg.inference.grid import (
     corner_aligned,
     orient,
     orientation_change,
+    oriented_bounds,
 )
 from medicalseg.inference.intensity import check_step, nearest, prepare, standardize
 from medicalseg.inference.interpolate import resize
@@ -32,6 +34,7 @@ from medicalseg.io import Volume
 
 __all__ = ["GridRecord", "Preprocessing", "normalize_image"]
 
+CROPS = ("none", "nonzero", "body")
 FITS = ("resize", "pad")
 NORMALIZATIONS = ("none", "max", "zscore")
 
@@ -43,15 +46,21 @@ class Preprocessing:
     Attributes:
         colour: "keep"; "grey" makes one channel of a colour picture's three; "rgb" three of a single one.
         orientation: axis codes ("RAS") that the array is brought to; None = as stored.
+        crop: the box of the image that is used, of all channels together: "none" all of it; "nonzero" around the voxels
+            that are not 0; "body" around the body (see `medicalseg.inference.content`) and 5 mm more. What lies
+            outside is background.
         intensity: steps on float32, per channel: {type: window, low, high, out_low: 0, out_high: 1, nan: value?}
-            (linear, clipped), {type: zscore, mask: all|nonzero}, {type: percentile, low: 0.5, high: 99.5},
-            {type: minmax}.
+            (linear, clipped), {type: standardize, low, high, mean, std} (clipped, minus mean, by std),
+            {type: zscore, mask: all|nonzero|body}, {type: percentile, low: 0.5, high: 99.5}, {type: minmax}; each with
+            `channels: [...]` for some channels only. Numbers of an image are those of its crop, the body's always
+            of the whole.
         spacing: voxel size in mm to resample to; the field of view stays.
         size: then the grid to bring the image to.
         fit: "resize" interpolates as `scipy.ndimage.zoom(mode="nearest")` does, corners aligned; "pad" pads with 0 on
             both sides to at least `size`.
         divisor: pad with 0 at the end until each axis is a multiple.
-        image_order: spline order of image interpolation; labels take the nearest voxel.
+        image_order: spline order of image interpolation, or one per axis, as [3, 3, 0] for thick slices; labels take
+            the nearest voxel.
         normalize: last step over the whole array: "max" divides by the maximum if that is > 0, else z-scores
             (PaddleSeg's Compose); "zscore"; "none".
 
@@ -65,9 +74,10 @@ class Preprocessing:
     size: Triple | None = None
     fit: str = "resize"
     divisor: Triple | None = None
-    image_order: int = 1
+    image_order: int | Triple = 1
     normalize: str = "none"
     colour: str = "keep"
+    crop: str = "none"
 
     def __post_init__(self) -> None:
         steps = self.intensity
@@ -81,8 +91,8 @@ class Preprocessing:
         _check_choice(self.fit, FITS, "preprocessing.fit")
         _check_choice(self.normalize, NORMALIZATIONS, "preprocessing.normalize")
         _check_choice(self.colour, COLOURS, "preprocessing.colour")
-        if isinstance(self.image_order, bool) or self.image_order not in range(6):
-            raise ConfigError(f"preprocessing.image_order: expected 0 to 5, got {self.image_order!r}")
+        _check_choice(self.crop, CROPS, "preprocessing.crop")
+        object.__setattr__(self, "image_order", _check_order(self.image_order))
 
     def apply(self, volume: Volume) -> tuple[np.ndarray, GridRecord]:
         """The network's input for a volume.
@@ -96,10 +106,15 @@ class Preprocessing:
         Raises:
             VolumeError: if NaN or Inf remain.
         """
-        stages, record = self._plan(volume)
         stored = convert(np.asarray(volume.array), self.colour)
-        channels = [self._channel(channel, volume, stages) for channel in stored]
-        image = np.stack(channels) if len(channels) > 1 else channels[0][None]
+        stages, record = self._plan(volume, self._bounds(volume))
+        first = self._channel(stored[0], 0, record, stages)
+        image = first[None]
+        if len(stored) > 1:
+            image = np.empty((len(stored), *first.shape), np.float32)
+            image[0] = first
+            for index, channel in enumerate(stored[1:], start=1):
+                image[index] = self._channel(channel, index, record, stages)
         image = normalize_image(_pad(image, record), self.normalize)
         if not _is_finite(image):
             name = volume.path or "volume"
@@ -108,36 +123,58 @@ class Preprocessing:
             )
         return _own(image, volume, np.float32), record
 
-    def _channel(self, array: np.ndarray, volume: Volume, stages: Sequence[Sequence[AxisMap]]) -> np.ndarray:
-        convert = prepare(array, self.intensity)
-        array = orient(array, orientation_change(volume.affine, self.orientation))
+    def _channel(
+        self, stored: np.ndarray, number: int, record: GridRecord, stages: Sequence[Sequence[AxisMap]]
+    ) -> np.ndarray:
+        array = _cropped(stored, record)
+        convert = prepare(array, self.intensity, stored, number)
         unchanged = [AxisMap(size, size, 1.0, 0.0) for size in array.shape]
         for index, maps in enumerate(stages or [unchanged]):
             array = resize(array, maps, self.image_order, convert if index == 0 else None)
         return array
 
+    def _bounds(self, volume: Volume) -> Bounds | None:
+        """The crop on the oriented grid; None without one."""
+        if self.crop == "none":
+            return None
+        array = np.asarray(volume.array)
+        channels = array if array.ndim == 4 else array[None]
+        change = orientation_change(volume.affine, self.orientation)
+        if self.crop == "nonzero":
+            boxes = [bounds_of(channel) for channel in channels if channel.any()] or [bounds_of(channels[0])]
+        else:
+            boxes = [body_bounds(channel, volume.spacing) for channel in channels]
+        return oriented_bounds(union(boxes), volume.shape, change)
+
     def channels_of(self, channels: int) -> int:
         """Channels of the network's input for an image of `channels`."""
         return channels_after(channels, self.colour)
 
-    def apply_label(self, volume: Volume) -> np.ndarray:
+    def apply_label(self, volume: Volume, record: GridRecord | None = None) -> np.ndarray:
         """The label map on the network's grid, by nearest neighbour.
 
         Args:
             volume: (X, Y, Z) integers.
+            record: what `apply` gave with the image; its crop is the label's. Needed where there is a crop.
 
         Returns:
             int32 array (X, Y, Z).
+
+        Raises:
+            ConfigError: if there is a crop and no record.
         """
-        stages, record = self._plan(volume)
-        labels = orient(np.asarray(volume.array), orientation_change(volume.affine, self.orientation))
+        if record is None and self.crop != "none":
+            raise ConfigError("preprocessing.crop: a label is cropped as its image was; give the image's record too")
+        bounds = None if record is None else [(part.start, part.stop) for part in record.box]
+        stages, record = self._plan(volume, bounds)
+        labels = _cropped(np.asarray(volume.array), record)
         for maps in stages:
             labels = resize(labels, maps, 0)
         return _own(_pad(labels, record), volume, np.int32)
 
     def grid(self, volume: Volume) -> GridRecord:
-        """The record `apply` gives, without touching the voxels."""
-        return self._plan(volume)[1]
+        """The record `apply` gives; looks at voxels only where there is a crop."""
+        return self._plan(volume, self._bounds(volume))[1]
 
     def restore(self, labels: np.ndarray, record: GridRecord, structures: int | None = None) -> Volume:
         """Bring a predicted label map back to the original grid and orientation.
@@ -194,9 +231,11 @@ class Preprocessing:
                 raise ConfigError(f"preprocessing.{key}: unknown key; allowed: {names}{nearest(key, names)}")
         return cls(**content)
 
-    def _plan(self, volume: Volume) -> tuple[list[list[AxisMap]], GridRecord]:
+    def _plan(self, volume: Volume, bounds: Bounds | None) -> tuple[list[list[AxisMap]], GridRecord]:
         axes = [int(axis) for axis in orientation_change(volume.affine, self.orientation)[:, 0]]
-        shape = [volume.shape[axes.index(axis)] for axis in range(3)]
+        whole = [(0, volume.shape[axes.index(axis)]) for axis in range(3)]
+        bounds = whole if bounds is None else bounds
+        shape = [last - first for first, last in bounds]
         spacing = [volume.spacing[axes.index(axis)] for axis in range(3)]
         stages = []
         if self.spacing is not None:
@@ -204,16 +243,17 @@ class Preprocessing:
         if self.size is not None and self.fit == "resize":
             sizes = [axis.size_out for axis in stages[-1]] if stages else shape
             stages.append([corner_aligned(*axis) for axis in zip(sizes, self.size, strict=True)])
-        return stages, self._record(volume, shape, stages)
+        return stages, self._record(volume, bounds, stages, cropped=self.crop != "none")
 
-    def _record(self, volume: Volume, shape: Sequence[int], stages: Sequence[Sequence[AxisMap]]) -> GridRecord:
+    def _record(self, volume: Volume, bounds: Bounds, stages: Sequence[Sequence[AxisMap]], cropped: bool) -> GridRecord:
         start, stop, network, scale, offset = [], [], [], [], []
         for axis in range(3):
             factor, shift = 1.0, 0.0
             for maps in stages:
                 step, origin = maps[axis].inverse()
                 factor, shift = factor * step, shift * step + origin
-            size = stages[-1][axis].size_out if stages else shape[axis]
+            first, last = bounds[axis]
+            size = stages[-1][axis].size_out if stages else last - first
             wanted = max(size, self.size[axis]) if self.size is not None else size
             before = (wanted - size) // 2
             multiple = self.divisor[axis] if self.divisor is not None else 1
@@ -221,7 +261,7 @@ class Preprocessing:
             stop.append(before + size)
             network.append(math.ceil(wanted / multiple) * multiple)
             scale.append(factor)
-            offset.append(shift + before)
+            offset.append(shift + before - factor * first)
         return GridRecord(
             shape=_as_triple(volume.shape),
             affine=tuple(tuple(float(value) for value in row) for row in volume.affine),
@@ -231,6 +271,8 @@ class Preprocessing:
             start=_as_triple(start),
             stop=_as_triple(stop),
             network_shape=_as_triple(network),
+            crop_start=_as_triple([first for first, _ in bounds]) if cropped else None,
+            crop_stop=_as_triple([last for _, last in bounds]) if cropped else None,
         )
 
 
@@ -247,6 +289,11 @@ def normalize_image(image: np.ndarray, how: str) -> np.ndarray:
 def _is_finite(image: np.ndarray) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(image.sum()) or np.isfinite(image).all())
+
+
+def _cropped(array: np.ndarray, record: GridRecord) -> np.ndarray:
+    """The oriented array inside the record's box (a view)."""
+    return orient(array, orientation_change(record.affine, record.orientation))[record.box]
 
 
 def _pad(array: np.ndarray, record: GridRecord) -> np.ndarray:
@@ -291,6 +338,13 @@ def _check_triple(value: Any, kind: type, where: str) -> Any:
         hint = " (preprocess.size of pictures: [96, 128, 1])" if len(items) == 2 and where.endswith(".size") else ""
         raise ConfigError(f"{where}: expected three positive {noun}, got {value!r}{hint}")
     return tuple(kind(item) for item in items)
+
+
+def _check_order(value: Any) -> Any:
+    orders = list(value) if isinstance(value, (list, tuple)) else [value] * 3
+    if len(orders) != 3 or any(isinstance(order, bool) or order not in range(6) for order in orders):
+        raise ConfigError(f"preprocessing.image_order: expected 0 to 5, or three of them (one per axis), got {value!r}")
+    return int(value) if len(set(orders)) == 1 and not isinstance(value, (list, tuple)) else tuple(orders)
 
 
 def _is_positive(value: Any, kind: type) -> bool:

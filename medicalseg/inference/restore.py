@@ -8,11 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 from medicalseg.errors import DataError
-from medicalseg.inference.grid import GridRecord, orient, orient_back, orientation_change
+from medicalseg.inference.grid import Box, GridRecord, orient, orientation_change
 from medicalseg.inference.interpolate import Line, interpolate, memory_order
 from medicalseg.inference.threads import for_each
 
-Box = tuple[slice, slice, slice]
 SLAB_VOXELS = 1 << 21
 
 
@@ -21,7 +20,7 @@ def labels_to_original(labels: np.ndarray, record: GridRecord) -> np.ndarray:
 
     Every class's indicator is interpolated linearly and the largest wins, the lowest id of equals. Only the
     foreground's indicators are computed, each inside its bounding box and slab by slab; what they leave of 1 is the
-    background's. Where the grids coincide the labels are copied.
+    background's. Where the grids coincide the labels are copied. Outside the record's box all is background.
 
     Args:
         labels: (X, Y, Z) non-negative integers on the network's grid.
@@ -40,11 +39,12 @@ def labels_to_original(labels: np.ndarray, record: GridRecord) -> np.ndarray:
         raise DataError(f"label map has the negative id {lowest}")
     content = labels[tuple(slice(*bounds) for bounds in zip(record.start, record.stop, strict=True))]
     content = content.astype(_smallest_type(highest), copy=False)
-    change = orientation_change(record.affine, record.orientation)
-    if not record.is_interpolated:
-        return np.asfortranarray(orient_back(_same_size(content, record), change))
     result = np.zeros(record.shape, content.dtype, order="F")
-    vote(content, record, orient(result, change))
+    inside = orient(result, orientation_change(record.affine, record.orientation))[record.box]
+    if record.is_interpolated:
+        vote(content, record, inside)
+    else:
+        inside[...] = _same_size(content, record)
     return result
 
 
@@ -80,8 +80,8 @@ def _smallest_type(highest: int) -> type[np.integer]:
 
 
 def _same_size(content: np.ndarray, record: GridRecord) -> np.ndarray:
-    if content.shape != record.oriented_shape:
-        raise DataError(f"grid record is wrong: content {content.shape}, original {record.oriented_shape}")
+    if content.shape != record.box_shape:
+        raise DataError(f"grid record is wrong: content {content.shape}, original {record.box_shape}")
     return content
 
 
@@ -91,7 +91,7 @@ def vote(content: np.ndarray, record: GridRecord, result: np.ndarray) -> None:
     Args:
         content: (X, Y, Z) labels, the network's grid without its padding.
         record: where the voxels lie.
-        result: (X, Y, Z) on the oriented original grid, zeros; any memory order.
+        result: (X, Y, Z) on the record's box of the oriented original grid, zeros; any memory order.
     """
     axes = memory_order(result)
     target, content = result.transpose(axes), np.ascontiguousarray(content.transpose(axes))
@@ -107,7 +107,8 @@ def vote(content: np.ndarray, record: GridRecord, result: np.ndarray) -> None:
 
 
 def _coordinates(record: GridRecord, axis: int, size: int) -> np.ndarray:
-    line = np.arange(record.oriented_shape[axis]) * record.scale[axis] + record.offset[axis] - record.start[axis]
+    indices = np.arange(record.box[axis].start, record.box[axis].stop)
+    line = indices * record.scale[axis] + record.offset[axis] - record.start[axis]
     return np.clip(line, 0, size - 1)
 
 

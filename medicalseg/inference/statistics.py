@@ -8,6 +8,8 @@ from functools import partial, reduce
 
 import numpy as np
 
+from medicalseg.inference.content import find_body
+
 CHUNK = 1 << 18
 WIDEST = 1 << 16
 SMALL = 1 << 16
@@ -37,10 +39,12 @@ class Values:
 
     Args:
         array: real numbers, any shape.
+        whole: the image that `array` was cropped from, in which a body is looked for; default: `array`.
     """
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: np.ndarray, whole: np.ndarray | None = None) -> None:
         self._array = array
+        self._whole = array if whole is None else whole
         self._steps: list[Callable[[np.ndarray], np.ndarray]] = []
         self._counted: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -48,8 +52,11 @@ class Values:
         """Go on with the distribution after a further step."""
         self._steps.append(step)
 
-    def moments(self, nonzero: bool = False) -> tuple[float, float] | None:
-        """Mean and standard deviation of all voxels or of the nonzero ones; None if there are none."""
+    def moments(self, mask: str = "all") -> tuple[float, float] | None:
+        """Mean and standard deviation of "all" voxels, the "nonzero" ones or the "body"; None if there are none."""
+        if mask == "body":
+            return moments(self._through(find_body(self._whole).values))
+        nonzero = mask == "nonzero"
         if not self._countable:
             values = self._all()
             values = values[values != 0] if nonzero else values

@@ -27,7 +27,7 @@ def test_equal_to_numpy(kind, chunk, monkeypatch):
     np.testing.assert_allclose(values.percentiles(PERCENTS), np.percentile(plain, PERCENTS), rtol=1e-6, atol=1e-5)
     np.testing.assert_allclose(values.moments(), (plain.mean(dtype=float), plain.std(dtype=float)), rtol=1e-6)
     inside = plain[plain != 0]
-    np.testing.assert_allclose(values.moments(nonzero=True), (inside.mean(dtype=float), inside.std(dtype=float)), 1e-6)
+    np.testing.assert_allclose(values.moments("nonzero"), (inside.mean(dtype=float), inside.std(dtype=float)), 1e-6)
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.float32])
@@ -62,6 +62,6 @@ def test_nan_stays_nan_and_nothing_but_zeros_has_no_moments():
     array = numbers(np.float32)
     array[3, 4, 5] = np.nan
     assert np.isnan(percentiles(array, [1, 99])).all()
-    assert Values(np.zeros((3, 4, 5), np.int16)).moments(nonzero=True) is None
-    assert Values(np.zeros((3, 4, 5), np.float32)).moments(nonzero=True) is None
+    assert Values(np.zeros((3, 4, 5), np.int16)).moments("nonzero") is None
+    assert Values(np.zeros((3, 4, 5), np.float32)).moments("nonzero") is None
     assert moments(np.full((3, 3), 7, np.uint8)) == (7, 0)
