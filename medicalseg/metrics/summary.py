@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medicalseg.errors import DataError
+from medicalseg.metrics.bootstrap import Bootstrap, Interval
+from medicalseg.metrics.calibration import CalibrationResult
 from medicalseg.metrics.counts import Counts
+from medicalseg.metrics.levels import LevelConfusion, LevelSummary
+from medicalseg.metrics.measures import Measure
+from medicalseg.metrics.more import FOREGROUND, MeasureSummary, summarize_measure, summarize_measures
 from medicalseg.metrics.overlap import dice, iou, precision, recall
 from medicalseg.metrics.rules import PerImage, Pooled
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 
 BACKGROUND = 0
 POOLED_MEASURES = ("sensitivity", "specificity", "f1", "precision")
+DICE = Measure("dice", "Dice", "dice", one_sided="0")
 MEASURES = {"dice": dice, "iou": iou, "precision": precision, "recall": recall}
 
 
@@ -34,6 +40,8 @@ class CaseResult:
         seconds: time of prediction and of bringing it to the scored grid, without reading the image; of `evaluate`
             with scoring and reading the reference.
         slices: how many slices a network for images sees of it; None for a network for volumes.
+        measures: further measures by name, see `case_metrics`; empty if none was asked for.
+        levels: one for every order of levels that was asked for.
     """
 
     case: str
@@ -43,6 +51,8 @@ class CaseResult:
     loss: float | None = None
     seconds: float | None = None
     slices: int | None = None
+    measures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    levels: tuple[LevelConfusion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,12 @@ class Summary:
         notes: what a reader must know before believing the figures.
         per_image: the per-image rule's figures, each case being an image.
         pooled: figures of all voxels in one confusion matrix.
+        measures: further measures by name, those that every case has.
+        dice_intervals: Dice with its intervals; None without a bootstrap.
+        bootstrap: how intervals were made; None without.
+        levels: one for every order of levels.
+        calibration: of the network's probabilities; None if it was not asked for.
+        rules: what is measured how, and what an absent class makes of it, by measure.
     """
 
     grid: str
@@ -97,6 +113,12 @@ class Summary:
     notes: tuple[str, ...] = field(default=())
     per_image: PerImage | None = None
     pooled: Pooled | None = None
+    measures: dict[str, MeasureSummary] = field(default_factory=dict)
+    dice_intervals: MeasureSummary | None = None
+    bootstrap: str | None = None
+    levels: tuple[LevelSummary, ...] = ()
+    calibration: CalibrationResult | None = None
+    rules: dict[str, str] = field(default_factory=dict)
 
     @property
     def of_images(self) -> bool:
@@ -135,16 +157,42 @@ class Summary:
             "grid": self.grid,
             "notes": list(self.notes),
             "num_cases": self.num_cases,
-            "foreground_mean": _group_dict(self.foreground),
-            "groups": {name: _group_dict(group) for name, group in self.group_means.items()},
+            "foreground_mean": self._mean_dict(self.foreground, FOREGROUND),
+            "groups": {name: self._mean_dict(group, name) for name, group in self.group_means.items()},
             "soft mDice (PaddleSeg)": _number(self.soft_mdice),
             "loss": _number(self.loss),
             "auc_roc": _number(self.auc_roc),
             "seconds_per_case": _number(self.seconds),
             **self._other_rules(),
+            **self._more(),
             "classes": [self._class_dict(c) for c in range(len(self.class_names))],
             "cases": [_case_dict(result, score) for result, score in zip(self.cases, self.case_scores(), strict=True)],
         }
+
+    def class_interval(self, index: int) -> Interval | None:
+        """Interval of a class's Dice; None without a bootstrap."""
+        found = self.dice_intervals
+        return None if found is None or found.intervals is None else found.intervals[index]
+
+    def _more(self) -> dict[str, Any]:
+        more: dict[str, Any] = {}
+        if self.rules:
+            more["rules"] = dict(self.rules)
+        if self.bootstrap is not None:
+            more["bootstrap"] = self.bootstrap
+        if self.measures:
+            more["measures"] = {name: _clean(found.to_dict()) for name, found in self.measures.items()}
+        if self.levels:
+            more["levels"] = [_clean(found.to_dict()) for found in self.levels]
+        if self.calibration is not None:
+            more["calibration"] = _clean(self.calibration.to_dict())
+        return more
+
+    def _mean_dict(self, group: GroupMean, name: str) -> dict[str, Any]:
+        found = _group_dict(group)
+        if self.dice_intervals is not None and (interval := self.dice_intervals.means[name].interval) is not None:
+            found["interval"] = _clean(interval.to_list())
+        return found
 
     def _other_rules(self) -> dict[str, Any]:
         rules: dict[str, Any] = {}
@@ -174,6 +222,7 @@ class Summary:
             "id": index,
             "name": self.class_names[index],
             "dice": _number(self.class_dice[index]),
+            **({} if (found := self.class_interval(index)) is None else {"dice_interval": _clean(found.to_list())}),
             "iou": _number(self.class_iou[index]),
             "precision": _number(self.class_precision[index]),
             "recall": _number(self.class_recall[index]),
@@ -191,6 +240,9 @@ def summarize(
     *,
     auc_roc: float | None = None,
     notes: Sequence[str] = (),
+    rules: Mapping[str, str] | None = None,
+    bootstrap: Bootstrap | None = None,
+    calibration: CalibrationResult | None = None,
 ) -> Summary:
     """Average the results of cases.
 
@@ -204,6 +256,9 @@ def summarize(
         grid: name of the grid that was scored, for the report.
         auc_roc: passed on to the report.
         notes: added to the task's.
+        rules: of the measures, for the report; see `MeasureOptions.rules`.
+        bootstrap: for confidence intervals of all means.
+        calibration: passed on to the report.
 
     Raises:
         DataError: if there is no case, or a group names a class that does not exist.
@@ -221,6 +276,11 @@ def summarize(
     foreground = [c for c in range(task.num_ids) if c not in (BACKGROUND, task.ignore_index)]
     soft = _mean_of([result.soft_dice for result in results])
     counts = [result.counts for result in results]
+    groups = {FOREGROUND: foreground, **task.class_groups}
+    intervals = None
+    if bootstrap is not None and bootstrap.draws:
+        by_case = np.stack([dice(count) for count in counts])
+        intervals = summarize_measure(DICE, by_case, scored, groups, bootstrap)
     losses = [result.loss for result in results if result.loss is not None]
     return Summary(
         grid=grid,
@@ -239,7 +299,19 @@ def summarize(
         notes=tuple(dict.fromkeys((*task.notes, *notes))),
         per_image=PerImage.of(counts, foreground),
         pooled=Pooled.of(counts),
+        measures=summarize_measures([result.measures for result in results], scored, groups, bootstrap),
+        dice_intervals=intervals,
+        bootstrap=None if intervals is None else str(bootstrap),
+        levels=_levels(results, task.names),
+        calibration=calibration,
+        rules=dict(rules or {}),
     )
+
+
+def _levels(results: Sequence[CaseResult], names: Sequence[str]) -> tuple[LevelSummary, ...]:
+    """One summary for every order that all cases have."""
+    orders = zip(*(result.levels for result in results), strict=False)
+    return tuple(LevelSummary.of(cases, names) for cases in orders)
 
 
 def _groups(class_dice: np.ndarray, task: TaskSpec) -> dict[str, GroupMean]:
@@ -285,6 +357,15 @@ def _number(value: Any) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
+def _clean(content: Any) -> Any:
+    """The same with None for numbers that are not finite."""
+    if isinstance(content, dict):
+        return {key: _clean(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_clean(value) for value in content]
+    return _number(content) if isinstance(content, float) else content
+
+
 def _group_dict(group: GroupMean) -> dict[str, Any]:
     return {"dice": _number(group.value), "k": group.k, "n": group.n, "class_ids": list(group.class_ids)}
 
@@ -298,4 +379,18 @@ def _case_dict(result: CaseResult, score: float) -> dict[str, Any]:
         "loss": _number(result.loss),
         "voxel_volume_mm3": _number(result.voxel_volume),
         "seconds": _number(result.seconds),
+        **({"measures": _case_measures(result)} if result.measures else {}),
+        **({"levels": [_level_dict(found) for found in result.levels]} if result.levels else {}),
+    }
+
+
+def _case_measures(result: CaseResult) -> dict[str, Any]:
+    return {name: [_number(value) for value in values] for name, values in result.measures.items()}
+
+
+def _level_dict(found: LevelConfusion) -> dict[str, Any]:
+    return {
+        "neighbour_share": _number(found.neighbour_share),
+        "farther_share": _number(found.farther_share),
+        "shifts": found.shifts(),
     }
