@@ -79,3 +79,46 @@ def test_an_error_in_a_thread_is_raised(monkeypatch):
 
     with pytest.raises(DataError, match="part 0"):
         threads.for_each(fail, range(5), threads.SMALL)
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("how", ["C", "F", "flipped", "middle"])
+@pytest.mark.parametrize("order", [2, 3, 5])
+@pytest.mark.parametrize("spacing", [(0.7, 2.0, 1.3), (3.0, 0.2, 1.0)])
+def test_splines_equal_scipy(how, order, spacing):
+    array = np.random.default_rng(0).integers(0, 200, (23, 40, 18)).astype(np.int16)
+    maps = [centre_aligned(size, 1.0, wanted) for size, wanted in zip(array.shape, spacing, strict=True)]
+    result = resize(arranged(array, how), maps, order)
+    shape, steps, origins = zip(*((axis.size_out, axis.step, axis.origin) for axis in maps), strict=True)
+    expected = ndimage.affine_transform(array.astype(float), steps, origins, shape, order=order, mode="nearest")
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+@pytest.mark.usefixtures("parts")
+def test_an_order_per_axis_is_one_axis_after_the_other():
+    array = np.random.default_rng(0).normal(0, 100, (20, 24, 9)).astype(np.float32)
+    maps = [centre_aligned(20, 1.0, 0.8), centre_aligned(24, 1.0, 1.7), centre_aligned(9, 4.0, 1.0)]
+    steps, origins, sizes = ([getattr(axis, name) for axis in maps] for name in ("step", "origin", "size_out"))
+    expected = array.astype(float)
+    for axis, order in enumerate((3, 1, 0)):
+        step, origin, shape = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], list(expected.shape)
+        step[axis], origin[axis], shape[axis] = steps[axis], origins[axis], sizes[axis]
+        expected = ndimage.affine_transform(expected, step, origin, tuple(shape), order=order, mode="nearest")
+    np.testing.assert_allclose(resize(array, maps, [3, 1, 0]), expected, atol=1e-3)
+    assert resize(array, maps, [0, 0, 0]).dtype == array.dtype
+
+
+def test_splines_equal_simpleitk_inside():
+    sitk = pytest.importorskip("SimpleITK")
+    array = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 100, (40, 36, 32)), 1).astype(np.float32)
+    maps = [centre_aligned(size, 1.0, wanted) for size, wanted in zip(array.shape, (1.25, 0.8, 1.6), strict=True)]
+    image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
+    filtered = sitk.ResampleImageFilter()
+    filtered.SetInterpolator(sitk.sitkBSpline)
+    filtered.SetSize([axis.size_out for axis in maps])
+    filtered.SetOutputSpacing([axis.step for axis in maps])
+    filtered.SetOutputOrigin([axis.origin for axis in maps])
+    expected = sitk.GetArrayFromImage(filtered.Execute(image)).transpose(2, 1, 0)
+    inner = (slice(8, -8), slice(10, -10), slice(6, -6))
+    np.testing.assert_allclose(resize(array, maps, 3)[inner], expected[inner], atol=0.01)

@@ -82,6 +82,22 @@ def test_statistics_per_channel():
     np.testing.assert_allclose(result[1], np.clip((array[1] - low) / (high - low), 0, 1), atol=1e-5)
 
 
+def test_standardize_is_a_formula():
+    array = image((8, 7, 6)) - 1500
+    step = {"type": "standardize", "low": -200, "high": 900, "mean": 120.5, "std": 77}
+    for kind in (np.float32, np.int16):
+        result, _ = Preprocessing(intensity=(step,)).apply(volume(array.astype(kind)))
+        np.testing.assert_allclose(result[0], (np.clip(array.astype(kind), -200, 900) - 120.5) / 77, rtol=1e-5)
+
+
+def test_steps_of_some_channels():
+    array = np.stack([image((8, 7, 6)), image((8, 7, 6), seed=1)])
+    steps = [{"type": "window", "low": 0, "high": 4000, "channels": [0]}, {"type": "zscore", "channels": [1]}]
+    result, _ = Preprocessing(intensity=steps).apply(volume(array))
+    np.testing.assert_allclose(result[0], array[0] / 4000, rtol=1e-6)
+    np.testing.assert_allclose(result[1], (array[1] - array[1].mean()) / array[1].std(), atol=1e-4)
+
+
 def test_normalize_is_the_last_step():
     array = image((8, 7, 6))
     result, _ = Preprocessing(normalize="max").apply(volume(array))
@@ -232,6 +248,8 @@ def test_round_trip_as_dict():
     assert steps.orientation == "RAS"
     assert steps.without_normalization().normalize == "none"
     assert Preprocessing.from_dict(None) == Preprocessing()
+    thick = Preprocessing(image_order=[3, 3, 0], crop="body")
+    assert Preprocessing.from_dict(json.loads(json.dumps(thick.to_dict()))) == thick
 
 
 @pytest.mark.parametrize(
@@ -248,6 +266,13 @@ def test_round_trip_as_dict():
         ({"fit": "crop"}, r"preprocessing\.fit"),
         ({"normalize": "std"}, r"preprocessing\.normalize"),
         ({"image_order": 6}, r"preprocessing\.image_order"),
+        ({"image_order": [3, 3]}, r"preprocessing\.image_order.*one per axis"),
+        ({"image_order": [3, 3, True]}, r"preprocessing\.image_order"),
+        ({"crop": "brain"}, r"preprocessing\.crop"),
+        ({"intensity": [{"type": "standardize", "low": 0, "high": 1, "mean": 0}]}, r"needs \['std'\]"),
+        ({"intensity": [{"type": "standardize", "low": 0, "high": 1, "mean": 0, "std": 0}]}, r"\.std"),
+        ({"intensity": [{"type": "minmax", "channels": [-1]}]}, r"\.channels"),
+        ({"intensity": [{"type": "minmax", "channels": 0}]}, r"\.channels"),
         ({"colour": "gray"}, r"preprocessing\.colour.*did you mean 'grey'"),
         ({"divisor": [True, 2, 2]}, r"preprocessing\.divisor"),
         ({"intensity": {"type": "minmax"}}, r"preprocessing\.intensity: expected a list"),
@@ -259,6 +284,7 @@ def test_round_trip_as_dict():
         ({"intensity": [{"type": "zscore", "mask": "some"}]}, r"\.mask"),
         ({"intensity": [{"type": "percentile", "high": 101}]}, "percentiles"),
         ({"intensity": [{"type": "minmax", "low": 1}]}, r"\.low: unknown"),
+        ({"intensity": [{"type": "minmax", "channel": [1]}]}, "did you mean 'channels'"),
     ],
 )
 def test_wrong_settings_name_the_field(settings, message):
