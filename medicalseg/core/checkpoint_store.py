@@ -12,19 +12,20 @@ from pathlib import Path
 
 from medicalseg.core.failures import StoppedError
 from medicalseg.errors import CheckpointError, RunError
-from medicalseg.utils.checkpoint import MODEL_FILE, OPTIMIZER_FILE
+from medicalseg.utils.checkpoint import MODEL_FILE, OPTIMIZER_FILE, read_meta
 from medicalseg.utils.files import output_folder, read_json_object
 from medicalseg.utils.logger import logger
 
 TRAINER_FILE = "trainer.json"
 BEST = "best_model"
+FINAL = "final_model"
 _TEMPORARY = ".tmp-"
 _REPLACED = ".old-"
 _ITERATION = re.compile(r"iter_(\d+)")
 
 
 class CheckpointStore:
-    """Checkpoints in one `save_dir`: `iter_N/` and `best_model/`.
+    """Checkpoints in one `save_dir`: `iter_N/`, `best_model/` and `final_model/`.
 
     Args:
         save_dir: folder of the run; made when first needed.
@@ -104,6 +105,12 @@ class CheckpointStore:
         """Folder of an iteration's checkpoint."""
         return self.folder / f"iter_{iteration}"
 
+    def final_iteration(self) -> int | None:
+        """Iteration of `final_model`; None if there is none."""
+        folder = self.folder / FINAL
+        meta = read_meta(folder) if (folder / MODEL_FILE).is_file() else None
+        return None if meta is None else meta.get("iteration")
+
     def iterations(self) -> list[int]:
         """Iterations with a complete checkpoint, ascending."""
         if not self.folder.is_dir():
@@ -150,7 +157,7 @@ class CheckpointStore:
                 logger.info("--resume auto: no checkpoint in %s, starting a new run.", self.folder)
             return self.path(known[-1]) if known else None
         folder = Path(resume)
-        if folder.name == BEST:
+        if folder.name in (BEST, FINAL):
             raise CheckpointError(f"{folder} holds weights only; resume from an iter_N folder beside it")
         if not folder.is_dir():
             raise CheckpointError(f"--resume_model {folder}: no such folder; give an iter_N folder, or --resume auto")

@@ -7,7 +7,7 @@ from typing import Any
 
 from medicalseg.datasets.image_dataset import ImageDataset
 from medicalseg.datasets.splits import LEAKING_NOTE
-from medicalseg.errors import ConfigError
+from medicalseg.errors import ConfigError, UserError
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.logger import logger
@@ -97,6 +97,38 @@ def check_fit(model: Any, train: Any, val: Any = None) -> None:
         check_network(model, task, "train_dataset", pictures=gives_pictures(train))
     if val is not None:
         check_together(train, val)
+
+
+def check_heads(model: Any, loss: Mapping[str, Any]) -> None:
+    """Refuse coefficients of a loss that are not one per head, where the network tells how many it has.
+
+    Raises:
+        ConfigError: names both numbers.
+    """
+    heads, coefficients = len(getattr(model, "heads", ())), len(loss["coef"])
+    if heads and heads != coefficients:
+        values = ", ".join(f"{0.5**k:g}" for k in range(heads))
+        raise ConfigError(
+            f"loss.coef: has {coefficients} values, but {type(model).__name__} has {heads} "
+            f"{'head' if heads == 1 else 'heads, the main one first'}; give one for each, such as [{values}]"
+        )
+
+
+def check_patches(model: Any, train: Any, val: Any = None) -> None:
+    """Refuse patches of a size that the network cannot take.
+
+    Raises:
+        ConfigError: names the next size that fits.
+    """
+    for key, dataset in (("train_dataset", train), ("val_dataset", val)):
+        size = getattr(dataset, "patch_size", None)
+        axes = getattr(model, "spatial_axes", 3)
+        if size is None or not hasattr(model, "check_input_shape") or len(size) != axes:
+            continue
+        try:
+            model.check_input_shape(size)
+        except UserError as error:
+            raise ConfigError(f"{key}.patch_size: {error}") from error
 
 
 def gives_pictures(dataset: Any) -> bool:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medicalseg.core.pseudo_dice import PseudoDice
 from medicalseg.core.step import StepResult
-from medicalseg.core.trainer_state import EVAL_COLUMNS, TRAIN_COLUMNS, TrainerState
+from medicalseg.core.time_budget import TimeBudget
+from medicalseg.core.trainer_state import EVAL_COLUMNS, PSEUDO_COLUMNS, TRAIN_COLUMNS, TrainerState
 from medicalseg.errors import MissingDependencyError
 from medicalseg.utils import files
 from medicalseg.utils.logger import logger
@@ -29,12 +31,13 @@ class Journal:
 
     Args:
         save_dir: where `history.json`, `history.csv`, `progress.png` and VisualDL's records go.
-        iters: iterations of the run.
+        iters: iterations of the run; with a budget only the most there may be.
         state: the run's state, whose history is extended.
         log_iters: period of the log lines.
         samples: samples per iteration over all ranks.
         use_vdl: also write VisualDL records.
         main: whether this process reports.
+        clock: the run's time; with a budget lines tell time in place of the number of iterations.
     """
 
     def __init__(
@@ -46,11 +49,14 @@ class Journal:
         samples: int,
         use_vdl: bool = False,
         main: bool = True,
+        clock: TimeBudget | None = None,
     ) -> None:
+        self._clock = clock or TimeBudget()
         self._folder, self._iters, self._state = save_dir, iters, state
         self._log_iters, self._samples, self._main = max(1, log_iters), samples, main
         self._writer = _visualdl(save_dir) if use_vdl and main else None
-        self._line = ProgressLine(iters, "training", enabled=None if main else False)
+        total = iters if self._clock.seconds is None else round(self._clock.seconds)
+        self._line = ProgressLine(total, "training", enabled=None if main else False)
         self._drawn_at = self._drawing_took = 0.0
         self._clear_window()
 
@@ -78,9 +84,11 @@ class Journal:
         self._batch_cost.append(batch_cost)
         self._reader_cost.append(reader_cost)
         iteration = self._state.iteration
-        left = clock((self._iters - iteration) * float(np.mean(self._batch_cost)))
-        self._line.update(iteration, f"loss {result.loss:.4f} DSC {result.dsc:.2f} ETA {left}")
-        if iteration % self._log_iters == 0 or iteration == self._iters:
+        by_steps = (self._iters - iteration) * float(np.mean(self._batch_cost))
+        left = clock(min(by_steps, self._clock.left))
+        done = round(self._clock.used) if self._clock.limited else iteration
+        self._line.update(done, f"loss {result.loss:.4f} DSC {result.dsc:.2f} ETA {left}")
+        if iteration % self._log_iters == 0 or iteration == self._iters or self._clock.spent:
             self._log(epoch, result.lr, left)
             self._clear_window()
 
@@ -90,9 +98,9 @@ class Journal:
         dsc = float(np.mean([result.dsc for result in self._results]))
         batch_cost, reader_cost = float(np.mean(self._batch_cost)), float(np.mean(self._reader_cost))
         logger.info(
-            "[TRAIN] epoch: %d, iter: %d/%d, loss: %.4f, DSC: %.4f, lr: %.6f, batch_cost: %.4f, reader_cost: %.5f, "
+            "[TRAIN] epoch: %d, iter: %s, loss: %.4f, DSC: %.4f, lr: %.6f, batch_cost: %.4f, reader_cost: %.5f, "
             "ips: %.4f samples/sec | ETA %s",
-            *(epoch, iteration, self._iters, loss, dsc, lr, batch_cost, reader_cost),
+            *(epoch, self._place(), loss, dsc, lr, batch_cost, reader_cost),
             *(self._samples / batch_cost if batch_cost > 0 else 0.0, left),
         )
         row = (iteration, loss, dsc, lr, batch_cost, reader_cost)
@@ -107,6 +115,20 @@ class Journal:
             for index, part in enumerate(parts):
                 self._add(f"Train/loss_{index}", float(part))
         self.publish()
+
+    def _place(self) -> str:
+        """How far the run is: iterations of all of them, or with the time used of the budget."""
+        if self._clock.seconds is None:
+            return f"{self._state.iteration}/{self._iters}"
+        return f"{self._state.iteration}, time: {clock(self._clock.used)}/{clock(self._clock.seconds)}"
+
+    def pseudo(self, result: PseudoDice) -> None:
+        """Take in a pseudo-Dice of the current iteration."""
+        if not self._main:
+            return
+        row = (self._state.iteration, result.mean)
+        self._state.record(dict(zip(PSEUDO_COLUMNS, row, strict=True)))
+        self._add("Evaluate/pseudo_dice", result.mean)
 
     def evaluation(self, summary: Summary) -> None:
         """Take in an evaluation of the current iteration; `evaluate` has logged it."""
@@ -143,12 +165,12 @@ class Journal:
 def history_table(history: dict[str, list[float]]) -> str:
     """The curves as CSV: one row per iteration that was logged or evaluated."""
     rows: dict[int, dict[str, float]] = {}
-    for key, columns in (("iter", TRAIN_COLUMNS[1:]), ("eval_iter", EVAL_COLUMNS[1:])):
-        for position, iteration in enumerate(history[key]):
+    for key, *columns in (TRAIN_COLUMNS, EVAL_COLUMNS, PSEUDO_COLUMNS):
+        for position, iteration in enumerate(history.get(key, ())):
             row = rows.setdefault(int(iteration), {"iter": int(iteration)})
             row.update({name: history[name][position] for name in columns})
     text = io.StringIO()
-    table = csv.DictWriter(text, [*TRAIN_COLUMNS, *EVAL_COLUMNS[1:]], lineterminator="\n")
+    table = csv.DictWriter(text, [*TRAIN_COLUMNS, *EVAL_COLUMNS[1:], *PSEUDO_COLUMNS[1:]], lineterminator="\n")
     table.writeheader()
     table.writerows(rows[iteration] for iteration in sorted(rows))
     return text.getvalue()

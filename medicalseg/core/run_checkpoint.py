@@ -60,8 +60,15 @@ def write_state(folder: Path, state: TrainerState) -> None:
     files.write_json(folder / TRAINER_FILE, state.to_dict())
 
 
-def write_meta(folder: Path, dataset: Any, config: Any, iteration: int, summary: Summary | None = None) -> None:
-    """Write `meta.json`: the task, the merged configuration, versions, and the score where there is one."""
+def write_meta(
+    folder: Path,
+    dataset: Any,
+    config: Any,
+    iteration: int,
+    summary: Summary | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `meta.json`: the task, the merged configuration, versions, the score where there is one, and `more`."""
     task = getattr(dataset, "task", None)
     metric = None if summary is None else {"foreground_mean": summary.foreground_mean, "grid": summary.grid}
     content = {
@@ -70,6 +77,7 @@ def write_meta(folder: Path, dataset: Any, config: Any, iteration: int, summary:
         "versions": environment.versions(),
         "iteration": iteration,
         "metric": metric,
+        **(more or {}),
     }
     files.write_json(folder / META_FILE, content)
 

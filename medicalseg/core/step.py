@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,7 @@ class Stepper:
         seed: Paddle is seeded from (seed, iteration, rank) before each step, so dropout does not depend on resumes.
         ignore_index: label id that the reported Dice leaves out.
         ema: average to update after each step.
+        position: where the schedule stands after a step, in its iterations; None = one further than before.
     """
 
     def __init__(
@@ -97,7 +98,9 @@ class Stepper:
         seed: int = 0,
         ignore_index: int | None = 255,
         ema: ExponentialMovingAverage | None = None,
+        position: Callable[[], float] | None = None,
     ) -> None:
+        self._position = position
         self._model, self._losses, self._optimizer = model, losses, optimizer
         self._precision, self._seed, self._ignore_index, self._ema = precision, seed, ignore_index, ema
         self._parameters = model.parameters()
@@ -132,7 +135,7 @@ class Stepper:
             self.scaler.update()
         else:
             self._optimizer.step()
-        step_schedule(self._optimizer, loss)
+        step_schedule(self._optimizer, loss, None if self._position is None else self._position())
         self._optimizer.clear_grad(set_to_zero=False)
         if self._ema is not None:
             self._ema.update()
@@ -153,17 +156,17 @@ class Stepper:
         )
 
 
-def step_schedule(optimizer: Any, loss: float) -> None:
-    """Move the learning-rate schedule on, if there is one."""
+def step_schedule(optimizer: Any, loss: float, position: float | None = None) -> None:
+    """Move the learning-rate schedule on, if there is one: by one iteration, or to `position`."""
     schedule = optimizer._learning_rate
     if isinstance(schedule, ReduceOnPlateau):
-        schedule.step()
+        schedule.step(position)
         if schedule.metric == "train_loss":
             schedule.observe(loss)
     elif isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau):
         schedule.step(loss)
     elif isinstance(schedule, paddle.optimizer.lr.LRScheduler):
-        schedule.step()
+        schedule.step(position)
 
 
 def soft_dice_sums(logits: paddle.Tensor, label: paddle.Tensor, ignore_index: int | None) -> paddle.Tensor:

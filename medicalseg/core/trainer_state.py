@@ -11,11 +11,12 @@ from medicalseg.errors import CheckpointError
 
 TRAIN_COLUMNS = ("iter", "loss", "dsc", "lr", "batch_cost", "reader_cost")
 EVAL_COLUMNS = ("eval_iter", "eval_dice", "eval_loss")
+PSEUDO_COLUMNS = ("pseudo_iter", "pseudo_dice")
 
 
 def empty_history() -> dict[str, list[float]]:
     """Curves of a run without a step: one list per column."""
-    return {name: [] for name in TRAIN_COLUMNS + EVAL_COLUMNS}
+    return {name: [] for name in TRAIN_COLUMNS + EVAL_COLUMNS + PSEUDO_COLUMNS}
 
 
 @dataclass
@@ -33,7 +34,11 @@ class TrainerState:
         seed: seed of the run.
         global_batch: samples per step over all ranks.
         schedule: state of a learning-rate schedule that follows the evaluations.
-        history: curves, equally long lists: `iter`, `loss`, `dsc`, `lr`, ... and `eval_iter`, `eval_dice`, ...
+        history: curves, equally long lists: `iter`, `loss`, `dsc`, `lr`, ... and `eval_iter`, `eval_dice`, ... and
+            `pseudo_iter`, `pseudo_dice`.
+        elapsed: seconds of training so far, evaluations in between counted; what `max_time` is compared with.
+        evaluation_seconds: those of them that evaluations took.
+        ended: how the run ended: `{"iters": …, "max_time": …, "early": whether it stopped early}`; None before.
     """
 
     iteration: int = 0
@@ -47,6 +52,9 @@ class TrainerState:
     global_batch: int = 0
     schedule: dict[str, Any] | None = None
     history: dict[str, list[float]] = field(default_factory=empty_history)
+    elapsed: float = 0.0
+    evaluation_seconds: float = 0.0
+    ended: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""

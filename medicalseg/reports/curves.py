@@ -20,7 +20,7 @@ def write_progress_png(path: str | os.PathLike[str], history: History) -> None:
     Args:
         path: a PNG file.
         history: equally long lists `iter`, `loss`, `dsc` (percent), `lr`, `batch_cost` (seconds), and the equally long
-            lists `eval_iter`, `eval_dice` (0 to 1). What is missing or empty is not drawn.
+            lists `eval_iter`, `eval_dice` (0 to 1) and `pseudo_iter`, `pseudo_dice`. What is missing or empty is not drawn.
     """
     figure = Figure(figsize=(11, 7), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
@@ -49,6 +49,9 @@ def _draw_dice(panel, history: History) -> None:  # type: ignore[no-untyped-def]
     panel.set_title("Dice", fontsize=10)
     x, y = _pairs(history, "iter", "dsc")
     panel.plot(x, [value / 100 for value in y], color="#9aa7b5", linewidth=1.2, label="DSC (soft, training batches)")
+    x, y = _pairs(history, "pseudo_iter", "pseudo_dice")
+    if y:
+        panel.plot(x, y, color="#7a8f2f", linewidth=1.2, label="pseudo-Dice (patches) (hard, foreground mean)")
     x, y = _pairs(history, "eval_iter", "eval_dice")
     panel.plot(x, y, color="#c2410c", marker="o", markersize=4, label="Dice (hard, foreground mean, validation)")
     if y:

@@ -123,6 +123,17 @@ def gather_objects(item: Item) -> list[Item]:
     return gathered
 
 
+def from_main(value: float) -> float:
+    """The number of rank 0, on every rank."""
+    if not is_active():
+        return value
+    import paddle
+
+    tensor = paddle.to_tensor([value], dtype="float64")
+    paddle.distributed.broadcast(tensor, src=0)
+    return float(tensor.numpy()[0])
+
+
 def shard(items: Sequence[Item]) -> list[Item]:
     """This rank's share of `items`: every `world_size`-th; nothing is padded or repeated."""
     return list(items[rank() :: world_size()]) if is_active() else list(items)
