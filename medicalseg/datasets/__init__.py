@@ -15,9 +15,18 @@ if TYPE_CHECKING:
         LungCoronavirus,
         MedicalDataset,
         MRISpineSeg,
+        PatchDataset,
     )
 
-__all__ = ["CaseDataset", "DecathlonDataset", "ImageDataset", "LungCoronavirus", "MRISpineSeg", "MedicalDataset"]
+__all__ = [
+    "CaseDataset",
+    "DecathlonDataset",
+    "ImageDataset",
+    "LungCoronavirus",
+    "MRISpineSeg",
+    "MedicalDataset",
+    "PatchDataset",
+]
 
 
 def __getattr__(name: str) -> Any:

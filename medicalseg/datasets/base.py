@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from paddle.io import Dataset
 
-from medicalseg.datasets.case import Case, content_hash
+from medicalseg.datasets.case import Case, content_hash, naming
 from medicalseg.datasets.sample_labels import SampleLabels
 from medicalseg.datasets.training_slices import TrainingSlices
-from medicalseg.errors import ConfigError, DataError, UserError
+from medicalseg.errors import ConfigError
 from medicalseg.inference.outputs import read_labels
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.inference.slices import SliceSpec
@@ -23,6 +22,8 @@ from medicalseg.transforms import Compose, Resize3D
 from medicalseg.utils.seeding import sample_seed
 
 MODES = ("train", "val", "test")
+
+__all__ = ["CaseDataset", "Item", "channels_and_ids", "check_mode", "naming"]
 
 Item = tuple[np.ndarray, np.ndarray, str]
 
@@ -125,12 +126,19 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         number = self._checked(int(number))
         case = self.cases[number % len(self.cases)]
         with sample_seed(self.seed, int(epoch), number):
-            if self.mode != "train" or self._slices is None:
-                with naming(case):
-                    return self._whole(case)
-            case, presence = self._slices.choose(case, self.cases, self._label)
+            if self.mode == "train":
+                return self._training_item(case)
             with naming(case):
-                return self._slice(case, self._slices, presence)
+                return self._whole(case)
+
+    def _training_item(self, case: Case) -> Item:
+        """A training sample of a case whose turn it is, or of another."""
+        if self._slices is None:
+            with naming(case):
+                return self._whole(case)
+        case, presence = self._slices.choose(case, self.cases, self._label)
+        with naming(case):
+            return self._slice(case, self._slices, presence)
 
     def _checked(self, number: int) -> int:
         if not -len(self) <= number < len(self):
@@ -216,17 +224,6 @@ class CaseDataset(Dataset):  # type: ignore[misc]
     def data_hash(self) -> str:
         """SHA-256 that tells whether the dataset is the same: names, sizes and beginnings of files, preprocessing."""
         return content_hash(self.cases, extra=str(self.task.preprocessing.to_dict()))
-
-
-@contextlib.contextmanager
-def naming(case: Case) -> Iterator[None]:
-    """Errors inside the block name the case and its files."""
-    try:
-        yield
-    except Exception as error:
-        files = ", ".join(str(path) for path in case.files)
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        raise DataError(" ".join(f"case {case.name}: {text} ({files})".split())) from error
 
 
 def channels_and_ids(given: int | None, named: int, head: str) -> tuple[int, int]:

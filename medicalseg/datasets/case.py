@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from medicalseg.errors import DataError, UserError
 
 HEAD_BYTES = 1 << 16
 
@@ -51,3 +54,14 @@ def content_hash(cases: Iterable[Case], extra: str = "") -> str:
                 with open(path, "rb") as handle:
                     digest.update(handle.read(HEAD_BYTES))
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def naming(case: Case) -> Iterator[None]:
+    """Errors inside the block name the case and its files."""
+    try:
+        yield
+    except Exception as error:
+        files = ", ".join(str(path) for path in case.files)
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        raise DataError(" ".join(f"case {case.name}: {text} ({files})".split())) from error

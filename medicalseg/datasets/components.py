@@ -6,5 +6,14 @@ from medicalseg.datasets.image_dataset import ImageDataset
 from medicalseg.datasets.lung_coronavirus import LungCoronavirus
 from medicalseg.datasets.medical_dataset import MedicalDataset
 from medicalseg.datasets.mri_spine_seg import MRISpineSeg
+from medicalseg.datasets.patch_dataset import PatchDataset
 
-__all__ = ["CaseDataset", "DecathlonDataset", "ImageDataset", "LungCoronavirus", "MRISpineSeg", "MedicalDataset"]
+__all__ = [
+    "CaseDataset",
+    "DecathlonDataset",
+    "ImageDataset",
+    "LungCoronavirus",
+    "MRISpineSeg",
+    "MedicalDataset",
+    "PatchDataset",
+]

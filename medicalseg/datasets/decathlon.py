@@ -14,13 +14,16 @@ from medicalseg.cvlibs import manager
 from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode, naming
 from medicalseg.datasets.cache import cache_key, default_folder, make_cache
 from medicalseg.datasets.case import Case
+from medicalseg.datasets.case_reader import CaseReader
 from medicalseg.datasets.decathlon_layout import Layout, find_cases, read_layout
 from medicalseg.datasets.split_rule import SplitRule, few
 from medicalseg.datasets.splits import NNUNET_SEED
-from medicalseg.errors import DataError
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference.decision import unpack
+from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.task import TaskSpec
-from medicalseg.io import Volume, read_label, read_volume
+from medicalseg.io import read_volume
 
 
 @manager.DATASETS.add_component
@@ -57,6 +60,14 @@ class DecathlonDataset(CaseDataset):
         foreground: share of training slices drawn from those with foreground, or "balanced"; see `CaseDataset`.
         head: "softmax", or "sigmoid" for structures 1 to K of their own (or a single one).
         threshold: probability from which on a sigmoid's structure is present.
+        labels: stored values by class name, {background: 0, L5: 20, lumbar: [21, 22]}, where the classes are not those
+            of `dataset.json`; see `LabelMap.from_config`.
+        regions: stored values by name of a region, where regions overlap; the head is then sigmoid.
+        region_order: value that each region paints into one written label map.
+        ignore: stored value or values that are neither trained nor scored; with `labels` or `regions`.
+        sliding: arguments of `SlidingWindow`, how the trained network is run on volumes.
+        restoring: "labels" or "scores", see `TaskSpec`.
+        postprocessing: blocks {type, ...} applied to the network's labels.
 
     Raises:
         DataError: if the folder, the description, a file or the split is wrong.
@@ -94,6 +105,13 @@ class DecathlonDataset(CaseDataset):
         foreground: float | str | None = None,
         head: str = "softmax",
         threshold: float = 0.5,
+        labels: Mapping[str, Any] | None = None,
+        regions: Mapping[str, Any] | None = None,
+        region_order: Sequence[int] | None = None,
+        ignore: int | Sequence[int] | None = None,
+        sliding: Mapping[str, Any] | None = None,
+        restoring: str = "labels",
+        postprocessing: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         check_mode(mode)
         self.dataset_root = Path(dataset_root)
@@ -113,25 +131,30 @@ class DecathlonDataset(CaseDataset):
             folder = Path(result_dir) if result_dir else self._cache_folder / "splits"
             rule = SplitRule(splits, fold, num_folds, split_seed, group_pattern, val_on_train, folder)
             cases, notes = rule.select(cases, self.dataset_root, mode)
-        count, ids = channels_and_ids(num_classes, self.layout.num_classes, head)
+        label_map = LabelMap.from_config(labels, regions, region_order, ignore)
         task = TaskSpec(
-            num_classes=count,
-            labels={label: name for label, name in self.layout.labels.items() if label < ids},
+            **_classes(self.layout, label_map, num_classes, head),
             class_groups={name: tuple(ids) for name, ids in (class_groups or {}).items()},
             preprocessing=preprocessing,
             in_channels=preprocessing.channels_of(self._count_channels(cases[0])),
             ignore_index=ignore_index if self.layout.ignore_index is None else self.layout.ignore_index,
             notes=notes,
-            head=head,
             threshold=threshold,
+            sliding=None if sliding is None else dict(sliding),
+            restoring=restoring,
+            postprocessing=tuple(dict(step) for step in postprocessing),
         )
+        self._reader = CaseReader(self._stored, self.channels, check_geometry, label_map, task.ignore_index)
         super().__init__(cases, task, transforms, mode, repeat_times, slices=slices, foreground=foreground)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """Preprocessed image and label, from the cache if they are there."""
         arrays = self._arrays(case)
         image = arrays["image"]
-        return image[0] if len(image) == 1 else image, arrays.get("label")
+        label = arrays.get("label")
+        if label is not None and self._reader.codes:
+            label = unpack(label, self.task.num_classes, self._labels.ignored)
+        return image[0] if len(image) == 1 else image, label
 
     def record(self, index: int) -> GridRecord:
         """What preprocessing noted when it made the arrays."""
@@ -140,7 +163,7 @@ class DecathlonDataset(CaseDataset):
             return GridRecord.from_dict(json.loads(self._arrays(case)["grid"].tobytes()))
 
     def _arrays(self, case: Case) -> dict[str, np.ndarray]:
-        key = cache_key(case.files, [self._stored.to_dict(), self.channels, self.check_geometry])
+        key = cache_key(case.files, [self._reader.image_settings(), self._reader.label_settings()])
         arrays = self._cache.get(key)
         if arrays is None:
             arrays = self._prepare(case)
@@ -148,37 +171,12 @@ class DecathlonDataset(CaseDataset):
         return arrays
 
     def _prepare(self, case: Case) -> dict[str, np.ndarray]:
-        image = self._read_image(case)
-        array, record = self._stored.apply(image)
-        arrays = {"image": array, "grid": np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)}
-        if case.label is not None:
-            label = read_label(case.label)
-            if label.shape != image.shape:
-                raise DataError(f"label has the shape {label.shape}, the image {image.shape}")
-            difference = image.grid_difference(label) if self.check_geometry else None
-            if difference is not None:
-                raise DataError(
-                    f"image and label lie on different grids: {difference}; see `medicalseg verify`, "
-                    "or set check_geometry: False if only the headers are wrong"
-                )
-            arrays["label"] = self._stored.apply_label(label)
+        image, record = self._reader.image(case)
+        arrays = {"image": image, "grid": np.frombuffer(json.dumps(record.to_dict()).encode(), np.uint8)}
+        label = self._reader.label(case, record)
+        if label is not None:
+            arrays["label"] = label
         return arrays
-
-    def _read_image(self, case: Case) -> Volume:
-        nonfinite = self._stored.nonfinite
-        volumes = [read_volume(path, channels=True, nonfinite=nonfinite) for path in case.images]
-        for path, volume in zip(case.images, volumes, strict=True):
-            difference = volumes[0].grid_difference(volume)
-            if difference is not None:
-                raise DataError(f"channels lie on different grids: {difference} ({path.name})")
-        arrays = [volume.array if volume.array.ndim == 4 else volume.array[None] for volume in volumes]
-        array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        if self.channels is not None:
-            wrong = [channel for channel in self.channels if not 0 <= channel < len(array)]
-            if wrong:
-                raise DataError(f"channels {wrong} do not exist; the image has {len(array)}")
-            array = array[list(self.channels)]
-        return volumes[0].with_array(array)
 
     def _count_channels(self, case: Case) -> int:
         if self.channels is not None:
@@ -186,6 +184,20 @@ class DecathlonDataset(CaseDataset):
         if len(case.images) > 1 or self.layout.channels:
             return max(len(case.images), len(self.layout.channels))
         return read_volume(case.images[0], channels=True, nonfinite="keep").channels
+
+
+def _classes(layout: Layout, label_map: LabelMap | None, num_classes: int | None, head: str) -> dict[str, Any]:
+    """What a task says of classes."""
+    if label_map is None:
+        count, ids = channels_and_ids(num_classes, layout.num_classes, head)
+        names = {label: name for label, name in layout.labels.items() if label < ids}
+        return {"num_classes": count, "labels": names, "head": head}
+    count = label_map.num_classes
+    if num_classes not in (None, count):
+        key = "regions" if label_map.regions else "labels"
+        raise ConfigError(f"num_classes: {num_classes}, but '{key}' names {count}; leave num_classes out")
+    head = "sigmoid" if label_map.regions else head
+    return {"num_classes": count, "labels": label_map.names, "head": head, "label_map": label_map}
 
 
 def _existing(cases: Sequence[Case], layout: Layout, mode: str) -> list[Case]:

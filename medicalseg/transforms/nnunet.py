@@ -32,7 +32,8 @@ class NnUNetAugmentation(Transform):
     Labels take the nearest voxel, where nnU-Net interpolates each class and takes the largest.
 
     Args:
-        patch_size: grid of the result, [x, y, z] or one number for a cube or square; default: the volume's.
+        patch_size: grid of the result, [x, y, z] or one number for a cube or square; default: the volume's, or of a
+            dataset of patches its `patch_size`.
         p_foreground: probability that the patch is centred on a labelled voxel.
         degrees: range of the angle in each plane; default: 180 within the slices of a patch with a thin axis (shorter
             than a third of the longest), otherwise 30; of an image 180, or 15 if its sides differ by more than half.
@@ -62,6 +63,28 @@ class NnUNetAugmentation(Transform):
         self._spatial = SpatialTransform(
             self.patch_size, p_foreground=self.p_foreground, degrees=self.degrees, scaling=self.scaling
         )
+        self._after_cut = _AfterCut(self.mirror_axes)
+
+    def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.step(image, label, False)[:2]
+
+    def step(self, image: np.ndarray, label: np.ndarray | None, owned: bool) -> Step:
+        return self._after_cut.step(*self._spatial.step(image, label, owned))
+
+    def cutting(self) -> tuple[SpatialTransform, tuple[Transform, ...]]:
+        """What cuts the patch, and what is done with it then; for datasets that choose the place themselves."""
+        return self._spatial, (self._after_cut,)
+
+
+class _AfterCut(Transform):
+    """Grey values, then mirroring.
+
+    Args:
+        mirror_axes: spatial axes, X = 0; may be empty.
+    """
+
+    def __init__(self, mirror_axes: Sequence[int]) -> None:
+        self.mirror_axes = tuple(mirror_axes)
         self._before = (
             GaussianNoiseTransform((0, 0.1), 0.1),
             GaussianBlurTransform((0.5, 1), different_sigma_per_axis=True, p_per_channel=0.5, p_per_sample=0.2),
@@ -79,7 +102,6 @@ class NnUNetAugmentation(Transform):
         return self.step(image, label, False)[:2]
 
     def step(self, image: np.ndarray, label: np.ndarray | None, owned: bool) -> Step:
-        image, label, owned = self._spatial.step(image, label, owned)
         for transform in (*self._before, _low_resolution(image.shape[1:]), *self._after):
             image, label, owned = transform.step(image, label, owned)
         return image, label, owned

@@ -8,12 +8,11 @@ import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.transforms.base import Transform, choose, happens, uniform
-from medicalseg.transforms.boxes import crop
 from medicalseg.transforms.checks import Arguments, Interval
 from medicalseg.transforms.elastic import check_lattice, displaced
 from medicalseg.transforms.flat import Planes, flat_axes, grid_of, is_image, planes_within
-from medicalseg.transforms.sampling import centred_offset, rotatable_planes, rotation_matrix, thin_axes, warp
-from medicalseg.transforms.volume_warp import sample_volume
+from medicalseg.transforms.patch_view import InMemory, PatchView
+from medicalseg.transforms.sampling import rotatable_planes, rotation_matrix, thin_axes
 from medicalseg.utils.seeding import rng
 
 ISOTROPIC_DEGREES, THIN_DEGREES, OBLONG_DEGREES = (-30.0, 30.0), (-180.0, 180.0), (-15.0, 15.0)
@@ -28,7 +27,8 @@ class SpatialTransform(Transform):
     scaling or deformation the patch is cut out as it is. The default numbers are nnU-Net's.
 
     Args:
-        patch_size: grid of the result, [x, y, z] or one number for a cube or square; default: the volume's.
+        patch_size: grid of the result, [x, y, z] or one number for a cube or square; default: the volume's, or of a
+            dataset of patches its `patch_size`.
         random_crop: cut the patch at a random place; otherwise in the middle.
         p_foreground: probability that the patch is centred, as far as the volume reaches, on a random voxel of a
             random label id other than 0 instead.
@@ -78,18 +78,20 @@ class SpatialTransform(Transform):
     def apply(self, image: np.ndarray, label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         shape = image.shape[1:] if self.patch_size is None else grid_of(self.patch_size, image.shape[1:])
         starts = self._starts(image.shape[1:], shape, label)
+        return self.view(shape).cut(InMemory(image, label), starts)
+
+    def view(self, shape: Sequence[int]) -> PatchView:
+        """Draw how a patch of this shape is turned, scaled and deformed; nothing of a volume is needed for that."""
+        x, y, z = shape
         matrix = self._matrix(shape)
-        bent = happens(self.p_elastic) and self.max_displacement > 0
-        if matrix is None and not bent:
-            return crop(image, label, starts, shape)
-        matrix = np.eye(3) if matrix is None else matrix
-        offset = centred_offset(matrix, shape) + starts
-        if not bent:
-            return warp(image, label, matrix, offset, shape)
-        places = displaced(shape, self.control_points, self.max_displacement)
-        places = np.tensordot(matrix.astype(np.float32), places, axes=1)
-        places += offset.astype(np.float32).reshape(3, 1, 1, 1)
-        return sample_volume(image, label, places)
+        bent = None
+        if happens(self.p_elastic) and self.max_displacement > 0:
+            bent = displaced((x, y, z), self.control_points, self.max_displacement)
+        return PatchView((x, y, z), matrix, bent)
+
+    def cutting(self) -> tuple[SpatialTransform, tuple[Transform, ...]]:
+        """What cuts the patch, and what is done with it then; for datasets that choose the place themselves."""
+        return self, ()
 
     def _starts(self, sides: Sequence[int], shape: Sequence[int], label: np.ndarray | None) -> list[int]:
         rooms = [side - length for side, length in zip(sides, shape, strict=True)]

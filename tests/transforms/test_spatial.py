@@ -187,7 +187,7 @@ def test_probabilities_of_the_recipe():
     """Steps that change grey values happen as often as nnU-Net's trainer says."""
     image = np.random.default_rng(0).standard_normal((6, 6, 6)).astype(np.float32)
     recipe = NnUNetAugmentation(p_foreground=0)
-    steps = [recipe._spatial, *recipe._before, *recipe._after[:2]]
+    steps = [recipe._spatial, *recipe._after_cut._before, *recipe._after_cut._after[:2]]
     rates = [0.36, 0.1, 0.1, 0.15, 0.15, 0.1, 0.3]
     for step, rate in zip(steps, rates, strict=True):
         changed = 0
@@ -202,4 +202,4 @@ def test_recipe_follows_the_patch():
     image, label = sample((40, 40, 8))
     assert thin(image, label)[0].shape == (32, 32, 4)
     assert thick(image, label)[1].shape == (16, 16, 16)
-    assert len(NnUNetAugmentation(mirror_axes=None)._after) == 2
+    assert len(NnUNetAugmentation(mirror_axes=None)._after_cut._after) == 2

@@ -1,0 +1,242 @@
+"""Training on patches of raw volumes in the layout of MSD, nnU-Net or BIDS."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from medicalseg.cvlibs import manager
+from medicalseg.datasets.base import Item
+from medicalseg.datasets.cache import GIGABYTE
+from medicalseg.datasets.case import Case, naming
+from medicalseg.datasets.decathlon import DecathlonDataset
+from medicalseg.datasets.patches.block_file import block_sides
+from medicalseg.datasets.patches.corrupt import CorruptPrevious
+from medicalseg.datasets.patches.draw import PatchDraw, Voxel
+from medicalseg.datasets.patches.prepare import prepare_all
+from medicalseg.datasets.patches.previous import PreviousStage, one_hot, parted
+from medicalseg.datasets.patches.store import PatchStore
+from medicalseg.datasets.patches.stored_volume import StoredVolume
+from medicalseg.datasets.sides import warn_of_mirrored_sides
+from medicalseg.errors import ConfigError
+from medicalseg.inference.decision import unpack
+from medicalseg.inference.preprocess import GridRecord
+from medicalseg.transforms import Compose, NnUNetAugmentation, SpatialTransform
+from medicalseg.transforms.flat import grid_of
+from medicalseg.transforms.patch_view import PatchView
+from medicalseg.utils.seeding import sample_seed
+
+FOREGROUND = 0.33
+_ALONE = Compose([], normalize="none")
+
+
+def _with_options_of(parent: Any) -> Any:
+    """Lets a constructor's `**options` be checked as the parent's arguments."""
+
+    def decorate(function: Any) -> Any:
+        own = inspect.signature(function)
+        named = {name: item for name, item in own.parameters.items() if item.kind is not item.VAR_KEYWORD}
+        others = inspect.signature(parent).parameters.values()
+        more = [
+            item.replace(kind=item.KEYWORD_ONLY) for item in others if item.name not in named and item.name != "cache"
+        ]
+        function.__signature__ = own.replace(parameters=[*named.values(), *more])
+        return function
+
+    return decorate
+
+
+@manager.DATASETS.add_component
+class PatchDataset(DecathlonDataset):
+    """As `DecathlonDataset`, but a training sample is a patch, and cases are kept on the disk in compressed blocks.
+
+    The place of a patch and how it is turned, scaled and deformed are drawn first; then only the blocks that it shows
+    are read. A sample depends on (seed, epoch, index) and nothing else. In the modes "val" and "test" a sample is the
+    whole preprocessed volume.
+
+    Outside of the volume the image is 0 and the label background, as nnU-Net's. `normalize` (by the numbers of the
+    whole volume) comes before the transforms.
+
+    Args:
+        dataset_root: the folder.
+        transforms: a `SpatialTransform` or `NnUNetAugmentation` may come first, and takes its patch size and place
+            from here; what follows runs on the patch.
+        patch_size: [x, y, z] in voxels of the network's grid; needed in training and for `validation_patches`.
+        foreground: share of the patches that are centred on a voxel of a class.
+        class_sampling: "case" draws one of the classes of the case whose turn it is; "dataset" one of all cases'
+            classes, then a case that has it.
+        overhang: how far a patch may reach beyond the volume, as a share of its side; where the volume is smaller than
+            the patch, how far it may lie from the middle.
+        previous: folder of label maps CASE.nii.gz of an earlier stage, or the save_dir of its crossval (fold_K/
+            validation/CASE.nii.gz); appended to the image, one channel per class.
+        previous_classes: foreground classes of `previous`; default: this dataset's own.
+        corrupt_previous: arguments of `CorruptPrevious`, what is done to those channels in training so that the network
+            does not trust them blindly; an empty mapping for nnU-Net's numbers, None to leave them as they are.
+        slices: for networks that see images, see `CaseDataset`; `foreground` is then theirs.
+        **options: every other argument of `DecathlonDataset`. `cache_gb` bounds the blocks of all settings together;
+            those of this dataset are never deleted.
+
+    Raises:
+        DataError: if the folder, the description, a file or the split is wrong.
+        ConfigError: if an argument is wrong.
+    """
+
+    @_with_options_of(DecathlonDataset)
+    def __init__(
+        self,
+        dataset_root: str,
+        transforms: Sequence[Any] | None = None,
+        *,
+        patch_size: Sequence[int] | None = None,
+        foreground: float | str | None = None,
+        class_sampling: str = "case",
+        overhang: float = 0.0,
+        previous: str | None = None,
+        previous_classes: int | None = None,
+        corrupt_previous: Mapping[str, Any] | None = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
+        if options.get("normalize") is None and "normalize" not in (options.get("preprocess") or {}):
+            options["normalize"] = "none"
+        sliced = options.get("slices") is not None
+        options.pop("cache", None)
+        super().__init__(dataset_root, transforms, cache="none", foreground=foreground if sliced else None, **options)
+        self.patch_size = None if patch_size is None else _checked_size(patch_size)
+        if self.patch_size is None and self.mode == "train" and not sliced:
+            raise ConfigError("patch_size: PatchDataset needs [x, y, z] in voxels, such as [64, 64, 64]")
+        share: Any = FOREGROUND if foreground is None or sliced else foreground
+        self._draw = PatchDraw(self.patch_size or (1, 1, 1), share, class_sampling, overhang)
+        self._previous = self._earlier_stage(previous, previous_classes)
+        self._corrupt = None if corrupt_previous is None else CorruptPrevious(**corrupt_previous)
+        self._spatial, self._then = self._cutting()
+        warn_of_mirrored_sides(self.task, self.transforms.transforms)
+        self._limit = int(options.get("cache_gb", 20) * GIGABYTE)
+        self._store = PatchStore(
+            *(self._cache_folder / "patches", self._reader, block_sides(self.patch_size), self.task.num_ids),
+            *(self.task.ignore_index, self._previous),
+        )
+
+    def prepare(self, num_workers: int = 0) -> None:
+        """Preprocess all cases ahead, in parallel; what is there already stays.
+
+        Args:
+            num_workers: processes; 0 or 1 works in this one.
+
+        Raises:
+            DataError: if cases are wrong; names them.
+        """
+        prepare_all(self._store, self.cases, num_workers)
+        self._store.make_room(self.cases, self._limit)
+
+    def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
+        """Preprocessed image, with the channels of the earlier stage, and label of the whole volume."""
+        image, label, earlier = self._store.image(case).read(), self._store.label(case), self._store.earlier(case)
+        if earlier is not None:
+            image = np.concatenate([image, one_hot(earlier.read(), self.task.previous_classes)])
+        return image, None if label is None else self._as_stored(label.read())
+
+    def record(self, index: int) -> GridRecord:
+        """What preprocessing noted when it made the image."""
+        case = self.case(index)
+        with naming(case):
+            return self._store.record(case)
+
+    def validation_patches(self, count: int, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Patches of this dataset's cases as they are, without augmentation; the same for the same seed.
+
+        Args:
+            count: number of patches.
+            seed: of their places.
+
+        Yields:
+            Image float32 (C, x, y, z) and label as in training: int64 ids (x, y, z), of sigmoids uint8 masks
+            (K, x, y, z).
+
+        Raises:
+            ConfigError: if there is no `patch_size`.
+        """
+        if self.patch_size is None:
+            raise ConfigError("patch_size: validation_patches needs one; give it to val_dataset too")
+        order = np.random.default_rng([seed & 0xFFFFFFFF, 1]).permutation(max(count, len(self.cases)))
+        for number in range(count):
+            with sample_seed(seed, number):
+                case = self.cases[int(order[number]) % len(self.cases)]
+                image, label, _ = self._patch(case, augmented=False)
+            yield image, label
+
+    def class_frequencies(self) -> np.ndarray:
+        """Share of the labelled voxels of all cases, on the network's grid, that each class has; float64 (K,)."""
+        tables = [table for case in self.cases if (table := self._store.table(case)) is not None]
+        counts = np.stack([table.counts for table in tables]).sum(0, dtype=np.float64)
+        labelled = sum(int(np.prod(table.shape)) - table.ignored for table in tables)
+        return counts[self.task.num_ids - self.num_classes :] / max(labelled, 1)
+
+    def _training_item(self, case: Case) -> Item:
+        return super()._training_item(case) if self._slices is not None else self._patch(case, augmented=True)
+
+    def _patch(self, case: Case, augmented: bool) -> Item:
+        case, centre = self._draw.choose(case, self.cases, self._store.table)
+        with naming(case):
+            volume = self._volume(case)
+            starts = self._draw.starts(volume.sides, centre)
+            size = self._draw.patch_size
+            view = self._spatial.view(size) if augmented and self._spatial else PatchView(size)
+            image, moved = (self._then if augmented else _ALONE)(*view.cut(volume, starts))
+            label = np.asarray(moved)
+            if self._previous is not None:
+                label, earlier = parted(label)
+                image = np.concatenate([image, self._earlier_channels(earlier, augmented)])
+            return image, self._labels.to_train(label, self._reader.codes), case.name
+
+    def _volume(self, case: Case) -> StoredVolume:
+        store = self._store
+        files = store.image(case), store.label(case), store.earlier(case)
+        return StoredVolume(*files, self._reader.codes, self._labels.ignored, self.transforms.normalize_name)
+
+    def _earlier_channels(self, earlier: np.ndarray, augmented: bool) -> np.ndarray:
+        masks = one_hot(earlier, self.task.previous_classes)
+        return self._corrupt(masks) if augmented and self._corrupt is not None else masks
+
+    def _as_stored(self, label: np.ndarray) -> np.ndarray:
+        if not self._reader.codes:
+            return label
+        return unpack(label.astype(np.int32), self.task.num_classes, self._labels.ignored)
+
+    def _cutting(self) -> tuple[SpatialTransform | None, Compose]:
+        """What cuts the patch, and what comes then."""
+        spatial, rest = None, list(self.transforms.transforms)
+        if rest and isinstance(rest[0], (SpatialTransform, NnUNetAugmentation)):
+            spatial, then = rest[0].cutting()
+            rest = [*then, *rest[1:]]
+            given = grid_of(spatial.patch_size, self._draw.patch_size) if spatial.patch_size else None
+            if self._slices is None and self.patch_size is not None and given not in (None, self.patch_size):
+                raise ConfigError(
+                    f"transforms.0.patch_size: {list(given)} differs from the dataset's patch_size "
+                    f"{list(self.patch_size)}; leave it out there"
+                )
+        return spatial, Compose(rest, normalize="none")
+
+    def _earlier_stage(self, folder: str | None, classes: int | None) -> PreviousStage | None:
+        """The earlier stage, noted in the task."""
+        if folder is None:
+            if classes is not None:
+                raise ConfigError("previous_classes: needs 'previous', the folder of the earlier stage's label maps")
+            return None
+        if self._slices is not None:
+            raise ConfigError("previous: is for networks for volumes; remove slices, or previous")
+        stage = PreviousStage(Path(folder), self.task.num_ids - 1 if classes is None else classes)
+        self.task = replace(self.task, previous_classes=stage.classes)
+        return stage
+
+
+def _checked_size(value: Sequence[int]) -> Voxel:
+    sides = list(value) if isinstance(value, (list, tuple)) else []
+    if len(sides) != 3 or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
+        raise ConfigError(f"patch_size: expected three positive integers (voxels), got {value!r}")
+    return sides[0], sides[1], sides[2]
