@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning_rate", type=float, help="replace the learning rate")
     parser.add_argument("--iters", type=int, help="replace the number of iterations")
     parser.add_argument("--epochs", type=int, help="replace the number of iterations by one of epochs")
+    parser.add_argument("--max_time", metavar="TIME", help="replace the wall-clock budget: 30m, 1h30m")
+    parser.add_argument("--grad_clip", type=float, metavar="NORM", help="replace the gradient clip")
     parser.add_argument("--batch_size", type=int, help="replace the batch size")
     parser.add_argument(
         "--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value: model.num_classes=3"
@@ -38,6 +40,8 @@ def run(args: argparse.Namespace) -> None:
             batch_size=args.batch_size,
             opts=args.opts,
             epochs=args.epochs,
+            max_time=args.max_time,
+            grad_clip=args.grad_clip,
         )
     finally:
         logger.setLevel(level)

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
@@ -13,6 +15,7 @@ from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
     from medicalseg.core.train_options import TrainOptions
+    from medicalseg.cvlibs import Config
 
 HELP = "Train a network."
 
@@ -21,24 +24,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All flags of PaddleSeg3D's train.py, and ours."""
     add = parser.add_argument
     add("--config", required=True, help="YAML file that describes the run")
-    add("--iters", type=int, help="replaces `iters` of the file")
-    add("--epochs", type=int, help="passes over the training data; replaces `iters` and `epochs` of the file")
+    _add_length_arguments(parser)
     add("--batch_size", type=int, help="replaces `batch_size` of the file; samples per step and process")
     add("--learning_rate", type=float, help="replaces the learning rate of the file")
     add("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value: model.num_classes=3")
     add("--save_dir", default="./output", help="folder for checkpoints, logs and curves (default: ./output)")
-    add("--save_interval", type=int, help="iterations between checkpoints (default: 1000; with epochs, one epoch)")
+    add("--save_interval", metavar="N|P%%",
+        help="iterations between checkpoints, or a share of the run as 10%% (default: 1000; with epochs, one epoch; "
+        "with a time budget, 10%%)")  # fmt: skip
     add("--keep_checkpoint_max", type=int, default=5, help="newest checkpoints to keep; 0 keeps all (default: 5)")
     add("--resume_model", "--resume", dest="resume", metavar="FOLDER|auto",
         help="go on from an iter_N folder; auto: the newest in --save_dir, or anew if there is none")  # fmt: skip
     add("--num_workers", type=int, default=0, help="processes that make batches (default: 0)")
-    add("--do_eval", action="store_true", help="evaluate after each checkpoint and keep the best weights")
+    _add_evaluation_arguments(parser)
     add("--log_iters", type=int, default=100, help="iterations between log lines (default: 100)")
     add("--use_vdl", action="store_true", help="write VisualDL records to --save_dir")
     add("--seed", type=int, default=0, help="seed of weights, data order, augmentation, dropout (default: 0)")
     _add_device_arguments(parser)
     _add_method_arguments(parser)
     _add_old_arguments(parser)
+
+
+def _add_length_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--iters", type=int, help="replaces `iters` of the file; with --max_time the most there may be")
+    add("--epochs", type=int, help="passes over the training data; replaces `iters` and `epochs` of the file")
+    add("--max_time", metavar="TIME", help="wall-clock budget: 90s, 30m, 2h, 1h30m; the schedule is spread over it")
+    add("--folds", nargs="+", metavar="K|A..B|all|none",
+        help="folds to train, one after the other, each in its own folder of --save_dir; none: all cases, no validation")  # fmt: skip
+
+
+def _add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--do_eval", action="store_true", help="evaluate whole validation cases at intervals and keep the best weights")
+    add("--val_interval", metavar="N|P%%",
+        help="iterations between evaluations, or a share of the run (default: with every checkpoint)")  # fmt: skip
+    add("--pseudo_interval", metavar="N|P%%",
+        help="the same between pseudo-Dices of validation patches (default: 2%% where the data give patches)")  # fmt: skip
 
 
 def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +80,10 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--use_ema", nargs="?", const=True, type=truth, help="keep a moving average of the weights and evaluate it")
+    add("--ema_decay", type=float, metavar="D", help="the same, with this decay (0.99: over about 100 steps)")
+    add("--grad_clip", type=float, metavar="NORM", help="clip gradients to this global norm")
     add("--early_stop_intervals", type=int, metavar="N", help="end after N evaluations without improvement")
+    add("--early_stop_min_delta", type=float, metavar="X", help="what counts as an improvement (default: 0)")
     add("--sw_num", type=int, metavar="N", help="evaluate with a sliding window, N windows at a time")
     add("--is_save_data", type=truth, default=True,
         help="write label maps of 5 evaluated cases to save_dir/eval (default: True)")  # fmt: skip
@@ -73,29 +98,57 @@ def _add_old_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the flags, read the configuration, train."""
-    _refuse_old(args)
+    refuse_old(args)
     if args.nproc_per_node > 1 and os.environ.get("PADDLE_TRAINERS_NUM", "1") == "1":
         _launch(args.nproc_per_node, args.save_dir)
+    configure()
+    from medicalseg.core.folds import parse_folds, train_folds
+    from medicalseg.core.train import train
+
+    open_config = opener(args)
+    options = options_of(args)
+    if args.folds is not None:
+        train_folds(open_config, options, parse_folds(args.folds))
+        return 0
+    config = open_config()
+    check_data(config, args.do_eval)
+    train(config, options)
+    return 0
+
+
+def configure() -> None:
+    """Set up the process before Paddle computes anything."""
     warnings.filterwarnings("ignore", category=UserWarning, module="paddle")
     from medicalseg import ops
 
     ops.configure_process()
-    from medicalseg.core.train import train
+
+
+def opener(args: argparse.Namespace) -> Callable[..., Config]:
+    """What opens the configuration with the flags, of a fold if one is given."""
     from medicalseg.cvlibs import Config
 
-    config = Config(
+    return partial(
+        Config,
         args.config,
         learning_rate=args.learning_rate,
         iters=args.iters,
         batch_size=args.batch_size,
         opts=args.opts,
         epochs=args.epochs,
+        max_time=args.max_time,
+        grad_clip=args.grad_clip,
     )
-    options = _options(args)
+
+
+def check_data(config: Config, evaluates: bool) -> None:
+    """Make sure that the configuration has what a training needs.
+
+    Raises:
+        ConfigError: names what is missing.
+    """
     config.require("train_dataset", "model", "loss", "optimizer", "iters")
-    config.require_data("train_dataset", *(["val_dataset"] if args.do_eval else []))
-    train(config, options)
-    return 0
+    config.require_data("train_dataset", *(["val_dataset"] if evaluates else []))
 
 
 def _launch(ranks: int, save_dir: str) -> None:
@@ -107,20 +160,24 @@ def _launch(ranks: int, save_dir: str) -> None:
     os.execve(sys.executable, command, kept)
 
 
-def _refuse_old(args: argparse.Namespace) -> None:
+def refuse_old(args: argparse.Namespace) -> None:
     if args.nnunet:
         raise UserError("--nnunet: the nnU-Net training loop is not part of this version; leave the flag out")
     if args.data_format != "NCHW":
         raise UserError(f"--data_format {args.data_format}: networks here are channels-first; leave the flag out")
 
 
-def _options(args: argparse.Namespace) -> TrainOptions:
+def options_of(args: argparse.Namespace) -> TrainOptions:
+    """How to run the training, of the flags."""
     from medicalseg.core.profiling import ProfilerOptions
     from medicalseg.core.train_options import TrainOptions
 
     return TrainOptions(
         save_dir=args.save_dir,
         save_interval=args.save_interval,
+        val_interval=args.val_interval,
+        pseudo_interval=args.pseudo_interval,
+        limit_iters=args.iters is not None or args.epochs is not None,
         resume=args.resume,
         keep_checkpoint_max=args.keep_checkpoint_max,
         num_workers=args.num_workers,
@@ -134,7 +191,9 @@ def _options(args: argparse.Namespace) -> TrainOptions:
         amp_level=args.amp_level,
         sync_bn=args.sync_bn,
         use_ema=args.use_ema,
+        ema_decay=args.ema_decay,
         early_stop_intervals=args.early_stop_intervals,
+        early_stop_min_delta=args.early_stop_min_delta,
         cpu_accel=args.cpu_accel or os.environ.get("MEDICALSEG_CPU_ACCEL") or "auto",
         sw_num=args.sw_num,
         save_predictions=args.is_save_data,

@@ -95,5 +95,3 @@ def overlaps(
     both = np.bincount(true[predicted == true], minlength=classes)
     given = np.bincount(predicted, minlength=classes) + np.bincount(true, minlength=classes)
     return np.stack([both, given]).astype(float)
-        float
-    )

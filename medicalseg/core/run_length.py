@@ -81,5 +81,5 @@ class Occasions:
 
         regular = config.iters_per_epoch if config.epochs else SAVE_INTERVAL
         save = given("save_interval") or (TIMED_SAVE_INTERVAL if length.max_time is not None else regular)
-        pseudo = pseudo_interval_of(given("pseudo_interval"), val)
+        pseudo = pseudo_interval_of(given("pseudo_interval"), val_dataset)
         return cls(due(save), due(given("val_interval") or save), due(pseudo))

@@ -20,7 +20,8 @@ def write_progress_png(path: str | os.PathLike[str], history: History) -> None:
     Args:
         path: a PNG file.
         history: equally long lists `iter`, `loss`, `dsc` (percent), `lr`, `batch_cost` (seconds), and the equally long
-            lists `eval_iter`, `eval_dice` (0 to 1) and `pseudo_iter`, `pseudo_dice`. What is missing or empty is not drawn.
+            lists `eval_iter`, `eval_dice` (0 to 1) and `pseudo_iter`, `pseudo_dice`. What is missing or empty is not
+            drawn.
     """
     figure = Figure(figsize=(11, 7), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)

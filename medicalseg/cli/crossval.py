@@ -1,0 +1,33 @@
+"""`medicalseg crossval`, `tools/crossval.py`."""
+
+from __future__ import annotations
+
+import argparse
+
+from medicalseg.cli import train as training
+
+HELP = "Cross-validate: train every fold, predict its validation cases, choose postprocessing, sum up."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `train`, and those of the summary."""
+    training.add_arguments(parser)
+    add = parser.add_argument
+    add("--weights", choices=("final", "best"), default="final",
+        help="which weights of each fold are summed up; best ones were chosen on the same cases (default: final)")  # fmt: skip
+    add("--postprocessing", choices=("auto", "none"), default="auto",
+        help="choose postprocessing where it helps, or leave the labels as they are (default: auto)")  # fmt: skip
+    add("--bootstrap", type=int, default=1000, metavar="N", help="resamples of the confidence interval (default: 1000)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what is missing, predict, choose, sum up."""
+    training.refuse_old(args)
+    training.configure()
+    from medicalseg.core.crossval import CrossvalOptions, crossval
+    from medicalseg.core.folds import parse_folds
+
+    options = training.options_of(args)
+    summing = CrossvalOptions(weights=args.weights, choose=args.postprocessing == "auto", bootstrap=args.bootstrap)
+    crossval(training.opener(args), options, parse_folds(args.folds or ["all"]), summing)
+    return 0

@@ -1,0 +1,143 @@
+"""Training fold after fold: which folds there are, where each goes, which are done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from medicalseg.core.checkpoint_store import FINAL, CheckpointStore, read_trainer
+from medicalseg.core.run_length import RunLength
+from medicalseg.core.train import train
+from medicalseg.core.train_options import TrainOptions
+from medicalseg.cvlibs import effective
+from medicalseg.datasets.splits import read_splits
+from medicalseg.errors import ConfigError, UserError
+from medicalseg.utils.logger import logger
+
+ALL_CASES = "all"
+OpenConfig = Callable[..., Any]
+_RANGE = re.compile(r"(\d+)(?:\.\.|-)(\d+)")
+
+
+def parse_folds(words: Sequence[str]) -> tuple[int | str, ...]:
+    """Folds of a flag: numbers, ranges `0..4`, `all` for every fold, `none` for one training on all cases.
+
+    Returns:
+        Numbers without repetition, or ("all",) or ("none",).
+
+    Raises:
+        UserError: a word is none of these, or `all` and `none` stand beside others.
+
+    Example:
+        >>> parse_folds(["0..2", "4"])
+        (0, 1, 2, 4)
+    """
+    found: list[int | str] = []
+    for word in words:
+        place = _RANGE.fullmatch(word)
+        if word in ("all", "none"):
+            found.append(word)
+        elif word.isdecimal():
+            found.append(int(word))
+        elif place and int(place[1]) <= int(place[2]):
+            found += range(int(place[1]), int(place[2]) + 1)
+        else:
+            raise UserError(f"--folds {word}: give numbers, a range such as 0..4, all or none")
+    folds = tuple(dict.fromkeys(found))
+    if len(folds) > 1 and any(isinstance(fold, str) for fold in folds):
+        raise UserError(f"--folds {' '.join(words)}: all and none stand alone")
+    return folds
+
+
+def folds_of(config: Any, wanted: Sequence[int | str]) -> tuple[int | str, ...]:
+    """The folds to train: `all` becomes the numbers of the dataset's folds, `none` becomes "all", the fold of all cases.
+
+    Raises:
+        ConfigError: the dataset has no folds, or not so many.
+    """
+    plain = config.dic
+    config.require_data("train_dataset")
+    if effective.dataset_argument(plain, "train_dataset", "fold") is None:
+        raise ConfigError(
+            f"{config.path}: --folds needs data with folds (an argument fold); train_dataset is "
+            f"{plain['train_dataset'].get('type')}"
+        )
+    if tuple(wanted) == ("none",):
+        return (ALL_CASES,)
+    count = count_folds(config)
+    if tuple(wanted) == ("all",):
+        return tuple(range(count))
+    beyond = [fold for fold in wanted if int(fold) >= count]
+    if beyond:
+        raise ConfigError(f"--folds {beyond[0]}: the data have the folds 0 to {count - 1}")
+    return tuple(wanted)
+
+
+def count_folds(config: Any) -> int:
+    """How many folds the training data have: those of their file of folds, else `num_folds`."""
+    plain = config.dic
+    block, _ = effective.dataset(plain, "train_dataset")
+    root, given = Path(block["dataset_root"]), block.get("splits")
+    candidates = [root / given, Path(given)] if given else [root / "splits_final.json"]
+    for path in candidates:
+        if path.is_file():
+            return len(read_splits(path))
+    return int(effective.dataset_argument(plain, "train_dataset", "num_folds") or 5)
+
+
+def fold_folder(save_dir: str | Path, fold: int | str) -> Path:
+    """Where a fold's run goes."""
+    return Path(save_dir) / f"fold_{fold}"
+
+
+def train_folds(open_config: OpenConfig, options: TrainOptions, wanted: Sequence[int | str]) -> tuple[int | str, ...]:
+    """Train folds one after the other, each into `save_dir/fold_K`; with `--resume auto` finished ones are skipped.
+
+    Args:
+        open_config: opens the configuration, with `fold=` for one of them.
+        options: how to run; `save_dir` is the folder of all folds.
+        wanted: from `parse_folds`.
+
+    Returns:
+        The folds.
+
+    Raises:
+        UserError: configuration, data or flags are wrong.
+        RunError: a run failed; what was done before is kept.
+    """
+    if options.resume not in (None, "auto"):
+        raise UserError(f"--resume {options.resume}: with --folds only --resume auto goes on, in every fold's folder")
+    folds = folds_of(open_config(), wanted)
+    for number, fold in enumerate(folds, 1):
+        logger.info("Fold %s (%d of %d): %s", fold, number, len(folds), fold_folder(options.save_dir, fold))
+        train_fold(open_config, options, fold)
+    return folds
+
+
+def train_fold(open_config: OpenConfig, options: TrainOptions, fold: int | str) -> None:
+    """Train one fold into its folder, unless it is resumed and done; fold "all" has no validation."""
+    evaluates = options.do_eval and fold != ALL_CASES
+    config = open_config(fold=fold, log_notes=fold in (0, ALL_CASES))
+    config.require("train_dataset", "model", "loss", "optimizer", "iters")
+    config.require_data("train_dataset", *(["val_dataset"] if evaluates else []))
+    own = replace(options, save_dir=str(fold_folder(options.save_dir, fold)), do_eval=evaluates)
+    if options.resume == "auto" and is_finished(own.save_dir, RunLength.of(config, own)):
+        logger.info("Fold %s is done: %s", fold, Path(own.save_dir) / FINAL)
+        return
+    with paddle.utils.unique_name.guard():
+        train(config, own)
+
+
+def is_finished(save_dir: str | Path, length: RunLength) -> bool:
+    """Whether a run of this length has ended in a folder."""
+    store = CheckpointStore(save_dir)
+    known = store.iterations()
+    if not known or store.final_iteration() != known[-1]:
+        return False
+    ended = (read_trainer(store.path(known[-1])) or {}).get("ended")
+    return isinstance(ended, dict) and all(ended.get(key) == value for key, value in length.to_dict().items())
