@@ -31,7 +31,7 @@ class ReliabilityCurve:
 
     @property
     def error(self) -> float:
-        """Expected calibration error, the mean over voxels of their bin's |share right - mean probability|; NaN if empty."""
+        """Expected calibration error: mean over voxels of their bin's |share right - probability|; NaN if empty."""
         total = self.count.sum()
         return float(np.abs(self.hits - self.confidence).sum() / total) if total else float("nan")
 

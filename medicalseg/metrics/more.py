@@ -12,6 +12,7 @@ from medicalseg.metrics.bootstrap import Bootstrap, Interval
 from medicalseg.metrics.measures import MORE_MEASURES, Measure
 
 FOREGROUND = ""
+LEAST_CASES = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class MeasureSummary:
         cases: (cases, ids) its values; all of a class in no reference are NaN.
         class_values: means over the cases (of counts: sums).
         class_k: cases in which it is applicable.
-        intervals: of every class.
+        intervals: of every class; NaN with fewer than two cases.
         means: (value, k, n, interval) by group; "" is the foreground.
     """
 
@@ -100,6 +101,7 @@ def summarize_measure(
         means[name] = MeanOfClasses(_one(combine, chosen), int((~np.isnan(chosen)).sum()), len(chosen), interval)
     intervals = None
     if drawn is not None and bootstrap is not None:
+        drawn[:, class_k < LEAST_CASES] = np.nan
         intervals = tuple(bootstrap.interval(column) for column in drawn.T)
     return MeasureSummary(measure, values, class_values, class_k, intervals, means)
 

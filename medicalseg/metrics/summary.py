@@ -265,8 +265,8 @@ def summarize(
     """
     if not results:
         raise DataError("nothing to summarize: no case was evaluated")
-    references = np.stack([result.counts.reference for result in results]) > 0
-    scored = references.any(axis=0)
+    references: np.ndarray = np.stack([result.counts.reference for result in results]) > 0
+    scored = np.asarray(references.any(axis=0))
     means, counted = {}, np.zeros(task.num_ids, dtype=np.int64)
     for name, measure in MEASURES.items():
         values = np.stack([measure(result.counts) for result in results])

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from medicalseg.metrics import CaseResult, Summary, dice, iou, precision, recall
+from medicalseg.metrics import CaseResult, Counts, Summary, dice, iou, precision, recall
 from medicalseg.utils.files import write_json, write_text
 
 COLUMNS = (
     *("case", "grid", "class_id", "class", "dice", "iou", "precision", "recall"),
     *("tp", "fp", "fn", "reference_mm3", "prediction_mm3"),
 )
+PRESENCE = ("neither mask", "reference only", "prediction only", "both masks")
 
 
 def write_metrics(
@@ -38,14 +39,15 @@ def write_metrics(
     folder = Path(save_dir)
     json_path, csv_path = folder / "metrics.json", folder / "metrics.csv"
     write_json(json_path, summary.to_dict() | ({"run": dict(run)} if run else {}))
-    write_text(csv_path, _csv(summary))
+    write_text(csv_path, csv_text(summary))
     return json_path, csv_path
 
 
-def _csv(summary: Summary) -> str:
+def csv_text(summary: Summary) -> str:
+    """One row per case and class; the column `presence` tells where a class is, and so why a value is empty or 0."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *summary.measures, *(["presence"] if summary.rules else [])])
     for result in summary.cases:
         writer.writerows(_rows(result, summary))
     return text.getvalue()
@@ -61,9 +63,15 @@ def _rows(result: CaseResult, summary: Summary) -> list[list[object]]:
             *(int(counts.tp[c]), int(counts.fp[c]), int(counts.fn[c])),
             _cell(counts.reference[c] * result.voxel_volume),
             _cell(counts.prediction[c] * result.voxel_volume),
+            *(_cell(result.measures[measure][c]) for measure in summary.measures),
+            *([_presence(counts, c)] if summary.rules else []),
         ]
         for c, name in enumerate(summary.class_names)
     ]
+
+
+def _presence(counts: Counts, c: int) -> str:
+    return PRESENCE[int(counts.reference[c] > 0) + 2 * int(counts.prediction[c] > 0)]
 
 
 def _cell(value: float) -> str:

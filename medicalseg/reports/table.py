@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import numpy as np
 
-from medicalseg.metrics import GroupMean, Summary
+from medicalseg.metrics import GroupMean, Interval, MeasureSummary, Summary
+from medicalseg.metrics.more import FOREGROUND
 
 HEADER = ("id", "class", "Dice", "IoU", "precision", "recall", "cases")
+
+RULE_WIDTH = 120
+DIGITS = {"mm": 2, "mm³": 0, "%": 1}
 
 IMAGE_COLUMNS = (("IoU", "iou"), ("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
 POOLED_COLUMNS = (
@@ -31,8 +36,9 @@ def render_table(summary: Summary, detail: bool = True) -> str:
     lines += [f"!! NOTE: {note}" for note in summary.notes]
     if detail:
         lines += _class_table(summary)
-    means = [*_means(summary), *_other_rules(summary)]
+    means = [*_means(summary), *_other_rules(summary), *level_lines(summary), *_calibration(summary)]
     lines += ["-" * max(len(line) for line in means), *means] if detail else means
+    lines += _rules(summary)
     return "\n".join(lines)
 
 
@@ -43,20 +49,105 @@ def format_volume(cubic_mm: float) -> str:
     return f"{cubic_mm:.0f} mm³" if cubic_mm < 1000 else f"{cubic_mm / 1000:.1f} ml"
 
 
+def class_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """The heading and the row of every class, as texts."""
+    more = tuple(found.measure.heading for found in summary.measures.values())
+    dice = ("Dice", "95 % interval") if summary.dice_intervals is not None else ("Dice",)
+    heading = (*HEADER[:2], *dice, *HEADER[3:-1], *more, HEADER[-1])
+    return [heading, *(_class_row(summary, c) for c in range(len(summary.class_names)))]
+
+
+def mean_rows(summary: Summary) -> list[tuple[str, str]]:
+    """What every mean is of, and its figure."""
+    named = [("foreground mean Dice", FOREGROUND, summary.foreground)]
+    named += [(f"Dice ({name})", name, group) for name, group in summary.group_means.items()]
+    rows = []
+    for title, name, group in named:
+        found = None if summary.dice_intervals is None else summary.dice_intervals.means[name].interval
+        rows.append((title, f"{_figure(group.value)}{_interval(found)}   over {group.k} of {group.n} classes"))
+    for found_measure in summary.measures.values():
+        rows += _measure_rows(found_measure)
+    return rows
+
+
 def _class_table(summary: Summary) -> list[str]:
-    rows = [HEADER, *(_class_row(summary, c) for c in range(len(summary.class_names)))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    rows = class_rows(summary)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [_line(row, widths) for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))
     return lines
 
 
 def _class_row(summary: Summary, c: int) -> tuple[str, ...]:
-    measures = (summary.class_dice, summary.class_iou, summary.class_precision, summary.class_recall)
+    measures = (summary.class_iou, summary.class_precision, summary.class_recall)
+    interval = summary.class_interval(c)
+    dice = (_figure(summary.class_dice[c]), *(() if interval is None else (_interval(interval).strip(),)))
+    more = (_measure_cell(found, c, int(summary.class_k[c])) for found in summary.measures.values())
     cases = f"{summary.class_k[c]} of {summary.num_cases}"
     if not summary.class_references[c]:
         cases = f"in no reference; false positives: {_false_positives(summary, c)}"
-    return (str(c), summary.class_names[c], *(_figure(values[c]) for values in measures), cases)
+    return (str(c), summary.class_names[c], *dice, *(_figure(values[c]) for values in measures), *more, cases)
+
+
+def _measure_cell(found: MeasureSummary, c: int, scored: int) -> str:
+    """A figure, with the number of its cases where it has fewer than Dice."""
+    text, k = _amount(found, found.class_values[c]), int(found.class_k[c])
+    return f"{text} (k={k})" if 0 < k < scored else text
+
+
+def _measure_rows(found: MeasureSummary) -> list[tuple[str, str]]:
+    kind = "sum of" if found.measure.count else "mean"
+    rows = []
+    for name, mean in found.means.items():
+        title = f"{found.measure.heading} ({name})" if name else f"foreground {kind} {found.measure.heading}"
+        text = f"{_amount(found, mean.value)}{_interval(mean.interval, found)}"
+        rows.append((title, f"{text}   over {mean.k} of {mean.n} classes"))
+    return rows
+
+
+def _interval(interval: Interval | None, found: MeasureSummary | None = None) -> str:
+    if interval is None:
+        return ""
+    low, high = (_figure(end) if found is None else _amount(found, end) for end in interval.to_list())
+    return " [n/a]" if math.isnan(interval.low) else f" [{low}, {high}]"
+
+
+def _amount(found: MeasureSummary, value: float) -> str:
+    if math.isnan(value):
+        return "n/a"
+    if found.measure.count:
+        return f"{value:.0f}"
+    return f"{value:.4f}" if not found.measure.unit else f"{value:.{DIGITS.get(found.measure.unit, 2)}f}"
+
+
+def _rules(summary: Summary) -> list[str]:
+    texts = (f"{name}: {rule}" for name, rule in summary.rules.items())
+    return [line for text in texts for line in textwrap.wrap(text, RULE_WIDTH, subsequent_indent="  ")]
+
+
+def level_lines(summary: Summary) -> list[str]:
+    """What became of the levels, as sentences."""
+    lines = []
+    for found in summary.levels:
+        off = ", ".join(f"{count} off by {shift:+d}" for shift, count in found.shifts.items())
+        wrong = "; ".join(part for part in (off, f"{found.missed} missed" if found.missed else "") if part)
+        lines += [
+            f"levels {found.names[0]} … {found.names[-1]}: {found.right} of {found.structures} structures have the "
+            f"right number ({_figure(found.accuracy)}){'; ' + wrong if wrong else ''}",
+            f"  voxels labelled as a neighbouring level {_figure(found.neighbour_share)}, as one farther off "
+            f"{_figure(found.farther_share)}   mean over cases",
+        ]
+    return lines
+
+
+def _calibration(summary: Summary) -> list[str]:
+    found = summary.calibration
+    if found is None:
+        return []
+    return [
+        f"calibration error (ECE): foreground {_figure(found.foreground.error)}, all voxels "
+        f"{_figure(found.top.error)}, class-wise {_figure(found.class_error)}   on the network grid, {len(found.top.count)} bins"
+    ]
 
 
 def _false_positives(summary: Summary, c: int) -> str:
@@ -77,9 +168,7 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _means(summary: Summary) -> list[str]:
-    named = [("foreground mean Dice", summary.foreground)]
-    named += [(f"Dice ({name})", group) for name, group in summary.group_means.items()]
-    rows = [(name, f"{_figure(group.value)}   over {group.k} of {group.n} classes") for name, group in named]
+    rows = mean_rows(summary)
     if summary.soft_mdice is not None:
         rows.append(("soft mDice (PaddleSeg)", f"{_figure(summary.soft_mdice)}   on the network grid"))
     if summary.loss is not None:
@@ -88,6 +177,8 @@ def _means(summary: Summary) -> list[str]:
         rows.append(("AUC-ROC", f"{_figure(summary.auc_roc)}   one against the rest, on the network grid"))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name.ljust(width)}  {value}".rstrip() for name, value in rows]
+    if summary.bootstrap is not None:
+        lines.append(f"in brackets: {summary.bootstrap}")
     return lines + _footnotes(summary.group_means, summary.class_names)
 
 

@@ -1,0 +1,242 @@
+"""Label maps of anybody's against references: every case scored once, in parallel."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medicalseg.core.counting import count_voxels, voxel_volume
+from medicalseg.core.folder_pairs import Pair, Pairs, find_pairs
+from medicalseg.core.label_task import discovered_task, task_near
+from medicalseg.errors import DataError, MedicalSegError, RunError, UserError
+from medicalseg.inference.outputs import read_labels, read_reference
+from medicalseg.inference.task import TaskSpec
+from medicalseg.io import Volume, has_directions, is_picture, reorient
+from medicalseg.metrics import CaseResult, MeasureOptions, Summary, case_metrics, neighbour_confusion, summarize
+from medicalseg.metrics.bootstrap import Bootstrap
+from medicalseg.metrics.levels import check_order
+from medicalseg.utils.logger import logger
+from medicalseg.utils.pool import run_all
+
+MISSING = ("error", "zero", "skip")
+GRID = "reference"
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation of folders found.
+
+    Attributes:
+        summary: all figures.
+        task: classes, and how they are stored.
+        pairs: the files of the scored cases, in the summary's order.
+        missing: references without a prediction.
+    """
+
+    summary: Summary
+    task: TaskSpec
+    pairs: tuple[Pair, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A case's figures, and what is odd about its files."""
+
+    result: CaseResult
+    elsewhere: bool = False
+    turned: bool = False
+
+
+def evaluate_folders(
+    pred_dir: str | os.PathLike[str],
+    ref_dir: str | os.PathLike[str],
+    *,
+    task: TaskSpec | None = None,
+    options: MeasureOptions | None = None,
+    level_orders: Sequence[Sequence[int]] = (),
+    missing: str = "error",
+    num_workers: int = 0,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Score predictions against references.
+
+    Args:
+        pred_dir: label maps in any readable format; a folder, a .txt list or one file.
+        ref_dir: references; names (without suffix) tell which prediction belongs to which.
+        task: what stored values mean, see `medicalseg.core.label_task`; None takes a `dataset.json` in or beside the
+            folders, else every value found is a class.
+        options: measures, tolerance, detection rule.
+        level_orders: ids of levels from one end to the other, one list per row of structures.
+        missing: what a reference without a prediction is: "error"; "zero": an empty prediction; "skip": left out.
+        num_workers: processes; 0 or 1 works in this one.
+        bootstrap: draws for the confidence intervals; 0 makes none.
+        seed: of the draws.
+        notes: what a reader must know besides.
+
+    Raises:
+        UserError: if an argument is wrong, predictions are missing (`missing` "error"), or names are ambiguous.
+        DataError: if files cannot be read, do not fit each other, or hold values that are no class; names them.
+    """
+    if missing not in MISSING:
+        raise UserError(f"missing: expected one of {', '.join(MISSING)}, got {missing!r}")
+    for order in level_orders:
+        check_order(order)
+    task = task or task_near(ref_dir, pred_dir)
+    pairs = find_pairs(pred_dir, ref_dir, task)
+    _tell_odd(pairs, missing)
+    wanted = [pair for pair in pairs.pairs if pair.prediction is not None or missing == "zero"]
+    if task is None:
+        files = [file for pair in wanted for file in (pair.reference, pair.prediction) if file is not None]
+        task = discovered_task(files, num_workers)
+    _check_levels(level_orders, task)
+    options = options or MeasureOptions()
+    scored = _score(wanted, task, options, level_orders, num_workers)
+    results = [found.result for found in scored]
+    summary = summarize(
+        results,
+        task,
+        GRID,
+        notes=(*notes, *_notes(pairs, missing, scored, task, options)),
+        rules=options.rules(),
+        bootstrap=Bootstrap(len(results), bootstrap, seed) if bootstrap else None,
+    )
+    return Evaluation(summary, task, tuple(wanted), tuple(pairs.missing))
+
+
+def score_pair(
+    pair: Pair, task: TaskSpec, options: MeasureOptions, level_orders: Sequence[Sequence[int]] = ()
+) -> Scored:
+    """Score one case; without a prediction an empty one is scored.
+
+    Raises:
+        DataError: if the files do not fit each other or the task; names them.
+        VolumeError: if a file cannot be read.
+    """
+    reference = _read(read_reference, pair.reference, task)
+    if pair.prediction is None:
+        prediction, turned = reference.with_array(reference.array * 0, labels=True), False
+    else:
+        prediction, turned = _on_grid_of(reference, _read(read_labels, pair.prediction, task), pair)
+    try:
+        counts = count_voxels(prediction.array, reference.array, task)
+    except DataError as error:
+        raise DataError(f"{pair.prediction or pair.reference}: {error}") from error
+    picture = is_picture(pair.reference)
+    spacing = (1.0, 1.0, 1.0) if picture else reference.spacing
+    arrays = (prediction.array, reference.array)
+    result = CaseResult(
+        case=pair.name,
+        counts=counts,
+        voxel_volume=voxel_volume(reference.spacing, pair.reference),
+        slices=1 if picture and reference.array.shape[-1] == 1 else None,
+        measures=case_metrics(*arrays, spacing, task, options.wanted, options=options),
+        levels=tuple(neighbour_confusion(*arrays, order) for order in level_orders),
+    )
+    return Scored(result, _elsewhere(reference, prediction, pair), turned)
+
+
+def _read(reader: object, path: Path, task: TaskSpec) -> Volume:
+    try:
+        return reader(path, task)  # type: ignore[operator, no-any-return]
+    except DataError as error:
+        raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def _on_grid_of(reference: Volume, prediction: Volume, pair: Pair) -> tuple[Volume, bool]:
+    """The prediction with its axes as the reference has them, if that makes the grids one."""
+    told = pair.prediction is not None and has_directions(pair.reference) and has_directions(pair.prediction)
+    if told and reference.grid_difference(prediction) is not None and reference.axcodes != prediction.axcodes:
+        turned = reorient(prediction, reference.axcodes)
+        if reference.grid_difference(turned) is None:
+            return turned, True
+    if prediction.shape != reference.shape:
+        raise DataError(
+            f"{pair.prediction}: has the shape {prediction.shape}, its reference {pair.reference} {reference.shape}; "
+            "bring it to the reference's grid first"
+        )
+    return prediction, False
+
+
+def _elsewhere(reference: Volume, prediction: Volume, pair: Pair) -> bool:
+    if pair.prediction is None or not (has_directions(pair.reference) and has_directions(pair.prediction)):
+        return False
+    return reference.grid_difference(prediction) is not None
+
+
+def _tell_odd(pairs: Pairs, missing: str) -> None:
+    if pairs.missing and missing == "error":
+        raise UserError(
+            f"{len(pairs.missing)} of {len(pairs.pairs)} references have no prediction: {_few(pairs.missing)}; "
+            "predict them, or choose --missing zero (scored as empty) or --missing skip (left out)"
+        )
+    if pairs.unused:
+        logger.warning(
+            "%d predictions have no reference and are not scored: %s",
+            len(pairs.unused),
+            _few([path.name for path in pairs.unused]),
+        )
+
+
+def _check_levels(orders: Sequence[Sequence[int]], task: TaskSpec) -> None:
+    if orders and task.overlapping:
+        raise UserError("level_order: needs classes of which each voxel has one, not regions that overlap")
+    wrong = [level for order in orders for level in order if not 0 < level < task.num_ids]
+    if wrong:
+        raise UserError(f"level_order: {wrong} are not among the class ids 1 to {task.num_ids - 1}")
+
+
+def _score(
+    pairs: Sequence[Pair],
+    task: TaskSpec,
+    options: MeasureOptions,
+    level_orders: Sequence[Sequence[int]],
+    num_workers: int,
+) -> list[Scored]:
+    orders = tuple(tuple(order) for order in level_orders)
+    function = functools.partial(score_pair, task=task, options=options, level_orders=orders)
+    found: dict[str, Scored] = {}
+    failed: list[MedicalSegError] = []
+    for pair, result in run_all(function, pairs, num_workers, "scoring"):
+        if isinstance(result, RunError):
+            raise result
+        if isinstance(result, MedicalSegError):
+            logger.error("%s: %s", pair.name, result)
+            failed.append(result)
+        else:
+            found[pair.name] = result
+    if failed:
+        raise DataError(f"{len(failed)} of {len(pairs)} cases cannot be scored; the first: {failed[0]}")
+    return [found[pair.name] for pair in pairs]
+
+
+def _notes(pairs: Pairs, missing: str, scored: Sequence[Scored], task: TaskSpec, options: MeasureOptions) -> list[str]:
+    notes = []
+    if pairs.missing:
+        what = "scored as empty predictions" if missing == "zero" else "left out, so the figures flatter"
+        notes.append(f"{len(pairs.missing)} references have no prediction and are {what}: {_few(pairs.missing)}")
+    if pairs.unused:
+        names = _few([path.name for path in pairs.unused])
+        notes.append(f"{len(pairs.unused)} predictions have no reference and are not scored: {names}")
+    elsewhere = [found.result.case for found in scored if found.elsewhere]
+    if elsewhere:
+        notes.append(
+            f"{len(elsewhere)} predictions lie on another grid than their reference by their headers, and were "
+            f"compared voxel by voxel with the reference's voxel size: {_few(elsewhere)}"
+        )
+    turned = [found.result.case for found in scored if found.turned]
+    if turned:
+        notes.append(f"{len(turned)} predictions were turned to the axes of their reference: {_few(turned)}")
+    if len(options.wanted) > 1 and any(is_picture(pair.reference) for pair in pairs.pairs):
+        notes.append("pictures have no voxel size: distances are in pixels, volumes in numbers of pixels")
+    return notes
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

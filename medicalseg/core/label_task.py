@@ -1,0 +1,135 @@
+"""What the values in label maps of anybody's mean: from a description, a configuration, or the values found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medicalseg.errors import ConfigError, DataError, UserError
+from medicalseg.inference.label_map import LabelMap
+from medicalseg.inference.task import TaskSpec
+from medicalseg.io import read_label
+from medicalseg.utils.checkpoint import META_FILE, read_meta
+from medicalseg.utils.files import read_json_object
+from medicalseg.utils.logger import logger
+from medicalseg.utils.pool import run_all
+
+DESCRIPTION = "dataset.json"
+IGNORE = "ignore"
+UNKNOWN_ID = 255
+
+
+def described_task(path: str | os.PathLike[str]) -> TaskSpec:
+    """The classes of a `dataset.json` of MSD or nnU-Net: labels, regions, an ignored label.
+
+    Args:
+        path: the file, or a folder that holds a `dataset.json`.
+
+    Raises:
+        DataError: if it cannot be read or its labels are wrong.
+    """
+    file = Path(path)
+    file = file / DESCRIPTION if file.is_dir() else file
+    content = read_json_object(file, DataError)
+    labels = content.get("labels")
+    if not isinstance(labels, Mapping) or not labels:
+        raise DataError(f"{file}: 'labels' must map ids to names or names to ids, got {labels!r}")
+    try:
+        return task_of_map(_label_map(labels, content.get("regions_class_order")))
+    except ConfigError as error:
+        raise DataError(f"{file}: {error}") from error
+
+
+def configured_task(path: str | os.PathLike[str], opts: Sequence[str] | None = None) -> TaskSpec:
+    """The task of a configuration's dataset, of an export's deploy.yaml, or of a folder with weights.
+
+    Raises:
+        UserError: if none of them tells a task.
+    """
+    file = Path(path)
+    if file.is_dir() and (file / META_FILE).is_file():
+        return TaskSpec.from_dict((read_meta(file) or {})["task"])
+    if file.is_dir() or file.name == "deploy.yaml":
+        return _exported_task(file / "deploy.yaml" if file.is_dir() else file)
+    from medicalseg.cvlibs import Config
+
+    config = Config(file, opts=opts, log_notes=False)
+    key = next((key for key in ("val_dataset", "test_dataset", "train_dataset") if config.dic.get(key)), None)
+    task = None if key is None else getattr(getattr(config, key), "task", None)
+    if not isinstance(task, TaskSpec):
+        raise UserError(f"--config {path}: names no dataset that tells its classes; give --labels instead")
+    return task
+
+
+def discovered_task(files: Sequence[Path], num_workers: int = 0) -> TaskSpec:
+    """A class for every value but 0 that the files hold.
+
+    Raises:
+        DataError: if a file cannot be read, or there is nothing but 0.
+    """
+    values: set[int] = set()
+    for file, found in run_all(stored_values, files, num_workers, "reading labels"):
+        if isinstance(found, Exception):
+            raise DataError(str(found) if str(file) in str(found) else f"{file}: {found}")
+        values |= found
+    values -= {0}
+    if not values:
+        raise DataError("the label maps hold nothing but 0")
+    logger.info("No --labels and no dataset.json: the classes are the values found, %s.", _few(sorted(values)))
+    return task_of_map(LabelMap.from_config({"background": 0, **{f"label {v}": v for v in sorted(values)}}))
+
+
+def stored_values(file: Path) -> set[int]:
+    """The values in a label map."""
+    return {int(value) for value in np.unique(read_label(file).array)}
+
+
+def task_near(*folders: str | os.PathLike[str]) -> TaskSpec | None:
+    """The classes of a `dataset.json` in one of the folders or beside it; None if there is none."""
+    for folder in folders:
+        for place in (Path(folder), Path(folder).resolve().parent):
+            if (place / DESCRIPTION).is_file():
+                logger.info("Classes: %s (--labels to take others).", place / DESCRIPTION)
+                return described_task(place)
+    return None
+
+
+def task_of_map(label_map: LabelMap | None) -> TaskSpec:
+    """The task that has these classes."""
+    if label_map is None:
+        raise ConfigError("labels: none are given")
+    return TaskSpec(
+        num_classes=label_map.num_classes,
+        head="sigmoid" if label_map.regions else "softmax",
+        ignore_index=max(UNKNOWN_ID, label_map.num_classes) if label_map.ignore else None,
+        label_map=label_map,
+    )
+
+
+def _label_map(labels: Mapping[str, Any], order: Any) -> LabelMap | None:
+    ignore = next((value for name, value in labels.items() if str(name).lower() == IGNORE), None)
+    if ignore is None:
+        ignore = next((key for key, name in labels.items() if str(name).lower() == IGNORE), None)
+    ignored = None if ignore is None else int(ignore)
+    kept = {key: value for key, value in labels.items() if IGNORE not in (str(key).lower(), str(value).lower())}
+    if any(isinstance(value, Iterable) and not isinstance(value, str) for value in kept.values()):
+        return LabelMap.from_config(regions=kept, region_order=order, ignore=ignored)
+    return LabelMap.from_config(labels=kept, ignore=ignored)
+
+
+def _exported_task(file: Path) -> TaskSpec:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return TaskSpec.from_dict(content["task"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: is no deploy.yaml with a task: {error}") from error
+
+
+def _few(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:12])) + (", …" if len(values) > 12 else "")

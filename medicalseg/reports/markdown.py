@@ -1,0 +1,49 @@
+"""The evaluation as a Markdown page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medicalseg.metrics import Summary
+from medicalseg.reports.table import class_rows, level_lines, mean_rows
+
+
+def render_markdown(summary: Summary, title: str = "Evaluation") -> str:
+    """Means, classes, cases, levels and the rules behind them.
+
+    Args:
+        summary: what to show.
+        title: heading of the page.
+    """
+    cases = f"{summary.num_cases} case{'' if summary.num_cases == 1 else 's'}"
+    lines = [f"# {title}", "", f"{cases}; hard Dice, scored on the {summary.grid} grid.", ""]
+    lines += [f"- **Note:** {note}" for note in summary.notes]
+    lines += ["", *_table([("mean", "value"), *mean_rows(summary)]), "", *_table(class_rows(summary)), ""]
+    lines += [f"- {line.strip()}" for line in level_lines(summary)]
+    lines += ["", *_cases(summary), "", "## Rules", ""]
+    lines += [f"- **{name}**: {rule}" for name, rule in summary.rules.items()]
+    if summary.bootstrap is not None:
+        lines.append(f"- **intervals**: {summary.bootstrap}")
+    return "\n".join(_without_double_blanks(lines)).rstrip() + "\n"
+
+
+def _cases(summary: Summary) -> list[str]:
+    rows = [("case", "foreground mean Dice")]
+    rows += [
+        (result.case, "n/a" if score != score else f"{score:.4f}")
+        for result, score in zip(summary.cases, summary.case_scores(), strict=True)
+    ]
+    return _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return [
+        f"| {' | '.join(cells[0])} |",
+        f"|{'---|' * len(cells[0])}",
+        *(f"| {' | '.join(row)} |" for row in cells[1:]),
+    ]
+
+
+def _without_double_blanks(lines: Sequence[str]) -> list[str]:
+    return [line for number, line in enumerate(lines) if line or (number and lines[number - 1])]
