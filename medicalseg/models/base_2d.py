@@ -67,6 +67,6 @@ def _padded(x: paddle.Tensor, smallest_side: int) -> paddle.Tensor:
 @paddle.jit.not_to_static
 def _cropped(logits: paddle.Tensor, image: paddle.Tensor) -> paddle.Tensor:
     logits = fast.plain(logits)
-    if not paddle.in_dynamic_mode() or list(logits.shape[2:]) == list(image.shape[2:]):
+    if not paddle.in_dynamic_mode() or all(a <= b for a, b in zip(logits.shape[2:], image.shape[2:], strict=True)):
         return logits
     return logits[:, :, : image.shape[2], : image.shape[3]]

@@ -65,12 +65,16 @@ class ModelTests:
         misfits: spatial sizes of volumes that do not fit, and the next ones that do.
         odd_sizes: sizes (H, W) that a network for images takes as well, the last one so small that it pads.
         other_channels: numbers of channels it can be built for.
+        head_sizes: spatial size of each head in training, where they are not all the input's.
+        evaluated_heads: how many heads there are in evaluation, if not all.
     """
 
     name: str
     arguments: ClassVar[dict[str, Any]]
     shape: tuple[int, ...]
     heads = 1
+    head_sizes: tuple[tuple[int, ...], ...] = ()
+    evaluated_heads: int | None = None
     unused: tuple[str, ...] = ()
     misfits: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...] = ()
     odd_sizes: tuple[tuple[int, int], ...] = ((33, 50), (47, 31), (1, 40))
@@ -97,8 +101,10 @@ class ModelTests:
         model.train()
         outputs = model(paddle.to_tensor(image(self.shape)))
         assert isinstance(outputs, list)
-        expected = [self.shape[0], model.num_classes, *self.shape[2:]]
-        assert [list(output.shape) for output in outputs] == [expected] * self.heads
+        sizes = self.head_sizes or (self.shape[2:],) * self.heads
+        assert len(sizes) == self.heads
+        expected = [[self.shape[0], model.num_classes, *size] for size in sizes]
+        assert [list(output.shape) for output in outputs] == expected
         sum((output.square().mean() for output in outputs), paddle.zeros([])).backward()
         without = {
             name
@@ -151,7 +157,7 @@ class ModelTests:
                 expected = [output.numpy() for output in model(paddle.to_tensor(x))]
             for onednn in (False, True) if flat else (False,):
                 outputs = run_exported(tmp_path / "model", x, onednn)
-                assert len(outputs) == self.heads
+                assert len(outputs) == len(expected) == (self.evaluated_heads or self.heads)
                 for got, wanted in zip(outputs, expected, strict=True):
                     np.testing.assert_allclose(got, wanted, atol=self.tolerance)
 
