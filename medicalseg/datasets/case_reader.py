@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,9 +87,7 @@ class CaseReader:
         self._check_place(labels, record, what)
         if self.label_map is not None:
             labels = labels.with_array(self.label_map.labels(labels.array, self.ignore_index))
-        if "record" in inspect.signature(self.preprocessing.apply_label).parameters:
-            return self.preprocessing.apply_label(labels, record=record)  # type: ignore[call-arg]
-        return self.preprocessing.apply_label(labels)
+        return self.preprocessing.apply_label(labels, record)
 
     def _check_place(self, labels: Volume, record: GridRecord, what: str) -> None:
         if labels.shape != record.shape:

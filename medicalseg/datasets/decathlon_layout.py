@@ -1,60 +1,35 @@
-"""The folders of the Medical Segmentation Decathlon and of nnU-Net: which files belong to which case.
+"""Folders of raw volumes: which files belong to which case, and what the folder says of classes and channels.
 
 MSD lists pairs in `dataset.json` and keeps several channels in one 4D file; nnU-Net lists pairs or nothing, names the
-channels `CASE_0000`, `CASE_0001`, …, and maps names to ids.
+channels `CASE_0000`, `CASE_0001`, …, and maps names to ids, or to lists of ids for regions that overlap. BIDS-like
+folders and plain folders of images and labels have no such description, see `bids_layout` and `folder_layout`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medicalseg.datasets.bids_layout import bids_cases, is_bids, read_bids
 from medicalseg.datasets.case import Case
-from medicalseg.datasets.labels import names_by_id
-from medicalseg.errors import DataError
-from medicalseg.io import case_name, is_volume, prefer_volumes
+from medicalseg.datasets.folder_layout import folder_cases, is_folder_layout, read_folders
+from medicalseg.datasets.labels import names_by_id, region_arguments
+from medicalseg.datasets.layout import Layout, gap_arguments
+from medicalseg.datasets.volume_files import group_channels, is_nnunet_folder, volumes_in
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference.label_map import LabelMap
+from medicalseg.io import case_name
 from medicalseg.utils.files import read_json
 
-CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
+__all__ = ["FOLDERS", "Layout", "descriptions", "find_cases", "find_description", "is_description", "read_layout"]
+
 FOLDERS = {"training": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What a folder of this layout holds.
-
-    Attributes:
-        root: the folder.
-        description: path of `dataset.json` under whatever name.
-        content: what it says.
-        labels: class names by id, without an id to ignore.
-        ignore_index: id that nnU-Net's description calls "ignore"; None if there is none.
-        channels: channel names in order; empty if not described.
-    """
-
-    root: Path
-    description: Path
-    content: Mapping[str, Any]
-    labels: dict[int, str]
-    ignore_index: int | None
-    channels: tuple[str, ...]
-
-    @property
-    def num_classes(self) -> int:
-        """Classes, the background counted."""
-        return max(self.labels) + 1
-
-    @property
-    def file_ending(self) -> str | None:
-        """nnU-Net's file ending, such as ".nii.gz"; None if not described."""
-        return self.content.get("file_ending")
-
-
 def read_layout(root: Path, dataset_json: str | None = None) -> Layout:
-    """Find and read the description of a dataset.
+    """What a folder holds: by its description (MSD, nnU-Net), else as BIDS, else as plain images/ and labels/.
 
     Args:
         root: the dataset's folder.
@@ -62,21 +37,42 @@ def read_layout(root: Path, dataset_json: str | None = None) -> Layout:
             like one.
 
     Raises:
-        DataError: if there is none, there are several, or it is wrong.
+        DataError: if the folder is none of these, there are several descriptions, or it is wrong.
     """
     if not root.is_dir():
         raise DataError(f"{root} does not exist or is not a folder")
+    if dataset_json is None and not descriptions(root) and not (root / "dataset.json").is_file():
+        if is_bids(root):
+            return read_bids(root)
+        if is_folder_layout(root):
+            return read_folders(root)
     path = _given(root, dataset_json) if dataset_json else find_description(root)
     content = read_json(path)
     if not is_description(content):
         raise DataError(f"{path}: is no dataset description: 'labels' is missing")
+    channels = _channel_names(content.get("channel_names", content.get("modality", {})))
+    arguments = region_arguments(content["labels"], content.get("regions_class_order"), str(path))
+    if arguments:
+        return _with_regions(root, path, content, channels, arguments)
     names = names_by_id(content["labels"], str(path))
     ignored = [label for label, name in names.items() if name.lower() == "ignore"]
     labels = {label: name for label, name in names.items() if label not in ignored}
     if not labels or min(labels) < 0:
         raise DataError(f"{path}: 'labels' must name ids from 0 on, got {names}")
-    channels = content.get("channel_names", content.get("modality", {}))
-    return Layout(root, path, content, labels, ignored[0] if ignored else None, _channel_names(channels))
+    gaps = gap_arguments(labels, ignored)
+    return Layout(root, path, content, labels, ignored[0] if ignored else None, channels, label_arguments=gaps)
+
+
+def _with_regions(
+    root: Path, path: Path, content: Mapping[str, Any], channels: tuple[str, ...], arguments: dict[str, Any]
+) -> Layout:
+    try:
+        label_map = LabelMap.from_config(**arguments)
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from error
+    names = {0: "background"} | ({} if label_map is None else label_map.names)
+    ignored = arguments.get("ignore", [])
+    return Layout(root, path, content, names, ignored[0] if ignored else None, channels, label_arguments=arguments)
 
 
 def find_description(root: Path) -> Path:
@@ -92,7 +88,10 @@ def find_description(root: Path) -> Path:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise DataError(f"{root}: no dataset.json (or another JSON file with 'labels' and 'training') in it")
+        raise DataError(
+            f"{root}: no dataset.json (or another JSON file with 'labels' and 'training') in it, and neither BIDS' "
+            "sub-*/anat/ nor images/ and labels/ with volumes"
+        )
     names = ", ".join(path.name for path in found)
     raise DataError(f"{root}: several dataset descriptions ({names}); choose one with dataset_json")
 
@@ -124,12 +123,17 @@ def find_cases(
     Args:
         layout: from `read_layout`.
         part: "training" or "test".
-        images_dir: folder of the images; default: as listed, else imagesTr or imagesTs.
-        labels_dir: folder of the labels; default: as listed, else labelsTr or labelsTs.
+        images_dir: folder of the images; default: as listed, else imagesTr or imagesTs. Of BIDS a pattern that chooses
+            contrasts, `sub-*/anat/*_T2w.nii.gz`.
+        labels_dir: folder of the labels; default: as listed, else labelsTr or labelsTs. Of BIDS a folder or a pattern,
+            `derivatives/**/*_desc-manual_dseg.nii.gz`.
 
     Raises:
-        DataError: if a list entry is malformed or a case occurs twice.
+        DataError: if a list entry is malformed, a case occurs twice, or a case has two labels.
     """
+    if layout.kind != "decathlon":
+        find = bids_cases if layout.kind == "bids" else folder_cases
+        return find(layout, part, images_dir, labels_dir)
     listed = layout.content.get(part)
     if isinstance(listed, list) and listed:
         cases = [_listed_case(layout, entry, part, images_dir, labels_dir) for entry in listed]
@@ -141,38 +145,6 @@ def find_cases(
             raise DataError(f"{layout.description}: case {case.name} is listed twice under '{part}'")
         by_name[case.name] = case
     return [by_name[name] for name in sorted(by_name)]
-
-
-def group_channels(files: Iterable[Path], nnunet: bool) -> dict[str, tuple[Path, ...]]:
-    """Image files by case; with `nnunet` the ending `_0000` is a channel number, in order."""
-    groups: dict[str, list[Path]] = {}
-    for path in sorted(files):
-        name = case_name(path)
-        match = CHANNEL.match(name) if nnunet else None
-        key = match["case"] if match else name
-        groups.setdefault(path.name if key in groups and not match else key, []).append(path)
-    return {name: tuple(paths) for name, paths in sorted(groups.items())}
-
-
-def volumes_in(folder: Path, ending: str | None = None) -> list[Path]:
-    """Volume files of a folder, sorted; hidden files are not data, a header with its voxel file is one volume.
-
-    Pictures (PNG ...) count only where there is nothing else, or by their `ending`.
-    """
-    if not folder.is_dir():
-        return []
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    headers = {case_name(path) for path in files if ".hdr" in path.suffixes}
-    files = [path for path in files if ".img" not in path.suffixes or case_name(path) not in headers]
-    if ending:
-        return sorted(path for path in files if path.name.endswith(ending))
-    return sorted(prefer_volumes(path for path in files if is_volume(path)))
-
-
-def is_nnunet_folder(files: Iterable[Path]) -> bool:
-    """Whether all names end in a channel number, so that the ending is one."""
-    names = [case_name(path) for path in files]
-    return bool(names) and all(CHANNEL.match(name) for name in names)
 
 
 def _given(root: Path, dataset_json: str) -> Path:

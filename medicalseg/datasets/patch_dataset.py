@@ -21,15 +21,17 @@ from medicalseg.datasets.patches.corrupt import CorruptPrevious
 from medicalseg.datasets.patches.draw import PatchDraw, Voxel
 from medicalseg.datasets.patches.prepare import prepare_all
 from medicalseg.datasets.patches.previous import PreviousStage, one_hot, parted
+from medicalseg.datasets.patches.slab import Slab, in_plane_order
 from medicalseg.datasets.patches.store import PatchStore
 from medicalseg.datasets.patches.stored_volume import StoredVolume
 from medicalseg.datasets.sides import warn_of_mirrored_sides
 from medicalseg.errors import ConfigError
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.preprocess import GridRecord
+from medicalseg.inference.slices import SliceSpec
 from medicalseg.transforms import Compose, NnUNetAugmentation, SpatialTransform
 from medicalseg.transforms.flat import grid_of
-from medicalseg.transforms.patch_view import PatchView
+from medicalseg.transforms.patch_view import PatchView, Readable
 from medicalseg.utils.seeding import sample_seed
 
 FOREGROUND = 0.33
@@ -67,7 +69,8 @@ class PatchDataset(DecathlonDataset):
         dataset_root: the folder.
         transforms: a `SpatialTransform` or `NnUNetAugmentation` may come first, and takes its patch size and place
             from here; what follows runs on the patch.
-        patch_size: [x, y, z] in voxels of the network's grid; needed in training and for `validation_patches`.
+        patch_size: [x, y, z] in voxels of the network's grid; needed in training and for `validation_patches`. Of
+            slices the two sides of the plane, or None for whole slices.
         foreground: share of the patches that are centred on a voxel of a class.
         class_sampling: "case" draws one of the classes of the case whose turn it is; "dataset" one of all cases'
             classes, then a case that has it.
@@ -78,7 +81,8 @@ class PatchDataset(DecathlonDataset):
         previous_classes: foreground classes of `previous`; default: this dataset's own.
         corrupt_previous: arguments of `CorruptPrevious`, what is done to those channels in training so that the network
             does not trust them blindly; an empty mapping for nnU-Net's numbers, None to leave them as they are.
-        slices: for networks that see images, see `CaseDataset`; `foreground` is then theirs.
+        slices: for networks that see images, see `CaseDataset`. Without `patch_size` a sample is a whole slice, and
+            `foreground` and `normalize` are as there.
         **options: every other argument of `DecathlonDataset`. `cache_gb` bounds the blocks of all settings together;
             those of this dataset are never deleted.
 
@@ -104,13 +108,14 @@ class PatchDataset(DecathlonDataset):
     ) -> None:
         if options.get("normalize") is None and "normalize" not in (options.get("preprocess") or {}):
             options["normalize"] = "none"
-        sliced = options.get("slices") is not None
-        options.pop("cache", None)
-        super().__init__(dataset_root, transforms, cache="none", foreground=foreground if sliced else None, **options)
-        self.patch_size = None if patch_size is None else _checked_size(patch_size)
-        if self.patch_size is None and self.mode == "train" and not sliced:
+        whole_slices = options.get("slices") is not None and patch_size is None
+        super().__init__(
+            dataset_root, transforms, cache="none", foreground=foreground if whole_slices else None, **options
+        )
+        self.patch_size = None if patch_size is None else _checked_size(patch_size, self.task.slices)
+        if self.patch_size is None and self.mode == "train" and self.task.slices is None:
             raise ConfigError("patch_size: PatchDataset needs [x, y, z] in voxels, such as [64, 64, 64]")
-        share: Any = FOREGROUND if foreground is None or sliced else foreground
+        share: Any = FOREGROUND if foreground is None or whole_slices else foreground
         self._draw = PatchDraw(self.patch_size or (1, 1, 1), share, class_sampling, overhang)
         self._previous = self._earlier_stage(previous, previous_classes)
         self._corrupt = None if corrupt_previous is None else CorruptPrevious(**corrupt_previous)
@@ -118,7 +123,7 @@ class PatchDataset(DecathlonDataset):
         warn_of_mirrored_sides(self.task, self.transforms.transforms)
         self._limit = int(options.get("cache_gb", 20) * GIGABYTE)
         self._store = PatchStore(
-            *(self._cache_folder / "patches", self._reader, block_sides(self.patch_size), self.task.num_ids),
+            *(self._cache_folder / "patches", self._reader, self._block_sides(), self.task.num_ids),
             *(self.task.ignore_index, self._previous),
         )
 
@@ -178,23 +183,41 @@ class PatchDataset(DecathlonDataset):
         return counts[self.task.num_ids - self.num_classes :] / max(labelled, 1)
 
     def _training_item(self, case: Case) -> Item:
-        return super()._training_item(case) if self._slices is not None else self._patch(case, augmented=True)
+        return super()._training_item(case) if self.patch_size is None else self._patch(case, augmented=True)
 
     def _patch(self, case: Case, augmented: bool) -> Item:
         case, centre = self._draw.choose(case, self.cases, self._store.table)
         with naming(case):
-            volume = self._volume(case)
+            volume, spec = self._volume(case), self.task.slices
+            if spec is not None:
+                volume = Slab(volume, spec)
+                centre = None if centre is None else in_plane_order(centre, spec)
             starts = self._draw.starts(volume.sides, centre)
             size = self._draw.patch_size
             view = self._spatial.view(size) if augmented and self._spatial else PatchView(size)
             image, moved = (self._then if augmented else _ALONE)(*view.cut(volume, starts))
-            label = np.asarray(moved)
-            if self._previous is not None:
-                label, earlier = parted(label)
-                image = np.concatenate([image, self._earlier_channels(earlier, augmented)])
+            image, label = self._finished(image, np.asarray(moved), augmented)
             return image, self._labels.to_train(label, self._reader.codes), case.name
 
-    def _volume(self, case: Case) -> StoredVolume:
+    def _finished(self, image: np.ndarray, label: np.ndarray, augmented: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Channels of the earlier stage taken out of the label; slices as pictures."""
+        if self._previous is not None:
+            label, earlier = parted(label)
+            image = np.concatenate([image, self._earlier_channels(earlier, augmented)])
+        if self.task.slices is None:
+            return image, label
+        image, label = (self.task.slices.as_images(array[..., 0]) for array in (image, label))
+        return np.ascontiguousarray(image), np.ascontiguousarray(label)
+
+    def _block_sides(self) -> Voxel:
+        if self.patch_size is None or self.task.slices is None:
+            return block_sides(self.patch_size)
+        sides = [self.task.slices.num_slices * self.task.slices.stride] * 3
+        for axis, side in zip(self.task.slices.plane, self.patch_size, strict=False):
+            sides[axis] = side
+        return block_sides(sides)
+
+    def _volume(self, case: Case) -> Readable:
         store = self._store
         files = store.image(case), store.label(case), store.earlier(case)
         return StoredVolume(*files, self._reader.codes, self._labels.ignored, self.transforms.normalize_name)
@@ -215,7 +238,7 @@ class PatchDataset(DecathlonDataset):
             spatial, then = rest[0].cutting()
             rest = [*then, *rest[1:]]
             given = grid_of(spatial.patch_size, self._draw.patch_size) if spatial.patch_size else None
-            if self._slices is None and self.patch_size is not None and given not in (None, self.patch_size):
+            if self.patch_size is not None and given not in (None, self.patch_size):
                 raise ConfigError(
                     f"transforms.0.patch_size: {list(given)} differs from the dataset's patch_size "
                     f"{list(self.patch_size)}; leave it out there"
@@ -228,15 +251,20 @@ class PatchDataset(DecathlonDataset):
             if classes is not None:
                 raise ConfigError("previous_classes: needs 'previous', the folder of the earlier stage's label maps")
             return None
-        if self._slices is not None:
-            raise ConfigError("previous: is for networks for volumes; remove slices, or previous")
+        if self.task.slices is not None or self.task.overlapping:
+            kind = "volumes" if self.task.slices is not None else "classes of which a voxel has one"
+            raise ConfigError(f"previous: is for networks for {kind}; remove it")
         stage = PreviousStage(Path(folder), self.task.num_ids - 1 if classes is None else classes)
         self.task = replace(self.task, previous_classes=stage.classes)
         return stage
 
 
-def _checked_size(value: Sequence[int]) -> Voxel:
+def _checked_size(value: Sequence[int], slices: SliceSpec | None) -> Voxel:
     sides = list(value) if isinstance(value, (list, tuple)) else []
-    if len(sides) != 3 or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
-        raise ConfigError(f"patch_size: expected three positive integers (voxels), got {value!r}")
-    return sides[0], sides[1], sides[2]
+    if slices is not None and len(sides) == 3 and sides[slices.axis] == 1:
+        sides.pop(slices.axis)
+    wanted = 3 if slices is None else 2
+    if len(sides) != wanted or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in sides):
+        what = "three positive integers (voxels)" if slices is None else "two positive integers, the sides of a slice"
+        raise ConfigError(f"patch_size: expected {what}, got {value!r}")
+    return (sides[0], sides[1], sides[2]) if slices is None else (sides[0], sides[1], 1)

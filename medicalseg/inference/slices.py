@@ -74,10 +74,14 @@ class SliceSpec:
         middle = np.arange(start, len(slices) if stop is None else stop)
         reach = (np.arange(self.num_slices) - self.num_slices // 2) * self.stride
         wanted = middle[:, None] + reach
-        stacks = slices[_within(wanted, len(slices), self.edge)]
+        stacks = slices[self.existing(wanted, len(slices))]
         if self.edge == "zero":
             stacks[(wanted < 0) | (wanted >= len(slices))] = zero
         return stacks.reshape(len(middle), -1, *slices.shape[2:])
+
+    def existing(self, wanted: np.ndarray, count: int) -> np.ndarray:
+        """Which of `count` slices stand for wanted ones, some of which may lie beyond the ends."""
+        return _within(wanted, count, self.edge)
 
     def as_images(self, stacks: np.ndarray) -> np.ndarray:
         """What the network takes, (n, ..., H, W), of stacks or labels (n, ..., W, H); a view."""

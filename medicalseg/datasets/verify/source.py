@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,27 +11,18 @@ from typing import Any
 import numpy as np
 
 from medicalseg.datasets.case import Case
-from medicalseg.datasets.decathlon_layout import (
-    FOLDERS,
-    Layout,
-    descriptions,
-    find_cases,
-    group_channels,
-    is_nnunet_folder,
-    read_layout,
-    volumes_in,
-)
+from medicalseg.datasets.decathlon_layout import FOLDERS, Layout, descriptions, find_cases, read_layout
+from medicalseg.datasets.folder_layout import label_keys
 from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.labels import names_by_id
 from medicalseg.datasets.list_files import scan_list
 from medicalseg.datasets.splits import GroupOf, Split, read_splits
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
 from medicalseg.datasets.verify.picture_folders import why_no_pictures
+from medicalseg.datasets.volume_files import group_channels, is_nnunet_folder, volumes_in
 from medicalseg.errors import DataError, VolumeError
 from medicalseg.io import case_name, read_label
 
-LABEL_WORD = r"(?:labels?|masks?|seg|segmentation|gt)"
-LABEL_WORDS = (re.compile(rf"[_-]{LABEL_WORD}$"), re.compile(rf"^{LABEL_WORD}[_-]"))
 MOST_IDS = 128
 
 
@@ -218,7 +208,7 @@ def _folders(images: Path, labels: Path, label_suffix: str | None) -> Source:
     by_key = {name.lower(): name for name in groups}
     partners: dict[str, Path] = {}
     for path in label_files:
-        name = next((by_key[key] for key in _keys(case_name(path), label_suffix) if key in by_key), None)
+        name = next((by_key[key] for key in label_keys(case_name(path), label_suffix) if key in by_key), None)
         if name is None or name in partners:
             what = "a label without an image" if name is None else f"a second label of {name}"
             source.add("no_image" if name is None else "two_labels", case_name(path), f"{path.name} is {what}")
@@ -236,7 +226,7 @@ def _side_by_side(folder: Path, suffix: str | None) -> tuple[list[Path], list[Pa
     """
     files = volumes_in(folder)
     names = {case_name(path).lower() for path in files}
-    keys = {path: _keys(case_name(path), suffix)[1:] for path in files}
+    keys = {path: label_keys(case_name(path), suffix)[1:] for path in files}
     with_label = {key for path in files for key in keys[path]} & names
     labels = []
     for path in files:
@@ -245,13 +235,6 @@ def _side_by_side(folder: Path, suffix: str | None) -> tuple[list[Path], list[Pa
         if not with_label.isdisjoint(keys[path]) or _looks_like_labels(path):
             labels.append(path)
     return [path for path in files if path not in labels], labels
-
-
-def _keys(name: str, suffix: str | None) -> list[str]:
-    """Names, in lower case, that the image of a label may have; its own first."""
-    name = name.lower()
-    stripped = [name.removesuffix(suffix.lower())] if suffix else [word.sub("", name) for word in LABEL_WORDS]
-    return [name, *(key for key in stripped if key and key != name)]
 
 
 def _looks_like_labels(path: Path) -> bool:
