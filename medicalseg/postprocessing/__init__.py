@@ -5,10 +5,12 @@ from medicalseg.postprocessing.base import Postprocessing
 from medicalseg.postprocessing.holes import FillHoles
 from medicalseg.postprocessing.largest import KeepLargestComponent
 from medicalseg.postprocessing.small import RemoveSmallComponents
+from medicalseg.postprocessing.spine import OrderAlongSpine
 
 __all__ = [
     "FillHoles",
     "KeepLargestComponent",
+    "OrderAlongSpine",
     "Postprocessing",
     "RemoveSmallComponents",
     "apply_steps",

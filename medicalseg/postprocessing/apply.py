@@ -66,7 +66,8 @@ def _build(block: Any, position: int, num_ids: int | None) -> Postprocessing:
     kind = components.check(block, path, manager.POSTPROCESSING)
     arguments = {key: value for key, value in block.items() if key != "type"}
     step = components.call(kind, arguments, path, str(block["type"]))
-    unknown = [label for label in step.classes or () if num_ids is not None and label >= num_ids]
-    if unknown:
-        raise ConfigError(f"postprocessing[{position}]: ids {unknown} do not exist; ids are 1 to {num_ids - 1}")
+    if num_ids is not None:
+        unknown = [label for label in step.classes or () if label >= num_ids]
+        if unknown:
+            raise ConfigError(f"postprocessing[{position}]: ids {unknown} do not exist; ids are 1 to {num_ids - 1}")
     return step

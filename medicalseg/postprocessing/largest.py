@@ -52,7 +52,7 @@ class KeepLargestComponent(Postprocessing):
         if self.per_class:
             return super().masks(masks, spacing, axcodes)
         chosen = [index for index in range(len(masks)) if self.classes is None or index + 1 in self.classes]
-        kept = largest(masks[chosen].any(axis=0), self._structure)
+        kept = largest(np.any(masks[chosen], axis=0), self._structure)
         result = masks.copy()
         for index in chosen:
             result[index] *= kept

@@ -56,7 +56,7 @@ class RemoveSmallComponents(Postprocessing):
         if self.per_class:
             return super().masks(masks, spacing, axcodes)
         chosen = [index for index in range(len(masks)) if self.classes is None or index + 1 in self.classes]
-        small = self._small(masks[chosen].any(axis=0), spacing)
+        small = self._small(np.any(masks[chosen], axis=0), spacing)
         result = masks.copy()
         for index in chosen:
             result[index][small] = 0
