@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from medicalseg.metrics.soft_dice import kept_voxels, of_channel
@@ -46,6 +48,15 @@ class HistogramAuc:
             hits = of_channel(label, index, self._codes)
             self.positives[index] += np.bincount(bins[hits], minlength=BINS)
             self.negatives[index] += np.bincount(bins[~hits], minlength=BINS)
+
+    @property
+    def state(self) -> np.ndarray:
+        """Both histograms of this rank, for `merge`."""
+        return np.stack([self.positives, self.negatives])
+
+    def merge(self, states: Iterable[np.ndarray]) -> None:
+        """Replace the histograms by the sums of those of all ranks, this one's among them."""
+        self.positives, self.negatives = np.sum(list(states), axis=0)
 
     def value(self) -> np.ndarray:
         """(K,) float64; NaN for a class that no voxel or every voxel has."""

@@ -61,8 +61,9 @@ class CalibrationResult:
 
     Attributes:
         top: of the most probable class (Guo et al. 2017); of overlapping structures, of each one's decision.
-        foreground: likewise, only voxels where the label or the most probable class is no background. A volume that
-            is mostly background is easy; this is the figure to look at.
+        foreground: likewise, only voxels that the network decides are foreground (of structures: the structure is
+            there). A volume that is mostly background is easy; this is the figure to look at. Labels have no say in
+            which voxels count, or a network that is right about its doubts would seem wrong.
         classes: of each channel's own probability (Nixon et al. 2019).
         codes: whether the channels are structures that may overlap.
     """
@@ -82,8 +83,7 @@ class CalibrationResult:
         """JSON-able form; NaN where not applicable."""
         return {
             "rule": f"{len(self.top.count)} bins of equal width; error = mean over voxels of |share right - mean "
-            "probability| in their bin; foreground: voxels where the label or the decision is no background; on the "
-            "grid of the network",
+            "probability| in their bin; foreground: voxels decided as foreground; on the grid of the network",
             "top_label_error": self.top.error,
             "foreground_error": self.foreground.error,
             "class_wise_error": self.class_error,
@@ -162,13 +162,12 @@ class Calibration:
                 decided = own >= 0.5
                 sure, right = np.where(decided, own, 1 - own), decided == target
                 self._count(0, sure, right)
-                seen = decided | target
-                self._count(1, sure[seen], right[seen])
+                self._count(1, sure[decided], right[decided])
         if not self._codes and label.size:
             decided = probabilities.argmax(axis=0)
             sure, right = probabilities.max(axis=0), decided == label
             self._count(0, sure, right)
-            seen = (decided > 0) | (label > 0)
+            seen = decided > 0
             self._count(1, sure[seen], right[seen])
 
     def _count(self, row: int, confidence: np.ndarray, right: np.ndarray) -> None:

@@ -68,7 +68,7 @@ class MeasureOptions:
             "hd": "Hausdorff distance: largest surface distance",
             "hd95": "larger of both directions' distance within which 95 % of the surface lies",
             "assd": "mean surface distance over both surfaces together",
-            "volume": "prediction minus reference; in % of the reference",
+            "volume": "prediction minus reference, so above 0 is too much; |…| without its sign; in % of the reference",
             "detection": str(self.detection),
         }
         return rules | {word: text for word, text in texts.items() if word in self.wanted}
@@ -147,6 +147,7 @@ def measure_masks(
             "detection_recall": found.recall,
             "detection_f1": found.f1,
             "parts_found": found.found,
+            "parts_right": found.right,
             "parts_missed": found.missed,
             "parts_invented": found.invented,
         }

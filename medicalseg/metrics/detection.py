@@ -90,6 +90,14 @@ class Detection:
         total = self.precision + self.recall
         return 2 * self.precision * self.recall / total if total else 0.0
 
+    def __add__(self, other: Detection) -> Detection:
+        return Detection(
+            self.found + other.found,
+            self.missed + other.missed,
+            self.right + other.right,
+            self.invented + other.invented,
+        )
+
     @property
     def _empty(self) -> bool:
         return self.found + self.missed + self.right + self.invented == 0

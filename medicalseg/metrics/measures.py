@@ -22,6 +22,7 @@ class Measure:
         one_sided: its value for a class in only one of the two masks; n/a means left out of the mean.
         larger_is_better: None where neither is.
         count: a number of parts, which is added up over cases rather than averaged.
+        listed: has a column of its own in tables.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Measure:
     one_sided: str = NOT_APPLICABLE
     larger_is_better: bool | None = True
     count: bool = False
+    listed: bool = True
 
     @property
     def heading(self) -> str:
@@ -54,6 +56,7 @@ MORE_MEASURES = {
         Measure("detection_recall", "det. recall", "detection", one_sided="0"),
         Measure("detection_f1", "det. F1", "detection", one_sided="0"),
         Measure("parts_found", "parts found", "detection", one_sided="0", count=True),
+        Measure("parts_right", "parts right", "detection", one_sided="0", count=True, listed=False),
         Measure("parts_missed", "missed", "detection", one_sided="all of them", larger_is_better=False, count=True),
         Measure("parts_invented", "invented", "detection", one_sided="all of them", larger_is_better=False, count=True),
     )

@@ -12,6 +12,7 @@ from medicalseg.errors import DataError
 from medicalseg.metrics.bootstrap import Bootstrap, Interval
 from medicalseg.metrics.calibration import CalibrationResult
 from medicalseg.metrics.counts import Counts
+from medicalseg.metrics.detection import Detection
 from medicalseg.metrics.levels import LevelConfusion, LevelSummary
 from medicalseg.metrics.measures import Measure
 from medicalseg.metrics.more import FOREGROUND, MeasureSummary, summarize_measure, summarize_measures
@@ -174,6 +175,14 @@ class Summary:
         found = self.dice_intervals
         return None if found is None or found.intervals is None else found.intervals[index]
 
+    @property
+    def pooled_detection(self) -> Detection | None:
+        """Parts of all cases and scored foreground classes together; None if parts were not looked for."""
+        if "parts_found" not in self.measures:
+            return None
+        sums = (self.measures[f"parts_{kind}"].foreground.value for kind in ("found", "missed", "right", "invented"))
+        return Detection(*(0 if np.isnan(value) else int(value) for value in sums))
+
     def _more(self) -> dict[str, Any]:
         more: dict[str, Any] = {}
         if self.rules:
@@ -182,6 +191,9 @@ class Summary:
             more["bootstrap"] = self.bootstrap
         if self.measures:
             more["measures"] = {name: _clean(found.to_dict()) for name, found in self.measures.items()}
+        if (parts := self.pooled_detection) is not None:
+            figures = {name: _number(getattr(parts, name)) for name in ("precision", "recall", "f1")}
+            more["pooled_detection"] = {"rule": "parts of all cases and classes together", **figures}
         if self.levels:
             more["levels"] = [_clean(found.to_dict()) for found in self.levels]
         if self.calibration is not None:

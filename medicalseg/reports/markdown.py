@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medicalseg.metrics import Summary
-from medicalseg.reports.table import class_rows, level_lines, mean_rows
+from medicalseg.reports.measure_table import calibration_lines, detection_lines, level_lines
+from medicalseg.reports.table import class_tables, mean_rows
 
 
 def render_markdown(summary: Summary, title: str = "Evaluation") -> str:
@@ -18,8 +19,11 @@ def render_markdown(summary: Summary, title: str = "Evaluation") -> str:
     cases = f"{summary.num_cases} case{'' if summary.num_cases == 1 else 's'}"
     lines = [f"# {title}", "", f"{cases}; hard Dice, scored on the {summary.grid} grid.", ""]
     lines += [f"- **Note:** {note}" for note in summary.notes]
-    lines += ["", *_table([("mean", "value"), *mean_rows(summary)]), "", *_table(class_rows(summary)), ""]
-    lines += [f"- {line.strip()}" for line in level_lines(summary)]
+    lines += ["", *_table([("mean", "value"), *mean_rows(summary)]), ""]
+    for rows in class_tables(summary):
+        lines += [*_table(rows), ""]
+    sentences = (*detection_lines(summary), *level_lines(summary), *calibration_lines(summary))
+    lines += [f"- {line.strip()}" for line in sentences]
     lines += ["", *_cases(summary), "", "## Rules", ""]
     lines += [f"- **{name}**: {rule}" for name, rule in summary.rules.items()]
     if summary.bootstrap is not None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-import textwrap
 
-import numpy as np
-
-from medicalseg.metrics import GroupMean, Interval, MeasureSummary, Summary
+from medicalseg.metrics import GroupMean, Summary
 from medicalseg.metrics.more import FOREGROUND
+from medicalseg.reports.measure_table import (
+    calibration_lines,
+    detection_lines,
+    figure,
+    interval_text,
+    level_lines,
+    measure_columns,
+    measure_rows,
+    rule_lines,
+)
 
 HEADER = ("id", "class", "Dice", "IoU", "precision", "recall", "cases")
-
-RULE_WIDTH = 120
-DIGITS = {"mm": 2, "mm³": 0, "%": 1}
+MOST_BESIDE_DICE = 3
 
 IMAGE_COLUMNS = (("IoU", "iou"), ("Dice", "dice"), ("precision", "precision"), ("recall", "recall"))
 POOLED_COLUMNS = (
@@ -35,10 +40,11 @@ def render_table(summary: Summary, detail: bool = True) -> str:
     lines = [f"Evaluation of {cases}; hard Dice, scored on the {summary.grid} grid"]
     lines += [f"!! NOTE: {note}" for note in summary.notes]
     if detail:
-        lines += _class_table(summary)
-    means = [*_means(summary), *_other_rules(summary), *level_lines(summary), *_calibration(summary)]
+        lines += [line for rows in class_tables(summary) for line in _aligned(rows)]
+    means = [*_means(summary), *detection_lines(summary), *_other_rules(summary)]
+    means += [*level_lines(summary), *calibration_lines(summary)]
     lines += ["-" * max(len(line) for line in means), *means] if detail else means
-    lines += _rules(summary)
+    lines += rule_lines(summary)
     return "\n".join(lines)
 
 
@@ -49,12 +55,14 @@ def format_volume(cubic_mm: float) -> str:
     return f"{cubic_mm:.0f} mm³" if cubic_mm < 1000 else f"{cubic_mm / 1000:.1f} ml"
 
 
-def class_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """The heading and the row of every class, as texts."""
-    more = tuple(found.measure.heading for found in summary.measures.values())
-    dice = ("Dice", "95 % interval") if summary.dice_intervals is not None else ("Dice",)
-    heading = (*HEADER[:2], *dice, *HEADER[3:-1], *more, HEADER[-1])
-    return [heading, *(_class_row(summary, c) for c in range(len(summary.class_names)))]
+def class_tables(summary: Summary) -> list[list[tuple[str, ...]]]:
+    """Headings and a row per class, as texts: one table, or two where there are many measures."""
+    rows = _class_rows(summary)
+    columns = measure_columns(summary)
+    more = list(zip(*columns, strict=True)) if columns else [() for _ in rows]
+    if len(columns) <= MOST_BESIDE_DICE:
+        return [[(*row[:-1], *texts, row[-1]) for row, texts in zip(rows, more, strict=True)]]
+    return [rows, [(*row[:2], *texts) for row, texts in zip(rows, more, strict=True)]]
 
 
 def mean_rows(summary: Summary) -> list[tuple[str, str]]:
@@ -64,90 +72,31 @@ def mean_rows(summary: Summary) -> list[tuple[str, str]]:
     rows = []
     for title, name, group in named:
         found = None if summary.dice_intervals is None else summary.dice_intervals.means[name].interval
-        rows.append((title, f"{_figure(group.value)}{_interval(found)}   over {group.k} of {group.n} classes"))
-    for found_measure in summary.measures.values():
-        rows += _measure_rows(found_measure)
-    return rows
+        rows.append((title, f"{figure(group.value)}{interval_text(found)}   over {group.k} of {group.n} classes"))
+    return rows + measure_rows(summary)
 
 
-def _class_table(summary: Summary) -> list[str]:
-    rows = class_rows(summary)
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [_line(row, widths) for row in rows]
     lines.insert(1, "-" * max(len(line) for line in lines))
     return lines
 
 
+def _class_rows(summary: Summary) -> list[tuple[str, ...]]:
+    dice = ("Dice", "95 % interval") if summary.dice_intervals is not None else ("Dice",)
+    heading = (*HEADER[:2], *dice, *HEADER[3:])
+    return [heading, *(_class_row(summary, c) for c in range(len(summary.class_names)))]
+
+
 def _class_row(summary: Summary, c: int) -> tuple[str, ...]:
     measures = (summary.class_iou, summary.class_precision, summary.class_recall)
     interval = summary.class_interval(c)
-    dice = (_figure(summary.class_dice[c]), *(() if interval is None else (_interval(interval).strip(),)))
-    more = (_measure_cell(found, c, int(summary.class_k[c])) for found in summary.measures.values())
+    dice = (figure(summary.class_dice[c]), *(() if interval is None else (interval_text(interval).strip(),)))
     cases = f"{summary.class_k[c]} of {summary.num_cases}"
     if not summary.class_references[c]:
         cases = f"in no reference; false positives: {_false_positives(summary, c)}"
-    return (str(c), summary.class_names[c], *dice, *(_figure(values[c]) for values in measures), *more, cases)
-
-
-def _measure_cell(found: MeasureSummary, c: int, scored: int) -> str:
-    """A figure, with the number of its cases where it has fewer than Dice."""
-    text, k = _amount(found, found.class_values[c]), int(found.class_k[c])
-    return f"{text} (k={k})" if 0 < k < scored else text
-
-
-def _measure_rows(found: MeasureSummary) -> list[tuple[str, str]]:
-    kind = "sum of" if found.measure.count else "mean"
-    rows = []
-    for name, mean in found.means.items():
-        title = f"{found.measure.heading} ({name})" if name else f"foreground {kind} {found.measure.heading}"
-        text = f"{_amount(found, mean.value)}{_interval(mean.interval, found)}"
-        rows.append((title, f"{text}   over {mean.k} of {mean.n} classes"))
-    return rows
-
-
-def _interval(interval: Interval | None, found: MeasureSummary | None = None) -> str:
-    if interval is None:
-        return ""
-    low, high = (_figure(end) if found is None else _amount(found, end) for end in interval.to_list())
-    return " [n/a]" if math.isnan(interval.low) else f" [{low}, {high}]"
-
-
-def _amount(found: MeasureSummary, value: float) -> str:
-    if math.isnan(value):
-        return "n/a"
-    if found.measure.count:
-        return f"{value:.0f}"
-    return f"{value:.4f}" if not found.measure.unit else f"{value:.{DIGITS.get(found.measure.unit, 2)}f}"
-
-
-def _rules(summary: Summary) -> list[str]:
-    texts = (f"{name}: {rule}" for name, rule in summary.rules.items())
-    return [line for text in texts for line in textwrap.wrap(text, RULE_WIDTH, subsequent_indent="  ")]
-
-
-def level_lines(summary: Summary) -> list[str]:
-    """What became of the levels, as sentences."""
-    lines = []
-    for found in summary.levels:
-        off = ", ".join(f"{count} off by {shift:+d}" for shift, count in found.shifts.items())
-        wrong = "; ".join(part for part in (off, f"{found.missed} missed" if found.missed else "") if part)
-        lines += [
-            f"levels {found.names[0]} … {found.names[-1]}: {found.right} of {found.structures} structures have the "
-            f"right number ({_figure(found.accuracy)}){'; ' + wrong if wrong else ''}",
-            f"  voxels labelled as a neighbouring level {_figure(found.neighbour_share)}, as one farther off "
-            f"{_figure(found.farther_share)}   mean over cases",
-        ]
-    return lines
-
-
-def _calibration(summary: Summary) -> list[str]:
-    found = summary.calibration
-    if found is None:
-        return []
-    return [
-        f"calibration error (ECE): foreground {_figure(found.foreground.error)}, all voxels "
-        f"{_figure(found.top.error)}, class-wise {_figure(found.class_error)}   on the network grid, {len(found.top.count)} bins"
-    ]
+    return (str(c), summary.class_names[c], *dice, *(figure(values[c]) for values in measures), cases)
 
 
 def _false_positives(summary: Summary, c: int) -> str:
@@ -170,11 +119,11 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 def _means(summary: Summary) -> list[str]:
     rows = mean_rows(summary)
     if summary.soft_mdice is not None:
-        rows.append(("soft mDice (PaddleSeg)", f"{_figure(summary.soft_mdice)}   on the network grid"))
+        rows.append(("soft mDice (PaddleSeg)", f"{figure(summary.soft_mdice)}   on the network grid"))
     if summary.loss is not None:
         rows.append(("loss", f"{summary.loss:.4f}   on the network grid"))
     if summary.auc_roc is not None:
-        rows.append(("AUC-ROC", f"{_figure(summary.auc_roc)}   one against the rest, on the network grid"))
+        rows.append(("AUC-ROC", f"{figure(summary.auc_roc)}   one against the rest, on the network grid"))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name.ljust(width)}  {value}".rstrip() for name, value in rows]
     if summary.bootstrap is not None:
@@ -193,11 +142,9 @@ def _other_rules(summary: Summary) -> list[str]:
     rows.append(("mean of classes" if scored else "", [images.mean(name) for _, name in IMAGE_COLUMNS]))
     width = max(len(name) for name, _ in rows)
     for name, values in rows:
-        figures = "  ".join(
-            f"{title} {_figure(value)}" for (title, _), value in zip(IMAGE_COLUMNS, values, strict=True)
-        )
+        figures = "  ".join(f"{title} {figure(value)}" for (title, _), value in zip(IMAGE_COLUMNS, values, strict=True))
         lines.append(f"  {name.ljust(width)}  {figures}" if width else f"  {figures}")
-    pooled = "  ".join(f"{title} {_figure(summary.pooled.mean(name))}" for title, name in POOLED_COLUMNS)
+    pooled = "  ".join(f"{title} {figure(summary.pooled.mean(name))}" for title, name in POOLED_COLUMNS)
     lines += [summary.pooled.RULE, f"  {pooled}"]
     if summary.seconds is not None:
         lines.append(f"time per image: {summary.seconds:.4f} s   without reading the image")
@@ -213,7 +160,3 @@ def _footnotes(groups: dict[str, GroupMean], names: tuple[str, ...]) -> list[str
     if any(0 in group.class_ids for group in groups.values()):
         notes.append("  the groups in brackets that name the background count it; the foreground mean never does")
     return notes
-
-
-def _figure(value: float | np.floating) -> str:
-    return "n/a" if np.isnan(value) else f"{value:.4f}"
