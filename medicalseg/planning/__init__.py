@@ -1,0 +1,1 @@
+"""From a dataset folder to a commented configuration: fingerprint, rules, memory estimate, dry run."""

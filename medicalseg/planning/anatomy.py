@@ -1,0 +1,58 @@
+"""What labels say about directions, as decisions: axes that may be mirrored, and an axis that must be seen whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medicalseg.datasets.sides import sided_names
+from medicalseg.planning.fingerprint import Fingerprint
+from medicalseg.planning.levels import CRANIOCAUDAL, agrees_with_data, level_of, named_ends, ordered_levels
+
+AXIS_NAMES = ("left-right", "front-back", "head-foot")
+LEAST_AGREEMENT = 0.9
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What the names of the labels imply, orientation RAS.
+
+    Attributes:
+        mirror_axes: axes that may be mirrored.
+        mirror_reason: why not the others.
+        levels: ids of ordered levels, the lowest first; empty if there are none.
+        vertebrae: those of them that are no discs.
+        agreement: share of neighbouring levels that lie in that order in the data; None without levels.
+    """
+
+    mirror_axes: tuple[int, ...]
+    mirror_reason: str
+    levels: tuple[int, ...] = ()
+    vertebrae: tuple[int, ...] = ()
+    agreement: float | None = None
+
+
+def read_anatomy(fingerprint: Fingerprint) -> Anatomy:
+    """Directions that the labels of a dataset know."""
+    names = fingerprint.names
+    off: dict[int, str] = {}
+    sided = sided_names(name for label, name in names.items() if label != 0)
+    if sided:
+        off[0] = f"labels have sides ({_few(sided)})"
+    for axis, ends in named_ends(names).items():
+        off[axis] = f"labels name its ends ({_few(ends)})"
+    levels = ordered_levels(names)
+    agreement = agrees_with_data(levels, fingerprint.cases) if levels else None
+    if agreement is not None and agreement < LEAST_AGREEMENT:
+        levels, agreement = [], None
+    if levels:
+        off[CRANIOCAUDAL] = f"labels are levels along it ({_few([names[label] for label in levels])})"
+    kept = tuple(axis for axis in range(3) if axis not in off)
+    reasons = "; ".join(f"not {AXIS_NAMES[axis]}: {off[axis]}" for axis in sorted(off))
+    vertebrae = tuple(label for label in levels if (level_of(names[label]) or 0.5) % 1 == 0)
+    reason = reasons or "no label name has a side, an end or a level, so all axes"
+    return Anatomy(kept, reason, tuple(levels), vertebrae, agreement)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

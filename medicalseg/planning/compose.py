@@ -1,0 +1,185 @@
+"""A stage as a configuration: every value with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from medicalseg.planning import training_rules as rules
+from medicalseg.planning.anatomy import AXIS_NAMES, Anatomy
+from medicalseg.planning.case_facts import ORIENTATION
+from medicalseg.planning.fingerprint import Fingerprint
+from medicalseg.planning.network_block import network_block
+from medicalseg.planning.normalisation import intensity
+from medicalseg.planning.reasoned import MERGE, Alias, Because
+from medicalseg.planning.settings import Settings
+from medicalseg.planning.source import PlanSource
+from medicalseg.planning.spacing import is_anisotropic
+from medicalseg.planning.stages import Stage
+
+FOREGROUND = 0.33
+LEVEL_DEGREES = 15
+VAL_INTERVAL = "10%"
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What all configurations of a dataset share.
+
+    Attributes:
+        source: the folder.
+        fingerprint: its fingerprint.
+        anatomy: directions of the labels.
+        crop: which part of an image is used.
+        settings: what the user asked for.
+    """
+
+    source: PlanSource
+    fingerprint: Fingerprint
+    anatomy: Anatomy
+    crop: Because
+    settings: Settings
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether the dataset brings its folds."""
+        return (self.source.root / "splits_final.json").is_file()
+
+    @property
+    def previous_classes(self) -> int:
+        """Channels that the labels of an earlier stage add."""
+        return self.source.num_classes - int(not self.source.regions)
+
+
+def compose(subject: Subject, stage: Stage, seconds: float | None = None, previous: str | None = None) -> Tree:
+    """The configuration of a stage.
+
+    Args:
+        subject: the dataset.
+        stage: its grid, patch and width.
+        seconds: of a step, measured or estimated; None if not known.
+        previous: of a cascade's second stage, the folder of the first stage's crossval.
+    """
+    settings = subject.settings
+    iters, why = rules.length(settings, seconds)
+    model, heads = network_block(subject, stage, previous is not None)
+    tree: Tree = {
+        "data_root": Because(
+            str(subject.source.root.parent), "the environment variable MEDICALSEG_DATA_ROOT replaces it"
+        ),
+        "batch_size": Because(stage.fit.batch, stage.batch_reason),
+        "iters": Because(iters, why),
+    }
+    if settings.time_budget:
+        tree["max_time"] = Because(settings.time_budget, "the schedule follows the clock, whatever a step takes")
+    tree["val_interval"] = Because(VAL_INTERVAL, "whole validation cases ten times in a run; in between pseudo-Dice")
+    tree["train_dataset"] = Because(_dataset(subject, stage, previous), anchor="data")
+    tree["val_dataset"] = Because(
+        {MERGE: Alias("data"), "mode": "val", "transforms": []}, "the same without augmentation"
+    )
+    tree["model"] = model
+    tree["loss"] = rules.loss(subject.source.regions, heads)
+    tree["optimizer"] = rules.optimizer(settings)
+    tree["lr_scheduler"] = rules.schedule(settings, iters)
+    if settings.device == "cpu":
+        tree["ema"] = Because({"decay": 0.99}, "the mean of about the last 100 steps' weights is what is kept")
+    if subject.anatomy.vertebrae:
+        order = list(subject.anatomy.vertebrae)
+        tree["test_config"] = {"level_order": Because(order, "vertebrae from below: reports say how many are one off")}
+    tree["postprocessing"] = Because([], "medicalseg crossval chooses it, only where it helps")
+    return tree
+
+
+def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:
+    source, flat = subject.source, stage.slice_axis is not None
+    block: Tree = {
+        "type": Because("PatchDataset", "cases are kept in compressed blocks; a patch reads only what it shows"),
+        "dataset_root": source.root.name,
+        **source.folder_arguments,
+        "mode": "train",
+        **rules.folds(subject.fingerprint, subject.has_splits),
+        **_labels(subject),
+        "preprocess": _preprocess(subject, stage),
+        "normalize": Because("none", "done above, on the whole volume"),
+    }
+    if flat:
+        block["slices"] = Because(
+            {"axis": stage.slice_axis, "num_slices": 1}, f"{AXIS_NAMES[stage.slice_axis or 0]} is cut"
+        )
+        block["foreground"] = Because(FOREGROUND, "share of slices that hold a class, at least")
+    else:
+        block["patch_size"] = Because(list(stage.fit.topology.patch), stage.patch_reason)
+        block["foreground"] = Because(FOREGROUND, "nnU-Net's share of patches centred on a voxel of a class")
+        block["class_sampling"] = rules.class_sampling(subject.fingerprint)
+        if previous is not None:
+            block["previous"] = Because(previous, "save_dir of the first stage's crossval: out-of-fold label maps")
+            block["previous_classes"] = Because(subject.previous_classes, "one channel per foreground class of it")
+        block["sliding"] = _sliding(subject, stage)
+    block["restoring"] = Because(
+        "scores", "probabilities are brought to the original grid, then decided: smoother borders"
+    )
+    block["transforms"] = [_augmentation(subject, stage)]
+    return block
+
+
+def _labels(subject: Subject) -> Tree:
+    arguments = dict(subject.source.label_arguments)
+    for key in ("labels", "regions"):
+        if key in arguments:
+            why = "stored values per class, in the order of the classes" if key == "labels" else "regions overlap"
+            arguments[key] = Because(arguments[key], why)
+    return arguments
+
+
+def _preprocess(subject: Subject, stage: Stage) -> Tree:
+    spacing = list(stage.spacing)
+    order: Any = 3
+    why = "cubic splines"
+    if is_anisotropic(spacing):
+        thick = spacing.index(max(spacing))
+        order = [0 if axis == thick else 3 for axis in range(3)]
+        why = f"cubic splines; nearest across the thick axis ({AXIS_NAMES[thick]}), where neighbours differ too much"
+    return {
+        "orientation": Because(ORIENTATION, "one orientation for all, so that axes have a meaning"),
+        "crop": subject.crop,
+        "intensity": intensity(subject.fingerprint),
+        "spacing": Because(spacing, stage.spacing_reason),
+        "image_order": Because(order, why),
+    }
+
+
+def _sliding(subject: Subject, stage: Stage) -> Because:
+    axes = list(subject.anatomy.mirror_axes)
+    value = {"window": list(stage.fit.topology.patch), "overlap": 0.5, "mirror_axes": axes}
+    return Because(
+        value, "windows as in training, half overlapping; mirrored copies averaged where mirroring is allowed"
+    )
+
+
+def _augmentation(subject: Subject, stage: Stage) -> Tree:
+    block: Tree = {"type": Because("NnUNetAugmentation", "nnU-Net's recipe")}
+    anatomy = subject.anatomy
+    axes = list(anatomy.mirror_axes)
+    if stage.slice_axis is not None:
+        plane = [axis for axis in range(3) if axis != stage.slice_axis]
+        rows_columns = list(stage.fit.topology.patch)
+        block["patch_size"] = Because([rows_columns[1], rows_columns[0], 1], stage.patch_reason)
+        block["mirror_axes"] = Because([axis for axis in plane if axis in axes] or None, anatomy.mirror_reason)
+        if stage.slice_axis in (0, 1):
+            block["mirror_axes"] = Because(
+                [plane.index(axis) for axis in plane if axis in axes] or None, f"of the slice; {anatomy.mirror_reason}"
+            )
+    else:
+        block["mirror_axes"] = Because(axes or None, anatomy.mirror_reason)
+    if anatomy.levels:
+        block["degrees"] = Because(LEVEL_DEGREES, "levels are told apart by what lies above and below: no upside down")
+    elif len(axes) < 3 and _turns_far(stage):
+        block["degrees"] = Because(30, "labels know directions: no half turns within the slices")
+    return block
+
+
+def _turns_far(stage: Stage) -> bool:
+    """Whether nnU-Net would turn this patch by any angle within its slices."""
+    patch = stage.fit.topology.patch
+    return stage.slice_axis is not None or min(patch) * 3 < max(patch)

@@ -1,0 +1,321 @@
+"""`medicalseg plan` as a function: verify, take the fingerprint, decide, check by a dry run, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medicalseg.cvlibs import Config
+from medicalseg.errors import DataError, UserError
+from medicalseg.planning import compose, training_rules
+from medicalseg.planning.anatomy import read_anatomy
+from medicalseg.planning.dry_run import DryRun, dry_run
+from medicalseg.planning.fingerprint import Fingerprint, take
+from medicalseg.planning.memory import GIGABYTE, CpuBudget, training_bytes
+from medicalseg.planning.network_block import check_network, shape_rule
+from medicalseg.planning.normalisation import crop
+from medicalseg.planning.patch import shrink
+from medicalseg.planning.reasoned import plain, to_yaml
+from medicalseg.planning.settings import Settings
+from medicalseg.planning.source import PlanSource
+from medicalseg.planning.spacing import LOWRES_SHARE
+from medicalseg.planning.stages import Planner, Stage, is_flat
+from medicalseg.utils.files import atomic_path, write_json
+from medicalseg.utils.logger import logger
+
+ATTEMPTS = 6
+SLOWER = 2.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One configuration.
+
+    Attributes:
+        path: where it was written.
+        stage: what was decided.
+        measured: the dry run; None without one.
+    """
+
+    path: Path
+    stage: Stage
+    measured: DryRun | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a plan gave.
+
+    Attributes:
+        fingerprint: of the dataset.
+        configs: the configurations, in the order in which they are to be trained.
+        notes: what a user should know.
+    """
+
+    fingerprint: Fingerprint
+    configs: tuple[Planned, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Writer:
+    """Where and how configurations are written.
+
+    Attributes:
+        folder: of the configurations.
+        overwrite: replace what is there.
+        check: take the steps of a dry run.
+        notes: collected on the way.
+    """
+
+    folder: Path
+    overwrite: bool = False
+    check: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+def plan(
+    source: PlanSource,
+    settings: Settings,
+    folder: Path,
+    *,
+    num_workers: int = 0,
+    overwrite: bool = False,
+    check: bool = True,
+    cache_dir: Path | None = None,
+) -> Outcome:
+    """Plan and write configurations and `fingerprint.json`.
+
+    Args:
+        source: the dataset; verified before.
+        settings: what the user asked for.
+        folder: of the configurations.
+        num_workers: processes that read cases.
+        overwrite: replace configurations that are there.
+        check: dry run on this machine.
+        cache_dir: where fingerprints of cases are kept; default: the cache folder.
+
+    Raises:
+        DataError: a case cannot be read, or there is nothing to learn.
+        UserError: a configuration is there already, or the request does not fit the data.
+    """
+    check_network(settings.network_type, settings.kinds)
+    writer = Writer(folder, overwrite, check)
+    _refuse_existing(writer, settings.kinds or ("3d",))
+    fingerprint = take(source, num_workers, cache_dir)
+    subject = compose.Subject(source, fingerprint, read_anatomy(fingerprint), crop(fingerprint), settings)
+    writer.notes += _remarks(subject)
+    configs = [planned for kind in _kinds(subject) for planned in _write_kind(subject, kind, writer)]
+    write_json(folder / "fingerprint.json", fingerprint.to_dict())
+    unique = list({planned.path: planned for planned in configs}.values())
+    return Outcome(fingerprint, tuple(unique), tuple(dict.fromkeys(writer.notes)))
+
+
+def _kinds(subject: compose.Subject) -> tuple[str, ...]:
+    kinds, flat = subject.settings.kinds, is_flat(subject.fingerprint)
+    if flat and any(kind != "2d" for kind in kinds):
+        raise UserError(f"--kind {' '.join(kinds)}: most volumes have a single slice; --kind 2d is for such data")
+    return kinds or (("2d",) if flat else ("3d",))
+
+
+def _planner(subject: compose.Subject) -> Planner:
+    rule = shape_rule(subject.settings.network_type)
+    return Planner(
+        subject.fingerprint, subject.anatomy, subject.settings, subject.crop.value, subject.source.num_classes, rule
+    )
+
+
+def _write_kind(subject: compose.Subject, kind: str, writer: Writer) -> list[Planned]:
+    planner = _planner(subject)
+    if kind == "2d":
+        return [_write(subject, planner.slices(), "2d", writer)]
+    full = planner.full()
+    if kind == "3d":
+        if full.coverage < LOWRES_SHARE and not subject.settings.kinds:
+            writer.notes.append(
+                f"a patch shows {100 * full.coverage:.0f} % of the median volume: if large context matters, "
+                "plan --kind cascade (or 3d_lowres) as well"
+            )
+        return [_write(subject, full, "3d", writer)]
+    if kind == "3d_lowres":
+        low = planner.lowres(full)
+        if low is None:
+            writer.notes.append(
+                f"3d_lowres by nnU-Net's rule would be no coarser: a patch shows {100 * min(1, full.coverage):.0f} % of the "
+                "median volume; it is made to show the whole volume instead"
+            )
+        return [_write(subject, low or planner.coarse(full), "3d_lowres", writer)]
+    coarse = _write(subject, planner.coarse(full), "3d_lowres", writer)
+    return [coarse, _write(subject, full, "cascade", writer, previous=_first_stage(writer.folder))]
+
+
+def _first_stage(folder: Path) -> str:
+    return str(Path("output") / folder.name / "3d_lowres")
+
+
+def _write(subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None = None) -> Planned:
+    path = writer.folder / f"{name}.yml"
+    _refuse_existing(writer, (name,))
+    stage, measured, seconds = _settle(subject, stage, name, writer, previous)
+    tree = compose.compose(subject, stage, seconds, previous)
+    _save(path, to_yaml(tree, _head(subject, stage, path, measured, previous)))
+    if Config(path, log_notes=False).dic != plain(tree):
+        raise DataError(f"{path}: does not read back as it was planned; please report this")
+    return Planned(path, stage, measured)
+
+
+def _settle(
+    subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None
+) -> tuple[Stage, DryRun | None, float | None]:
+    """The stage made to fit by dry runs; what the last one measured, and the seconds of a step."""
+    seconds = _estimate(stage)
+    if not writer.check:
+        return stage, None, seconds
+    if subject.settings.device == "gpu" and not _has_gpu():
+        writer.notes.append("no GPU here: the plan rests on nnU-Net's estimate of memory, not on a dry run")
+        return stage, None, None
+    limit = subject.settings.memory * GIGABYTE
+    for _ in range(ATTEMPTS):
+        measured = _try(subject, stage, name, writer, previous, seconds)
+        if measured is not None and measured.peak_bytes <= limit:
+            if subject.settings.device == "cpu" and measured.seconds > SLOWER * subject.settings.step_seconds:
+                writer.notes.append(
+                    f"{name}: a step took {measured.seconds:.2g} s here; a larger --step_seconds is honest, a smaller "
+                    "--memory makes patches smaller"
+                )
+            return stage, measured, measured.seconds
+        smaller = _smaller(stage, _planner(subject))
+        if smaller is None:
+            break
+        peak = "ran out of memory" if measured is None else f"took {measured.peak_bytes / GIGABYTE:.2f} GB"
+        logger.info("%s: the dry run %s, the limit is %g GB; planning smaller.", name, peak, subject.settings.memory)
+        stage = smaller
+    raise UserError(
+        f"{name}: no patch fits into --memory {subject.settings.memory:g}G; give more, or plan with --no_dry_run"
+    )
+
+
+def _try(
+    subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None, seconds: float | None
+) -> DryRun | None:
+    tree = compose.compose(subject, stage, seconds, previous)
+    channels = plain(tree["model"])["in_channels"]
+    draft = writer.folder / f".draft-{name}.yml"
+    writer.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _save(draft, to_yaml(tree))
+        shape = (stage.fit.batch, channels, *stage.fit.topology.patch)
+        settings = subject.settings
+        return dry_run(
+            draft, shape, precision=settings.precision, device=settings.device, regions=subject.source.regions
+        )
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _smaller(stage: Stage, planner: Planner) -> Stage | None:
+    fit = stage.fit
+    if fit.batch > 2:
+        reduced = dataclasses.replace(fit, batch=max(2, fit.batch // 2))
+    else:
+        spacing, median = stage.spacing, stage.median
+        if stage.slice_axis is not None:
+            plane = [axis for axis in reversed(range(3)) if axis != stage.slice_axis]
+            spacing, median = tuple(spacing[k] for k in plane), tuple(median[k] for k in plane)
+        shape = shrink(fit.topology, spacing, median, (), planner.shape)
+        if shape is None:
+            return None
+        reduced = dataclasses.replace(fit, topology=shape, shrunk=True)
+    reason = "made smaller until a dry run stayed within --memory"
+    return dataclasses.replace(stage, fit=reduced, batch_reason=reason)
+
+
+def _estimate(stage: Stage) -> float | None:
+    if not isinstance(stage.budget, CpuBudget):
+        return None
+    return stage.budget.shares(stage.fit.topology, stage.fit.batch)[1] * stage.budget.seconds
+
+
+def _head(
+    subject: compose.Subject, stage: Stage, path: Path, measured: DryRun | None, previous: str | None
+) -> list[str]:
+    settings, fingerprint = subject.settings, subject.fingerprint
+    what = "second stage of a cascade" if previous else {"2d": "slices"}.get(stage.kind, stage.kind)
+    lines = [
+        f"{subject.source.root.name}, {what}: planned by `medicalseg plan` for the {settings.device}, "
+        f"{settings.memory:g} GB, {settings.precision}.",
+        f"{len(fingerprint.cases)} cases, {fingerprint.channels} channel(s), {len(fingerprint.foreground)} classes; median "
+        f"volume {' x '.join(map(str, stage.median))} at this spacing. Axes: x to the right, y to the front, z up.",
+        _cost_line(stage, measured, settings),
+        "An ordinary configuration: edit what you know better. fingerprint.json beside it has the measurements.",
+    ]
+    if previous:
+        first = path.with_name("3d_lowres.yml")
+        lines.append(f"Before: medicalseg crossval --config {shlex.quote(str(first))} --save_dir {previous}")
+    flags = "" if settings.precision == "fp32" else f" --precision {settings.precision}"
+    lines.append(f"Train: medicalseg train --config {shlex.quote(str(path))} --do_eval{flags}")
+    return lines
+
+
+def _cost_line(stage: Stage, measured: DryRun | None, settings: Settings) -> str:
+    if measured is not None:
+        return (
+            f"Dry run here, {settings.cores} core(s): {measured.seconds:.2f} s per step of {stage.fit.batch}, "
+            f"{measured.peak_bytes / GIGABYTE:.2f} GB at most (data workers not counted)."
+        )
+    if isinstance(stage.budget, CpuBudget):
+        shape = stage.fit.topology
+        used = training_bytes(stage.budget.network(shape), stage.fit.batch, settings.precision) / GIGABYTE
+        return f"Estimated, not tried: {_estimate(stage):.2f} s per step of {stage.fit.batch}, {used:.2f} GB at most."
+    return "Memory by nnU-Net's estimate, not tried on a GPU here."
+
+
+def _remarks(subject: compose.Subject) -> list[str]:
+    fingerprint, anatomy = subject.fingerprint, subject.anatomy
+    notes = []
+    missing = [fingerprint.names[label] for label in fingerprint.foreground if not fingerprint.cases_with(label)]
+    if missing:
+        notes.append(
+            f"no case has {', '.join(missing)}: the class stays in the network (ids are kept) but cannot be learnt"
+        )
+    if len(fingerprint.cases) < training_rules.FOLDS:
+        notes.append(f"{len(fingerprint.cases)} case(s) only: figures of so few say little")
+    if len(anatomy.mirror_axes) < 3:
+        notes.append(f"mirroring: {anatomy.mirror_reason}")
+    if anatomy.levels:
+        share = (
+            "" if anatomy.agreement is None else f"; {100 * anatomy.agreement:.0f} % of neighbours lie so in the data"
+        )
+        names = [fingerprint.names[label] for label in anatomy.levels]
+        notes.append(f"levels along head-foot: {names[0]} to {names[-1]} ({len(names)} labels{share})")
+    return notes
+
+
+def _refuse_existing(writer: Writer, names: Sequence[str]) -> None:
+    for name in ("3d_lowres", *names) if "cascade" in names else names:
+        path = writer.folder / f"{name}.yml"
+        if path.exists() and not writer.overwrite:
+            raise UserError(f"{path} is there already; give --overwrite to replace it, or another --name or --out")
+    if writer.folder.exists() and not writer.folder.is_dir():
+        raise UserError(f"{writer.folder} is a file; give another --out or --name")
+
+
+def _save(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _has_gpu() -> bool:
+    import paddle
+
+    return bool(paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count())
+
+
+def dataset_name(source: PlanSource) -> str:
+    """Name of a dataset's folder of configurations: its folder's, and its description's where that is not the default."""
+    name = source.root.resolve().name
+    description = Path(source.folder_arguments.get("dataset_json", "dataset.json")).stem
+    return name if description == "dataset" else f"{name}_{description.removeprefix('dataset_')}"

@@ -1,0 +1,175 @@
+"""A dataset folder as a plan sees it: labelled cases, what labels mean, how a configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medicalseg.datasets.case import Case
+from medicalseg.datasets.case_reader import CaseReader
+from medicalseg.datasets.decathlon_layout import Layout, find_cases, read_layout
+from medicalseg.errors import DataError, UserError
+from medicalseg.inference.label_map import LabelMap
+from medicalseg.inference.preprocess import Preprocessing
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class PlanSource:
+    """What to plan for.
+
+    Attributes:
+        root: the folder.
+        cases: labelled cases, sorted by name.
+        names: names by id, the background's 0 included.
+        label_map: what stored labels mean; None where they are the ids.
+        label_arguments: the dataset's arguments that make `label_map`: labels, regions, region_order, ignore.
+        ignore_index: id that is neither trained nor scored.
+        channel_names: as described; may be empty.
+        channels: channels to use; None = all.
+        folder_arguments: dataset_json and labels_dir, where they differ from the default.
+        layout: the description.
+    """
+
+    root: Path
+    cases: tuple[Case, ...]
+    names: dict[int, str]
+    label_map: LabelMap | None = None
+    label_arguments: dict[str, Any] = field(default_factory=dict)
+    ignore_index: int | None = 255
+    channel_names: tuple[str, ...] = ()
+    channels: tuple[int, ...] | None = None
+    folder_arguments: dict[str, str] = field(default_factory=dict)
+    layout: Layout | None = None
+
+    @property
+    def reader(self) -> CaseReader:
+        """Reads images as stored."""
+        return CaseReader(Preprocessing(), self.channels)
+
+    @property
+    def regions(self) -> bool:
+        """Whether classes overlap."""
+        return self.label_map is not None and self.label_map.regions
+
+    @property
+    def num_classes(self) -> int:
+        """Channels of the network's output."""
+        return len(self.names) - int(self.regions)
+
+
+def open_dataset(
+    root: Path,
+    *,
+    dataset_json: str | None = None,
+    labels_dir: str | None = None,
+    labels: Sequence[str] | None = None,
+    regions: Sequence[str] | None = None,
+    region_order: Sequence[int] | None = None,
+    ignore: Sequence[int] | None = None,
+) -> PlanSource:
+    """Read a folder's description and list its labelled cases.
+
+    Args:
+        root: an MSD, nnU-Net or BIDS-like folder.
+        dataset_json: the description, if there are several.
+        labels_dir: folder of the labels, if not as described.
+        labels: label map, "NAME=VALUE" or "NAME=VALUE,VALUE" in the order of the classes.
+        regions: regions that may overlap, written the same way.
+        region_order: values painted into one written label map.
+        ignore: stored values neither trained nor scored.
+
+    Raises:
+        DataError: there is no such dataset, or a file is missing.
+        UserError: a label is written wrong.
+    """
+    layout = read_layout(root, dataset_json)
+    given = {"dataset_json": dataset_json, "labels_dir": labels_dir}
+    cases = find_cases(layout, "training", labels_dir=labels_dir)
+    _check_files(layout, cases)
+    arguments = _label_arguments(layout, labels, regions, region_order, ignore)
+    label_map = LabelMap.from_config(**arguments) if arguments else None
+    names = dict(layout.labels) if label_map is None else {0: BACKGROUND, **label_map.names}
+    return PlanSource(
+        root=root,
+        cases=tuple(cases),
+        names=names,
+        label_map=label_map,
+        label_arguments=arguments,
+        ignore_index=255 if layout.ignore_index is None or label_map is not None else layout.ignore_index,
+        channel_names=layout.channels,
+        folder_arguments={key: value for key, value in given.items() if value is not None},
+        layout=layout,
+    )
+
+
+def parse_labels(items: Sequence[str], flag: str) -> dict[str, int | list[int]]:
+    """`NAME=VALUE` and `NAME=VALUE,VALUE` as the label map of a configuration.
+
+    Raises:
+        UserError: an item is not of this form, or a name occurs twice.
+
+    Example:
+        >>> parse_labels(["background=0", "tumour=1,3"], "--labels")
+        {'background': 0, 'tumour': [1, 3]}
+    """
+    result: dict[str, int | list[int]] = {}
+    for item in items:
+        name, _, text = item.rpartition("=")
+        try:
+            values = [int(part) for part in text.split(",")]
+        except ValueError:
+            values = []
+        if not name or not values:
+            raise UserError(f"{flag} {item}: expected NAME=VALUE or NAME=VALUE,VALUE, such as tumour=1,3")
+        if name in result:
+            raise UserError(f"{flag}: the name {name} is given twice; write all its values behind one =")
+        result[name] = values[0] if len(values) == 1 else values
+    return result
+
+
+def _label_arguments(
+    layout: Layout,
+    labels: Sequence[str] | None,
+    regions: Sequence[str] | None,
+    region_order: Sequence[int] | None,
+    ignore: Sequence[int] | None,
+) -> dict[str, Any]:
+    if labels and regions:
+        raise UserError("--labels and --regions exclude each other: a voxel has one class, or regions overlap")
+    arguments: dict[str, Any] = {}
+    if labels:
+        arguments["labels"] = parse_labels(labels, "--labels")
+        if all(name.lower() != BACKGROUND for name in arguments["labels"]):
+            arguments["labels"] = {BACKGROUND: 0, **arguments["labels"]}
+    elif regions:
+        arguments["regions"] = parse_labels(regions, "--regions")
+        if region_order:
+            arguments["region_order"] = list(region_order)
+    elif not _consecutive(layout.labels):
+        arguments["labels"] = {name: label for label, name in layout.labels.items()}
+        if layout.ignore_index is not None:
+            ignore = [layout.ignore_index, *(ignore or ())]
+    if ignore and not arguments:
+        arguments["labels"] = {name: label for label, name in layout.labels.items()}
+    if ignore:
+        arguments["ignore"] = ignore[0] if len(ignore) == 1 else list(ignore)
+    return arguments
+
+
+def _consecutive(labels: Mapping[int, str]) -> bool:
+    return sorted(labels) == list(range(len(labels)))
+
+
+def _check_files(layout: Layout, cases: Sequence[Case]) -> None:
+    if not cases:
+        raise DataError(f"{layout.root}: no labelled case in {layout.description.name} or imagesTr")
+    for case in cases:
+        missing = [path for path in case.images if not path.exists()]
+        if missing:
+            raise DataError(f"case {case.name}: {missing[0]} does not exist")
+        if case.label is None or not case.label.exists():
+            raise DataError(f"case {case.name}: has no label{f': {case.label} does not exist' if case.label else ''}")
