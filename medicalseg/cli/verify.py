@@ -22,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "dataset",
         nargs="?",
         type=Path,
-        help="an MSD or nnU-Net folder, a prepared folder (list files), one with images and labels side by side, or "
-        "one with pictures in images/ and masks/",
+        help="an MSD, nnU-Net or BIDS folder, a prepared folder (list files), one with images/ and labels/, one with "
+        "both side by side, or one with pictures in images/ and masks/",
     )
-    parser.add_argument("--config", type=Path, help="check the ImageDataset of this configuration, instead of DATASET")
+    parser.add_argument("--config", type=Path, help="check the data of this configuration, instead of DATASET")
     parser.add_argument(
         "--group_pattern", help="of pictures: regular expression whose first group is the patient in a case's name"
     )
@@ -75,10 +75,12 @@ def _source(args: argparse.Namespace) -> Source:
     from medicalseg.datasets.verify.picture_folders import picture_folders
     from medicalseg.datasets.verify.picture_source import open_config, open_pictures
     from medicalseg.datasets.verify.source import open_source
+    from medicalseg.datasets.verify.volume_config import describes_volumes, open_volumes
     from medicalseg.errors import UserError
 
     if args.config is not None:
-        return open_config(_datasets(args.config), args.num_classes)
+        datasets = _datasets(args.config)
+        return open_volumes(datasets) if describes_volumes(datasets) else open_config(datasets, args.num_classes)
     folders = picture_folders(args.dataset, args.images, args.labels)
     if folders is not None:
         group_of = group_by_pattern(args.group_pattern) if args.group_pattern else None

@@ -113,6 +113,15 @@ class LabelMap:
         """All values that label files may hold."""
         return frozenset({*self._meaning})
 
+    @property
+    def stored_names(self) -> dict[int, str]:
+        """What each stored value is: its class, all its regions, background or ignored."""
+        names = dict.fromkeys(self.background, BACKGROUND) if self.regions else {}
+        for name, values in zip(self.classes, self.values, strict=True):
+            for value in values:
+                names[value] = f"{names[value]}, {name}" if value in names else name
+        return dict(sorted((names | dict.fromkeys(self.ignore, "ignored")).items()))
+
     def apply(self, stored: np.ndarray, ignore_index: int | None = None) -> np.ndarray:
         """The network's labels of stored values.
 

@@ -206,7 +206,9 @@ def test_nan_is_replaced_where_asked(decathlon):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": {"a": [1, 2], "b": 3}}, "regions"),
+        ({"labels": {"a": [1, 2], "b": 3}}, "the background"),
+        ({"labels": {"a": [1, 2], "b": "x"}}, "lists of ids"),
+        ({"labels": {"a": [1, 2], "b": 2}, "regions_class_order": [1]}, "region_order"),
         ({"labels": {"a": 1, "b": 1}}, "one id to several"),
         ({"labels": None}, "no dataset description|'labels' is missing"),
         ({"training": [{"label": "x"}]}, "'training' needs"),

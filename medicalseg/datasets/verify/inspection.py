@@ -31,10 +31,17 @@ class Rules:
     Attributes:
         ids: allowed ids; empty = any.
         ignore_index: id that is no class.
+        also_ignored: further ids that are no class.
     """
 
     ids: frozenset[int] = frozenset()
     ignore_index: int | None = 255
+    also_ignored: tuple[int, ...] = ()
+
+    @property
+    def ignored(self) -> tuple[int | None, ...]:
+        """All ids that are no class."""
+        return (self.ignore_index, *self.also_ignored)
 
 
 @dataclass
@@ -164,7 +171,7 @@ def _check_label(path: Path, label: Volume, rules: Rules, facts: Facts) -> None:
         facts.add("label_fractional", f"{path.name}: values that are no ids: {_few(values[fractional])}")
         return
     check_ids(path.name, whole.astype(np.int64), counts, rules, facts)
-    if any(value not in (0, rules.ignore_index) for value in facts.voxels):
+    if any(value not in (0, *rules.ignored) for value in facts.voxels):
         facts.label_hash = array_hash(label.array)
     else:
         facts.add("empty_label", f"{path.name}: background only", WARNING)
@@ -178,7 +185,7 @@ def check_ids(name: str, ids: np.ndarray, counts: np.ndarray, rules: Rules, fact
     if negative:
         facts.add("label_negative", f"{name}: negative ids: {_few(negative)}")
     unknown = [value for value in facts.voxels if value >= 0 and rules.ids and value not in rules.ids]
-    unknown = [value for value in unknown if value != rules.ignore_index]
+    unknown = [value for value in unknown if value not in rules.ignored]
     if unknown:
         count = sum(facts.voxels[value] for value in unknown)
         facts.add("label_out_of_range", f"{name}: no class has the id {_few(unknown)} ({count} voxels)")

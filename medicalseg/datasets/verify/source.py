@@ -1,4 +1,4 @@
-"""Which image belongs to which label, in the three ways a dataset may lie on disk."""
+"""Which image belongs to which label, in the ways a dataset may lie on disk."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from medicalseg.datasets.bids_layout import is_bids, labels_without_image
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.decathlon_layout import FOLDERS, Layout, descriptions, find_cases, read_layout
-from medicalseg.datasets.folder_layout import label_keys
+from medicalseg.datasets.folder_layout import is_folder_layout, label_keys
 from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.labels import names_by_id
 from medicalseg.datasets.list_files import scan_list
@@ -21,6 +22,7 @@ from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
 from medicalseg.datasets.verify.picture_folders import why_no_pictures
 from medicalseg.datasets.volume_files import group_channels, is_nnunet_folder, volumes_in
 from medicalseg.errors import DataError, VolumeError
+from medicalseg.inference.label_map import LabelMap
 from medicalseg.io import case_name, read_label
 
 MOST_IDS = 128
@@ -31,15 +33,16 @@ class Source:
     """Cases to check and what is already known to be wrong.
 
     Attributes:
-        kind: "decathlon", "prepared", "folders" or "pictures".
+        kind: "decathlon", "bids", "prepared", "folders" or "pictures".
         root: the dataset's folder.
         cases: cases whose files exist; the label may be None where none is needed.
-        labels: names by id; empty if not declared.
+        labels: names by stored value; empty if not declared.
         ignore_index: id that is no class.
         splits: folds or the one division.
         declared_leaking: the dataset says that its split leaks.
         findings: broken pairs.
         folders: of pictures: what reads them, by the number in their cases.
+        also_ignored: further stored values that are no class.
         group_of: patient of a case name, where it is known.
     """
 
@@ -52,6 +55,7 @@ class Source:
     declared_leaking: bool = False
     findings: list[Finding] = field(default_factory=list)
     folders: tuple[ImageFolder, ...] = ()
+    also_ignored: tuple[int, ...] = ()
     group_of: GroupOf | None = None
 
     def add(self, kind: str, case: str, message: str, severity: str = ERROR) -> None:
@@ -103,8 +107,10 @@ def open_source(
         raise DataError(f"{dataset} does not exist or is not a folder")
     if any(dataset.glob("*_list.txt")):
         return _prepared(dataset)
-    if dataset_json or (dataset / FOLDERS["training"][0]).is_dir() or descriptions(dataset):
-        return _decathlon(read_layout(dataset, dataset_json), labels_dir)
+    described = dataset_json or (dataset / FOLDERS["training"][0]).is_dir() or descriptions(dataset)
+    if described or is_bids(dataset) or is_folder_layout(dataset):
+        layout = read_layout(dataset, dataset_json)
+        return open_layout(layout, layout.label_map(), labels_dir=labels_dir)
     if volumes_in(dataset):
         return _folders(dataset, dataset, label_suffix)
     pictures = why_no_pictures(dataset)
@@ -113,15 +119,37 @@ def open_source(
     )
 
 
-def _decathlon(layout: Layout, labels_dir: str | None) -> Source:
-    source = Source("decathlon", layout.root, labels=layout.labels, ignore_index=layout.ignore_index)
-    training = find_cases(layout, "training", labels_dir=labels_dir)
-    test = find_cases(layout, "test")
+def open_layout(
+    layout: Layout, label_map: LabelMap | None, images_dir: str | None = None, labels_dir: str | None = None
+) -> Source:
+    """The cases of a folder of raw volumes.
+
+    Args:
+        layout: from `read_layout`.
+        label_map: what stored values mean; None = they are ids.
+        images_dir: see `find_cases`.
+        labels_dir: see `find_cases`.
+
+    Raises:
+        DataError: if there is no case, or a list is malformed.
+    """
+    source = Source(layout.kind, layout.root, labels=layout.labels, ignore_index=layout.ignore_index)
+    if label_map is not None:
+        ignored = label_map.ignore
+        source.labels = {value: name for value, name in label_map.stored_names.items() if value not in ignored}
+        source.ignore_index = ignored[0] if ignored else None
+        source.also_ignored = ignored[1:]
+    training = find_cases(layout, "training", images_dir, labels_dir)
+    test = find_cases(layout, "test") if images_dir is None else []
     source.keep(training, label_required=True)
     source.keep(test, label_required=False)
     if not source.cases and not source.findings:
         raise DataError(f"{layout.root}: no case in {layout.description.name} or {FOLDERS['training'][0]}")
-    _unlisted(source, [*training, *test])
+    if layout.kind == "bids":
+        for file in labels_without_image(layout.root) if labels_dir is None else []:
+            source.add("no_image", case_name(file), f"{file.name} is a label without an image")
+    elif images_dir is None:
+        _unlisted(source, [*training, *test])
     path = layout.root / "splits_final.json"
     if path.is_file():
         read_folds(source, path, {case.name for case in training})

@@ -1,0 +1,105 @@
+"""What a folder of raw volumes holds, whatever its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medicalseg.errors import DataError
+from medicalseg.inference.label_map import LabelMap
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds, as its files or its description say.
+
+    Attributes:
+        root: the folder.
+        description: path of `dataset.json` under whatever name; the folder, where it has none.
+        content: what the description says.
+        labels: names by id, without an id to ignore; of regions by the network's id; empty where nothing names them.
+        ignore_index: stored value that is no class; None if there is none.
+        channels: channel names in order; empty if not described.
+        kind: "decathlon" (MSD, nnU-Net), "bids" or "folders".
+        label_arguments: a dataset's arguments `labels`, `regions`, `region_order`, `ignore` that say the same as the
+            folder, where its label values are not simply the ids 0, 1, 2, …; empty where they are.
+        group_pattern: regular expression whose first group is the patient in a case name; None if names do not tell.
+    """
+
+    root: Path
+    description: Path
+    content: Mapping[str, Any]
+    labels: dict[int, str]
+    ignore_index: int | None
+    channels: tuple[str, ...]
+    kind: str = "decathlon"
+    label_arguments: Mapping[str, Any] = field(default_factory=dict)
+    group_pattern: str | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Classes, the background counted.
+
+        Raises:
+            DataError: if nothing names the label values.
+        """
+        if not self.labels:
+            where = "a dseg.tsv" if self.kind == "bids" else "a labels.json"
+            raise DataError(
+                f"{self.root}: nothing says what the label values mean; give 'labels', as in "
+                f"{{background: 0, L5: 20}}, or 'num_classes', or put {where} there"
+            )
+        return max(self.labels) + 1
+
+    @property
+    def file_ending(self) -> str | None:
+        """nnU-Net's file ending, such as ".nii.gz"; None if not described."""
+        return self.content.get("file_ending")
+
+    def label_map(
+        self,
+        labels: Any = None,
+        regions: Any = None,
+        region_order: Sequence[int] | None = None,
+        ignore: int | Sequence[int] | None = None,
+        num_classes: int | None = None,
+    ) -> LabelMap | None:
+        """The label map of a dataset: the one given, else the folder's own; None where stored values are the ids.
+
+        Args:
+            labels: see `LabelMap.from_config`.
+            regions: likewise.
+            region_order: likewise; alone it is that of the folder's regions.
+            ignore: likewise; alone it goes with the folder's classes.
+            num_classes: where it is given and the folder's values merely have gaps, they are taken for ids.
+
+        Raises:
+            ConfigError: if a value is wrong.
+            DataError: if `ignore` is given alone, and nothing names the label values.
+        """
+        if labels is not None or regions is not None:
+            return LabelMap.from_config(labels, regions, region_order, ignore)
+        own = dict(self.label_arguments)
+        gaps_only = "labels" in own and all(isinstance(value, int) for value in own["labels"].values())
+        if gaps_only and num_classes is not None and ignore is None:
+            own = {}
+        if ignore is not None and not own:
+            own = {"labels": {name: value for value, name in self.labels.items()}} if self.num_classes else {}
+        if ignore is not None:
+            more = [ignore] if isinstance(ignore, int) else list(ignore)
+            own["ignore"] = list(dict.fromkeys([*own.get("ignore", []), *more]))
+        if region_order is not None:
+            own["region_order"] = list(region_order)
+        return LabelMap.from_config(**own) if own else None
+
+
+def gap_arguments(labels: Mapping[int, str], ignored: Sequence[int]) -> dict[str, Any]:
+    """`Layout.label_arguments` of values with one name each: none where they are the ids 0, 1, 2, …"""
+    if not labels or sorted(labels) == list(range(len(labels))) or 0 not in labels:
+        return {}
+    if len(set(labels.values())) < len(labels):
+        return {}
+    arguments: dict[str, Any] = {"labels": {labels[value]: value for value in sorted(labels)}}
+    return arguments | ({"ignore": list(ignored)} if ignored else {})
