@@ -192,5 +192,6 @@ def _warm_up(network: StaticNetwork, case: InputCase, sliding: Inferer | None, b
     from medicalseg.inference.timings import Timings
 
     with contextlib.suppress(*FAILURES):
-        image, _ = prepare(case.read(), network.task, Timings())
-        run_network([image] * batch_size, network, inferer_for(network.task, sliding))
+        image, record = prepare(case.read(), network.task, Timings())
+        images, records = [image] * batch_size, [record] * batch_size
+        run_network(images, records, network.task, network, inferer_for(network.task, sliding))

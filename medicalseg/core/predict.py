@@ -21,7 +21,7 @@ from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_fo
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
 from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
-from medicalseg.inference.pipeline import prepare, restore, run_network
+from medicalseg.inference.pipeline import Result, prepare, restore, run_network
 from medicalseg.io import Volume, is_picture
 from medicalseg.metrics import CaseResult, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
@@ -148,6 +148,7 @@ class _Work:
     image: Volume | None = None
     array: np.ndarray | None = None
     record: GridRecord | None = None
+    result: Result | None = None
     failure: str | None = None
     files: int = 0
 
@@ -185,8 +186,10 @@ class _Run:
         if not works:
             return
         clock = time.perf_counter()
+        arrays = [work.array for work in works if work.array is not None]
+        records = [work.record for work in works if work.record is not None]
         try:
-            arrays = run_network([work.array for work in works if work.array is not None], self.network, self.sliding)
+            results = run_network(arrays, records, self.task, self.network, self.sliding)
         except FAILURES as error:
             if len(works) == 1:
                 works[0].failure = _reason(error)
@@ -195,8 +198,8 @@ class _Run:
                     self.compute([work])
             return
         seconds = (time.perf_counter() - clock) / len(works)
-        for work, array in zip(works, arrays, strict=True):
-            work.array = array
+        for work, result in zip(works, results, strict=True):
+            work.array, work.result = None, result
             work.timings.seconds["run"] = [seconds]
 
     def finish(self, works: Sequence[_Work], total: int) -> None:
@@ -215,9 +218,9 @@ class _Run:
                 logger.info("%s -> %s%s (%.1f s)", where, self.report.written[name], more, seconds)
 
     def _write(self, work: _Work) -> None:
-        if work.failure is not None or work.image is None or work.array is None or work.record is None:
+        if work.failure is not None or work.image is None or work.result is None or work.record is None:
             return
-        result = restore(work.array, work.record, self.task, work.timings)
+        result = restore(work.result, work.record, self.task, work.timings)
         result = work.image.with_array(result.array, labels=True)
         path = self.save_dir / work.case.output
         with work.timings.measure("write"):

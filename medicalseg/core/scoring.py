@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,16 @@ import numpy as np
 
 from medicalseg.core.counting import count_voxels, voxel_volume
 from medicalseg.errors import DataError, UserError
-from medicalseg.inference import EagerNetwork, Inferer, WholeVolume, inferer_for
+from medicalseg.inference import EagerNetwork, Ensemble, Inferer, WholeVolume, inferer_for
 from medicalseg.inference.decision import unpack
-from medicalseg.inference.grid import orientation_change
+from medicalseg.inference.grid import GridRecord, orientation_change
+from medicalseg.inference.network import Network
+from medicalseg.inference.pipeline import Collector, Result, to_original
+from medicalseg.inference.probabilities import to_logits
+from medicalseg.inference.sliding_window import Part
 from medicalseg.io import Volume
 from medicalseg.metrics import CaseResult, HistogramAuc, SoftDiceSums
+from medicalseg.postprocessing import postprocess
 from medicalseg.utils.logger import logger
 
 if TYPE_CHECKING:
@@ -30,9 +35,9 @@ Losses = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A case on the network's grid: labels (X, Y, Z), ids or codes; soft Dice (K,); loss."""
+    """A case: its labels, ids or codes, on either grid; soft Dice (K,) and loss on the network's grid."""
 
-    labels: np.ndarray
+    result: Result
     soft_dice: np.ndarray
     loss: float | None
 
@@ -41,7 +46,7 @@ class Scorer:
     """Predicts and scores the cases of a dataset.
 
     Args:
-        model: the network.
+        model: the network, or several whose probabilities are averaged.
         dataset: `medicalseg.datasets.CaseDataset`, or what behaves like it.
         losses: the config's losses; the first one is reported. None = no loss.
         inferer: how a volume goes through the network; None = as its task needs.
@@ -51,7 +56,7 @@ class Scorer:
 
     def __init__(
         self,
-        model: paddle.nn.Layer,
+        model: paddle.nn.Layer | Sequence[paddle.nn.Layer],
         dataset: Any,
         losses: Losses | None = None,
         inferer: Inferer | None = None,
@@ -59,7 +64,9 @@ class Scorer:
         auc: HistogramAuc | None = None,
     ) -> None:
         self.task: TaskSpec = dataset.task
-        self.network = EagerNetwork(model, self.task.decision)
+        models = list(model) if isinstance(model, (list, tuple)) else [model]
+        members: list[Network] = [EagerNetwork(each, self.task.decision) for each in models]
+        self.network: Network = members[0] if len(members) == 1 else Ensemble(members)
         self.dataset = dataset
         self.space = space
         self._inferer = inferer_for(self.task, inferer)
@@ -68,56 +75,90 @@ class Scorer:
         self._sigmoid = self._codes or uses_sigmoid(losses)
         self._auc = auc
 
-    def predict(self, image: np.ndarray, label: np.ndarray) -> Prediction:
-        """Labels, soft Dice and loss of an image (C, X, Y, Z) with label (X, Y, Z)."""
+    def predict(self, image: np.ndarray, label: np.ndarray, record: GridRecord | None = None) -> Prediction:
+        """Labels, soft Dice and loss of an image (C, X, Y, Z) with label (X, Y, Z).
+
+        With a record labels are decided where prediction decides them, else on the network's grid.
+        """
         sums = SoftDiceSums(self.dataset.num_classes, self._sigmoid, self.dataset.ignore_index, self._codes)
-        labels = np.empty(label.shape, np.int32)
-        parts: Iterable[tuple[Any, np.ndarray]] = self._inferer.slabs(self.network, image)
-        loss = None
-        if self._losses is not None and self._fits(label):
-            logits = self._inferer.logits(self.network, image)
-            loss = self._loss(logits, label)
-            parts = [(..., logits)]
-        for region, logits in parts:
+        collector = Collector(self.task, self.network, record, self._inferer.axes(label.shape), label.shape)
+        whole: np.ndarray | None = None
+        fits = self._losses is not None and self._fits(label)
+        for part in self._inferer.parts(self.network, image):
+            logits = self._logits(part)
             self._check_classes(len(logits))
-            labels[region] = self.network.decide(logits)
-            sums.add(logits, label[region])
+            sums.add(logits, label[part.region])
             if self._auc is not None:
-                self._auc.add(logits, label[region])
-        return Prediction(labels, sums.value(), loss)
+                self._auc.add(logits, label[part.region])
+            if fits:
+                whole = np.empty((len(logits), *label.shape), np.float32) if whole is None else whole
+                whole[(slice(None), *part.region)] = logits
+            del logits
+            collector.add(part)
+        loss = None if whole is None else self._loss(whole, label)
+        return Prediction(collector.result(), sums.value(), loss)
+
+    def _logits(self, part: Part) -> np.ndarray:
+        scores = part.scores if part.weights is None else part.scores / part.weights
+        return to_logits(scores, self.task.head) if self.network.gives_probabilities else scores
 
     def labels(self, image: np.ndarray) -> np.ndarray:
         """Labels (X, Y, Z) alone, for a picture."""
         return self._inferer.labels(self.network, image)
 
-    def score(self, index: int, image: np.ndarray, label: np.ndarray, name: str) -> tuple[CaseResult, np.ndarray]:
-        """Predict and score case `index`; also returns its labels on the network's grid.
+    def score(
+        self, index: int, image: np.ndarray, label: np.ndarray, name: str
+    ) -> tuple[CaseResult, np.ndarray | Volume]:
+        """Predict and score case `index`; also returns its labels on the grid that is scored.
 
         Raises:
             DataError: if its labels cannot be compared with the reference; names the case.
         """
         start = time.perf_counter()
-        prediction = self.predict(image, label)
-        labels, reference, volume = self._compared(index, prediction.labels, label, name)
+        record = self._record(index, label.shape, name)
+        prediction = self.predict(image, label, record)
+        labels, reference, volume = self._compared(index, prediction.result, label, name)
+        found = labels.array if isinstance(labels, Volume) else labels
         try:
-            counts = count_voxels(labels, reference, self.task)
+            counts = count_voxels(found, reference, self.task)
         except DataError as error:
             raise DataError(f"case {name}: on the {self.space} grid, {error}") from error
         seconds = time.perf_counter() - start
         slices = None if self.task.slices is None else int(label.shape[self.task.slices.axis])
         result = CaseResult(name, counts, volume, prediction.soft_dice, prediction.loss, seconds, slices)
-        return result, prediction.labels
+        return result, labels
+
+    def restored(self, index: int, result: Result) -> Volume | None:
+        """Labels on the original grid, postprocessed as prediction does it; None if that grid is not known."""
+        if result.restored is not None:
+            record = self.dataset.record(index)
+            return to_original(result, record, self.task)
+        volume: Volume | None = self.dataset.to_original(result.labels, index)
+        return None if volume is None else postprocess(volume, self.task)
+
+    def _record(self, index: int, shape: Sequence[int], name: str) -> GridRecord | None:
+        """The way back where scores are restored; None where labels are, or the network's grid is scored."""
+        if self.space == "network" or self.task.restoring == "labels":
+            return None
+        record: GridRecord | None = self.dataset.record(index)
+        if record is not None and record.network_shape != tuple(shape):
+            raise DataError(
+                f"case {name}: restoring: scores needs the grid of the preprocessing, {record.network_shape}, but "
+                f"transforms made it {tuple(shape)}; leave transforms that change it out, or use restoring: labels"
+            )
+        return record
 
     def _compared(
-        self, index: int, labels: np.ndarray, label: np.ndarray, name: str
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        if self.space == "network":
-            return labels, label, self._voxel_volume(index, network_spacing(self.dataset, index, label.shape))
-        reference, restored = self.dataset.reference(index), self.dataset.to_original(labels, index)
+        self, index: int, result: Result, label: np.ndarray, name: str
+    ) -> tuple[np.ndarray | Volume, np.ndarray, float]:
+        if self.space == "network" and result.labels is not None:
+            volume = self._voxel_volume(index, network_spacing(self.dataset, index, label.shape))
+            return result.labels, label, volume
+        reference, restored = self.dataset.reference(index), self.restored(index, result)
         if reference is None or restored is None:
             missing = "its original label" if reference is None else "how it was brought to the network's grid"
             raise DataError(f"case {name}: {missing} is not recorded; prepare it again, or use --eval_space network")
-        return restored.array, reference.array, self._voxel_volume(index, reference.spacing)
+        return restored, reference.array, self._voxel_volume(index, reference.spacing)
 
     def _voxel_volume(self, index: int, spacing: Sequence[float]) -> float:
         case = self.dataset.case(index) if hasattr(self.dataset, "case") else None

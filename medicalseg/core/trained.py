@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.errors import ConfigError
-from medicalseg.inference import Inferer, SliceWise, SlidingWindow, TaskSpec
+from medicalseg.inference import Inferer, TaskSpec, WholeVolume
+from medicalseg.inference.slice_wise import build_inferer
 from medicalseg.utils.checkpoint import load_model_weights, weights_file
 from medicalseg.utils.pretrained import pretrained_keys
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import paddle
 
     from medicalseg.cvlibs import Config
+
+MIRRORING = ("none", "task")
 
 
 def open_config(
@@ -66,69 +69,77 @@ def load_trained(config: Config, model_path: str | os.PathLike[str], cpu_accel: 
 
 
 def sliding_from(
-    test_config: Mapping[str, Any], task: TaskSpec, model: Any = None, sw_num: int | None = None
+    test_config: Mapping[str, Any],
+    task: TaskSpec,
+    model: Any = None,
+    sw_num: int | None = None,
+    *,
+    overlap: float | None = None,
+    mirror: str | None = None,
 ) -> Inferer | None:
-    """How volumes go through the network: None = in one piece; a network for images always gets `SliceWise`.
+    """How volumes go through the network: None = as `inferer_for` has it, for a network for volumes in one piece.
 
-    The window is `test_config.sliding.window`, else `crop_size` (PaddleSeg's `is_slide`), else the network's
-    `img_shape`, else the task's preprocessing size.
+    Arguments of the window are those of `test_config.sliding`, each that is not there the task's `sliding`. Where the
+    task has none, the window is `test_config.sliding.window`, else `crop_size` (PaddleSeg's `is_slide`), else the
+    network's `img_shape`, else the task's preprocessing size.
 
     Args:
-        test_config: the configuration's block: sliding: {window, overlap, weights, batch}, or is_slide, crop_size,
-            stride, sw_num. For a network for images the sizes are (columns, rows), and sliding: {batch} alone, or
-            sw_num, is the number of slices at a time.
+        test_config: the configuration's block: sliding: {window, overlap, weights, batch, mirror_axes, skip_empty}, or
+            is_slide, crop_size, stride, sw_num; mirror: "none" or "task". For a network for images the sizes are
+            (columns, rows), and sliding: {batch} alone, or sw_num, is the number of slices at a time.
         task: of the network.
         model: the network.
         sw_num: `--sw_num`: windows at a time; asks for a sliding window of a network for volumes.
+        overlap: `--overlap`: of the windows.
+        mirror: `--tta`: "none" mirrors nothing, whatever `mirror_axes` says.
 
     Raises:
         ConfigError: if a window is asked for and its size is not known, or an argument is wrong.
     """
+    arguments = _sliding_arguments(test_config, task, model, sw_num)
+    if overlap is not None:
+        if not arguments.get("window"):
+            raise ConfigError("--overlap is of a sliding window, and this network sees volumes in one piece")
+        arguments["overlap"] = overlap
+    mirror = mirror or test_config.get("mirror") or "task"
+    if mirror not in MIRRORING:
+        raise ConfigError(f"test_config.mirror: expected one of {list(MIRRORING)}, got {mirror!r}")
+    if mirror == "none":
+        arguments.pop("mirror_axes", None)
+    if task.slices is None and not arguments:
+        return None if task.sliding is None else WholeVolume()
+    return build_inferer(task, arguments, "test_config.sliding")
+
+
+def _sliding_arguments(
+    test_config: Mapping[str, Any], task: TaskSpec, model: Any, sw_num: int | None
+) -> dict[str, Any]:
     block = test_config.get("sliding")
+    asked = dict(block) if isinstance(block, Mapping) else {}
     count = sw_num or test_config.get("sw_num")
-    if task.slices is not None:
-        return _slice_wise(test_config, task, count)
-    if not (block or count or test_config.get("is_slide")):
-        return None
-    arguments = dict(block) if isinstance(block, Mapping) else {}
+    arguments = {**(task.sliding or {}), **asked}
     arguments.pop("type", None)
     crop, stride = test_config.get("crop_size"), test_config.get("stride")
-    sizes = (crop, getattr(model, "img_shape", None), task.preprocessing.size)
-    arguments.setdefault("window", next((list(size) for size in sizes if size), None))
-    if arguments["window"] is None:
-        raise ConfigError(
-            "a sliding window is asked for, but its size is not known: set test_config.sliding.window, "
-            "as in --opts 'test_config={sliding: {window: [128, 128, 32]}}', or leave --sw_num out"
+    if task.slices is None:
+        windowed = bool(block or count or test_config.get("is_slide")) and set(asked) != {"mirror_axes"}
+        sizes = (crop, getattr(model, "img_shape", None), task.preprocessing.size)
+        hint = (
+            "set test_config.sliding.window, as in --opts 'test_config={sliding: {window: [128, 128, 32]}}', "
+            "or leave --sw_num out"
         )
-    if crop and stride:
+    else:
+        windowed = bool(test_config.get("is_slide")) or bool(set(asked) - {"batch", "mirror_axes"}) or block is True
+        sizes = (crop,)
+        hint = "set test_config.sliding.window to [columns, rows] of the slices"
+    if windowed and not arguments.get("window"):
+        arguments["window"] = next((list(size) for size in sizes if size), None)
+        if arguments["window"] is None:
+            raise ConfigError(f"a sliding window is asked for, but its size is not known: {hint}")
+    if windowed and crop and stride:
         arguments.setdefault("overlap", _overlap(crop, stride))
     if count:
         arguments["batch"] = count
-    try:
-        return SlidingWindow(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"test_config.sliding: {error}; allowed: window, overlap, weights, batch") from error
-
-
-def _slice_wise(test_config: Mapping[str, Any], task: TaskSpec, count: int | None) -> SliceWise:
-    block = test_config.get("sliding")
-    arguments = dict(block) if isinstance(block, Mapping) else {}
-    arguments.pop("type", None)
-    crop, stride = test_config.get("crop_size"), test_config.get("stride")
-    asked = test_config.get("is_slide") or (bool(block) and set(arguments) != {"batch"})
-    if asked and arguments.setdefault("window", crop) is None:
-        raise ConfigError(
-            "a sliding window is asked for, but its size is not known: set test_config.sliding.window to "
-            "[columns, rows] of the slices"
-        )
-    if asked and crop and stride:
-        arguments.setdefault("overlap", _overlap(crop, stride))
-    if count:
-        arguments["batch"] = count
-    try:
-        return SliceWise(task.slices, **arguments)
-    except TypeError as error:
-        raise ConfigError(f"test_config.sliding: {error}; allowed: window, overlap, weights, batch") from error
+    return arguments
 
 
 def _overlap(crop: Any, stride: Any) -> float:

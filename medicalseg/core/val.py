@@ -16,6 +16,7 @@ from medicalseg.core.scoring import SPACES, Losses, Scorer, network_axcodes, net
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference import Inferer
 from medicalseg.inference.outputs import ON_TOP, shown_image, topmost_ids, write_labels
+from medicalseg.inference.pipeline import Result
 from medicalseg.io import Volume, is_picture
 from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
@@ -143,9 +144,7 @@ def _score_share(
         results.append((index, result))
         shapes.append(label.shape)
         if folder is not None and index in kept:
-            _write_prediction(
-                scorer.dataset, index, labels, folder / "predictions" / _file_name(scorer.dataset, index, name)
-            )
+            _write_prediction(scorer, index, labels, folder / "predictions" / _file_name(scorer.dataset, index, name))
         if print_detail and time.monotonic() - told > SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             logger.info("[EVAL] %d/%d cases, last: %s in %.1f s", done, len(cases), name, result.seconds)
@@ -167,12 +166,12 @@ def _is_picture(dataset: Any, index: int) -> bool:
     return bool(images) and is_picture(images[0])
 
 
-def _write_prediction(dataset: Any, index: int, labels: np.ndarray, path: Path) -> None:
-    restored = dataset.to_original(labels, index)
+def _write_prediction(scorer: Scorer, index: int, labels: np.ndarray | Volume, path: Path) -> None:
+    restored = labels if isinstance(labels, Volume) else scorer.restored(index, Result(labels))
     if restored is None:
         logger.warning("%s: the original grid is not known; written on the network's grid, without geometry.", path)
-        restored = Volume(labels.astype(np.int16), np.eye(4))
-    write_labels(restored, dataset.task, path)
+        restored = Volume(np.asarray(labels).astype(np.int16), np.eye(4))
+    write_labels(restored, scorer.task, path)
 
 
 def _auc_value(auc: HistogramAuc | None) -> float | None:

@@ -2,6 +2,8 @@
 
 from medicalseg.inference.argmax import argmax_classes
 from medicalseg.inference.decision import Decision
+from medicalseg.inference.ensemble import Ensemble
+from medicalseg.inference.mirroring import Mirrored
 from medicalseg.inference.network import EagerNetwork, Network
 from medicalseg.inference.pipeline import segment, segment_batch
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
@@ -14,8 +16,10 @@ from medicalseg.inference.timings import Timings
 __all__ = [
     "Decision",
     "EagerNetwork",
+    "Ensemble",
     "GridRecord",
     "Inferer",
+    "Mirrored",
     "Network",
     "Preprocessing",
     "SliceSpec",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from medicalseg.inference.decision import Decision
+from medicalseg.inference.probabilities import to_probabilities
 
 if TYPE_CHECKING:
     import paddle
@@ -18,7 +19,14 @@ class Network(Protocol):
     """What sliding windows, evaluation and prediction need of a network.
 
     A network for images takes and gives arrays with (H, W) in place of (X, Y, Z).
+
+    Attributes:
+        decision: how its output becomes labels.
+        gives_probabilities: whether `logits` gives probabilities.
     """
+
+    decision: Decision
+    gives_probabilities: bool
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """(N, K, X, Y, Z) float32 for (N, C, X, Y, Z) float32."""
@@ -29,8 +37,53 @@ class Network(Protocol):
     def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """(...) int32 labels of what `logits` gives, (K, ...), or of sums of it with the `weights` (...)."""
 
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """(N, K, X, Y, Z) float32 for (N, C, X, Y, Z) float32."""
 
-class EagerNetwork:
+    def probabilities_of(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities (K, ...) of what `decide` takes, which may be overwritten."""
+
+
+class WithDecision:
+    """What follows for a network from its `logits` and its decision."""
+
+    decision: Decision
+    gives_probabilities: bool = False
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """(N, K, X, Y, Z) float32."""
+        raise NotImplementedError
+
+    def labels(self, x: np.ndarray) -> np.ndarray:
+        """(N, X, Y, Z) int32: the class with the largest logit, or the code of the structures that are present.
+
+        Raises:
+            RunError: if the network gives NaN.
+        """
+        return self.decision.labels(self.logits(x), axis=1, probabilities=self.gives_probabilities)
+
+    def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Labels of logits (K, ...), or of sums of them with the weights (...)."""
+        return self.decision.labels(logits, weights=weights, probabilities=self.gives_probabilities)
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """(N, K, X, Y, Z) float32."""
+        scores = self.logits(x)
+        scores = scores if scores.flags.writeable else scores.copy()
+        for sample in scores:
+            sample[...] = self.probabilities_of(sample)
+        return scores
+
+    def probabilities_of(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities of logits (K, ...), or of sums of them with the weights (...); in their place."""
+        if not logits.flags.writeable:
+            logits = logits.copy()
+        if not self.gives_probabilities:
+            return to_probabilities(logits, self.decision.head, weights)
+        return logits if weights is None else np.divide(logits, weights, out=logits)
+
+
+class EagerNetwork(WithDecision):
     """A `paddle.nn.Layer` of a checkpoint: evaluation mode, no gradients, first head only.
 
     The layer is put back to the mode it was in after every call.
@@ -56,18 +109,6 @@ class EagerNetwork:
     def logits(self, x: np.ndarray) -> np.ndarray:
         """(N, K, X, Y, Z) float32."""
         return as_array(self.forward(x))
-
-    def labels(self, x: np.ndarray) -> np.ndarray:
-        """(N, X, Y, Z) int32: the class with the largest logit, or the code of the structures that are present.
-
-        Raises:
-            RunError: if the network gives NaN.
-        """
-        return self.decision.labels(self.logits(x), axis=1)
-
-    def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Labels of logits (K, ...), or of sums of them with the weights (...)."""
-        return self.decision.labels(logits, weights=weights)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.labels(x)

@@ -9,14 +9,17 @@ import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
-from medicalseg.inference.network import Network
+from medicalseg.inference.mirroring import check_axes, mirrored
+from medicalseg.inference.network import Network, WithDecision
 from medicalseg.inference.slices import SliceSpec
-from medicalseg.inference.sliding_window import Inferer, Region, SlidingWindow, WholeVolume
+from medicalseg.inference.sliding_window import Inferer, Part, SlidingWindow, WholeVolume
 from medicalseg.inference.task import TaskSpec
+from medicalseg.inference.windows import Region, Triple
 
 SMALLEST_PLANE = 32
 BATCH_PIXELS = 1 << 20
 LARGEST_BATCH = 32
+SLIDING_KEYS = ("window", "overlap", "weights", "batch", "mirror_axes", "skip_empty")
 
 
 @manager.INFERERS.add_component
@@ -34,6 +37,9 @@ class SliceWise(Inferer):
             in overlapping windows whose logits are averaged; None = in one piece.
         overlap: of the windows, see `SlidingWindow`.
         weights: of the windows, see `SlidingWindow`.
+        mirror_axes: of the plane, 0 its columns, 1 its rows, along which every slice or window is mirrored too, the
+            mean being taken (`Mirrored`).
+        skip_empty: of the windows, see `SlidingWindow`.
 
     Raises:
         ConfigError: if a value is wrong; names the argument.
@@ -46,39 +52,54 @@ class SliceWise(Inferer):
         window: int | Sequence[int] | None = None,
         overlap: float = 0.5,
         weights: str = "gaussian",
+        mirror_axes: Sequence[int] | None = None,
+        skip_empty: bool = True,
     ) -> None:
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise ConfigError(f"SliceWise.batch: expected a positive integer, got {batch!r}")
         self.slices = slices if isinstance(slices, SliceSpec) else SliceSpec.from_dict(slices) or SliceSpec()
         self.batch = batch
         self.window = None if window is None else _pair(window)
-        self._sliding = None if self.window is None else SlidingWindow((*self.window, 1), overlap, weights, batch or 1)
+        self.mirror_axes = check_axes(mirror_axes, 2, "SliceWise.mirror_axes")
+        self._sliding: SlidingWindow | None = None
+        if self.window is not None:
+            window = (*self.window, 1)
+            self._sliding = SlidingWindow(window, overlap, weights, batch or 1, self.mirror_axes, skip_empty)
 
-    def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
-        """Parts of a batch of slices; of windows, parts of one slice."""
+    def axes(self, shape: Sequence[int]) -> Triple:
+        """Slices after one another, each whole."""
+        return (self.slices.axis, *self.slices.plane)
+
+    def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
+        """Parts of a batch of slices; of windows, single slices."""
         if self._sliding is not None:
             yield from self._windows(self._sliding, network, image)
             return
+        network = self._mirrored(network)
         for place, planes in self._batches(image):
             logits = network.logits(_padded(planes))[..., : planes.shape[-2], : planes.shape[-1]]
-            yield self._region(image, place), self.slices.as_volume(logits)
+            yield Part(self._region(image, place), self.slices.as_volume(logits))
 
-    def labels(self, network: Network, image: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) int32 for an image (C, X, Y, Z), decided by the network itself where there are no windows."""
+    def labels(self, network: Network, image: np.ndarray, kind: type[np.integer] = np.int32) -> np.ndarray:
+        """(X, Y, Z) for an image (C, X, Y, Z), decided by the network itself where there are no windows."""
         if self._sliding is not None:
-            return super().labels(network, image)
-        labels = np.empty(image.shape[-3:], np.int32)
+            return super().labels(network, image, kind)
+        network = self._mirrored(network)
+        labels = np.empty(image.shape[-3:], kind)
         for place, planes in self._batches(image):
             labels[self._region(image, place)] = self._labels(network, planes)
         return labels
 
-    def labels_of_all(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def labels_of_all(
+        self, network: Network, images: Sequence[np.ndarray], kind: type[np.integer] = np.int32
+    ) -> list[np.ndarray]:
         """As `labels` for every image; single slices of one shape go through the network together."""
         single = all(image.shape[1 + self.slices.axis] == 1 for image in images)
         if self._sliding is not None or not single or len({image.shape for image in images}) != 1:
-            return super().labels_of_all(network, images)
+            return super().labels_of_all(network, images, kind)
         planes = np.concatenate([self.slices.as_images(self.slices.stack(image)) for image in images])
-        return np.split(self._labels(network, planes), len(images), axis=self.slices.axis)
+        labels = self._labels(self._mirrored(network), planes).astype(kind, copy=False)
+        return np.split(labels, len(images), axis=self.slices.axis)
 
     def count(self, plane: Sequence[int]) -> int:
         """Slices of the size `plane` that go through the network together."""
@@ -96,41 +117,42 @@ class SliceWise(Inferer):
         labels = network.labels(_padded(planes))[..., : planes.shape[-2], : planes.shape[-1]]
         return self.slices.as_volume(labels[:, None])[0]
 
-    def _windows(
-        self, sliding: SlidingWindow, network: Network, image: np.ndarray
-    ) -> Iterator[tuple[Region, np.ndarray]]:
+    def _mirrored(self, network: Network) -> Network:
+        """Mirrored as its images (H, W) are: columns are their last axis."""
+        return mirrored(network, [1 - axis for axis in self.mirror_axes])
+
+    def _windows(self, sliding: SlidingWindow, network: Network, image: np.ndarray) -> Iterator[Part]:
         spec = self.slices
         for index in range(image.shape[1 + spec.axis]):
             stack = spec.stack(image, index, index + 1)[0][..., None]
-            for (first, second, _), logits in sliding.slabs(_PlaneNetwork(network), stack):
-                region = [first, second]
-                region.insert(spec.axis, slice(index, index + 1))
-                yield (region[0], region[1], region[2]), np.moveaxis(logits, -1, 1 + spec.axis)
+            whole: tuple[np.ndarray, np.ndarray] | None = None
+            for (first, second, _), scores, weights in sliding.parts(_PlaneNetwork(network), stack):
+                if whole is None:
+                    whole = np.empty((len(scores), *stack.shape[1:]), np.float32), np.ones(stack.shape[1:], np.float32)
+                whole[0][:, first, second] = scores
+                if weights is not None:
+                    whole[1][first, second] = weights
+            if whole is not None:
+                scores, weights = np.moveaxis(whole[0], -1, 1 + spec.axis), np.moveaxis(whole[1], -1, spec.axis)
+                yield Part(self._region(image, slice(index, index + 1)), scores, weights)
 
     def _region(self, image: np.ndarray, place: slice) -> Region:
         region = [place if axis == self.slices.axis else slice(0, image.shape[1 + axis]) for axis in range(3)]
         return (region[0], region[1], region[2])
 
 
-class _PlaneNetwork:
+class _PlaneNetwork(WithDecision):
     """A network for images that takes and gives planes (N, C, A, B, 1), the plane's axes in the volume's order."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self.decision, self.gives_probabilities = network.decision, network.gives_probabilities
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """(N, K, A, B, 1) for (N, C, A, B, 1)."""
         planes = np.swapaxes(x[..., 0], -1, -2)
         logits = self._network.logits(_padded(planes))[..., : planes.shape[-2], : planes.shape[-1]]
         return np.swapaxes(logits, -1, -2)[..., None]
-
-    def labels(self, x: np.ndarray) -> np.ndarray:
-        """(N, A, B, 1) for (N, C, A, B, 1)."""
-        return np.stack([self.decide(logits) for logits in self.logits(x)])
-
-    def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """As the network decides."""
-        return self._network.decide(logits, weights)
 
 
 def middle_planes(image: np.ndarray, spec: SliceSpec) -> np.ndarray:
@@ -140,11 +162,17 @@ def middle_planes(image: np.ndarray, spec: SliceSpec) -> np.ndarray:
 
 
 def inferer_for(task: TaskSpec, inferer: Inferer | None = None) -> Inferer:
-    """How volumes go through the network of a task: `inferer`, or where that is None what its kind of network needs.
+    """How volumes go through the network of a task.
+
+    Args:
+        task: of the network.
+        inferer: what is asked for; None takes the task's `sliding`, and without one what its kind of network needs.
 
     Raises:
-        ConfigError: if `inferer` is for the other kind of network.
+        ConfigError: if `inferer` is for the other kind of network, or the task's `sliding` is wrong.
     """
+    if inferer is None and task.sliding is not None:
+        return build_inferer(task, task.sliding, "task.sliding")
     if task.slices is None:
         if isinstance(inferer, SliceWise):
             raise ConfigError("the network takes volumes, but slices are asked for; use SlidingWindow, or none")
@@ -152,6 +180,22 @@ def inferer_for(task: TaskSpec, inferer: Inferer | None = None) -> Inferer:
     if isinstance(inferer, SlidingWindow):
         raise ConfigError("the network takes slices: give the window to SliceWise, (columns, rows)")
     return inferer or SliceWise(task.slices)
+
+
+def build_inferer(task: TaskSpec, block: Mapping[str, Any], where: str) -> Inferer:
+    """What a block of arguments describes: `SliceWise` for a network for images, else `SlidingWindow`; without a window
+    and with `mirror_axes` alone, `WholeVolume`.
+
+    Raises:
+        ConfigError: if an argument does not exist or is wrong; names `where`.
+    """
+    arguments = {key: value for key, value in block.items() if key != "type"}
+    try:
+        if task.slices is not None:
+            return SliceWise(task.slices, **arguments)
+        return SlidingWindow(**arguments) if "window" in arguments else WholeVolume(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}; allowed: {', '.join(SLIDING_KEYS)}") from error
 
 
 def _padded(planes: np.ndarray) -> np.ndarray:

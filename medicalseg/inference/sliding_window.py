@@ -2,47 +2,74 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
+from medicalseg.inference.mirroring import check_axes, mirrored
 from medicalseg.inference.network import Network
-from medicalseg.inference.threads import for_each
+from medicalseg.inference.probabilities import background
+from medicalseg.inference.windows import Region, Sums, Triple, WindowGrid, as_triple, gaussian, window_starts
+from medicalseg.inference.windows import with_classes as _with_classes
 
-Region = tuple[slice, slice, slice]
-Triple = tuple[int, int, int]
-SMALLEST_WEIGHT = 1e-3
-SIGMA = 1 / 8
-PRODUCT_VOXELS = 1 << 15
+__all__ = ["Inferer", "Part", "Region", "SlidingWindow", "WholeVolume"]
+
+
+class Part(NamedTuple):
+    """A finished part of a volume.
+
+    Attributes:
+        region: its place.
+        scores: (K, x, y, z), what the network gives, or sums of it; the receiver may overwrite it.
+        weights: (x, y, z), how often the sums count; None = once.
+    """
+
+    region: Region
+    scores: np.ndarray
+    weights: np.ndarray | None = None
 
 
 class Inferer(ABC):
     """A way to bring a volume through a network."""
 
     @abstractmethod
-    def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
-        """Finished parts of the volume, each voxel once: their place, and their logits (K, x, y, z).
+    def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
+        """Finished parts of the volume, each voxel once.
+
+        They come in rising order along the first of `axes`, within that along the second, and are whole along the
+        third.
 
         Args:
             network: computes logits.
             image: (C, X, Y, Z) float32.
         """
 
-    def labels(self, network: Network, image: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) int32 for an image (C, X, Y, Z); logits of the whole volume are never stored."""
-        labels = np.empty(image.shape[-3:], np.int32)
-        for region, logits in self.slabs(network, image):
-            labels[region] = network.decide(logits)
+    def axes(self, shape: Sequence[int]) -> Triple:
+        """In which order the axes of a volume (X, Y, Z) are gone through."""
+        return (0, 1, 2)
+
+    def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
+        """As `parts`: their place, and their logits (K, x, y, z)."""
+        for region, scores, weights in self.parts(network, image):
+            yield region, scores if weights is None else scores / weights
+
+    def labels(self, network: Network, image: np.ndarray, kind: type[np.integer] = np.int32) -> np.ndarray:
+        """(X, Y, Z) of the type `kind` for an image (C, X, Y, Z); logits of the whole volume are never stored."""
+        labels = np.empty(image.shape[-3:], kind)
+        for region, scores, weights in self.parts(network, image):
+            labels[region] = network.decide(scores, weights)
         return labels
 
-    def labels_of_all(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def labels_of_all(
+        self, network: Network, images: Sequence[np.ndarray], kind: type[np.integer] = np.int32
+    ) -> list[np.ndarray]:
         """As `labels`, for several images."""
-        return [self.labels(network, image) for image in images]
+        return [self.labels(network, image, kind) for image in images]
 
     def logits(self, network: Network, image: np.ndarray) -> np.ndarray:
         """(K, X, Y, Z) float32 for an image (C, X, Y, Z)."""
@@ -58,181 +85,161 @@ class Inferer(ABC):
 
 @manager.INFERERS.add_component
 class WholeVolume(Inferer):
-    """The volume goes through the network in one piece."""
+    """The volume goes through the network in one piece.
 
-    def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
+    Args:
+        mirror_axes: axes along which the image is mirrored too, the mean being taken (`Mirrored`).
+
+    Raises:
+        ConfigError: if an axis does not exist.
+    """
+
+    def __init__(self, mirror_axes: Sequence[int] | None = None) -> None:
+        self.mirror_axes = check_axes(mirror_axes, 3, "WholeVolume.mirror_axes")
+
+    def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
         """One part: everything."""
         x, y, z = image.shape[-3:]
-        yield (slice(0, x), slice(0, y), slice(0, z)), network.logits(image[None])[0]
+        scores = mirrored(network, self.mirror_axes).logits(image[None])[0]
+        yield Part((slice(0, x), slice(0, y), slice(0, z)), scores)
 
-    def labels(self, network: Network, image: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) int32, as the network itself gives them."""
-        return network.labels(image[None])[0]
+    def labels(self, network: Network, image: np.ndarray, kind: type[np.integer] = np.int32) -> np.ndarray:
+        """(X, Y, Z), as the network itself gives them."""
+        return self.labels_of_all(network, [image], kind)[0]
 
-    def labels_of_all(self, network: Network, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def labels_of_all(
+        self, network: Network, images: Sequence[np.ndarray], kind: type[np.integer] = np.int32
+    ) -> list[np.ndarray]:
         """As `labels` for every image; those of one shape go through the network together."""
         if len({image.shape for image in images}) != 1:
-            return super().labels_of_all(network, images)
-        return list(network.labels(images[0][None] if len(images) == 1 else np.stack(images)))
+            return super().labels_of_all(network, images, kind)
+        batch = images[0][None] if len(images) == 1 else np.stack(images)
+        return list(mirrored(network, self.mirror_axes).labels(batch).astype(kind, copy=False))
 
 
 @manager.INFERERS.add_component
 class SlidingWindow(Inferer):
     """Overlapping windows, logits averaged with weights.
 
-    Windows are visited along the axis that needs most of them, and a part of the volume is finished as soon as no
-    window can touch it any more, so logits are held for one window's extent along that axis only. A volume smaller
-    than the window is padded with 0 at the end of its axes, and the padding cut off afterwards.
+    Windows are visited in rows along the axis that needs most of them, and in strips along the axis that needs most
+    of the others; a part of the volume is finished as soon as no window can touch it any more (`WindowGrid`). A volume
+    smaller than the window is padded with 0 at the end of its axes, and the padding cut off afterwards.
 
     Args:
         window: (x, y, z) voxels, or one number for all axes.
         overlap: part of a window that the next one covers again, at least: 0 <= overlap < 1.
         weights: "gaussian" (sigma 1/8 of the window) trusts the centre of a window; "constant".
         batch: windows that go through the network together.
+        mirror_axes: axes along which every window is mirrored too, the mean being taken (`Mirrored`).
+        skip_empty: a window of one grey value, as in the air around a patient, does not go through the network;
+            voxels that only such windows cover are background.
 
     Raises:
         ConfigError: if a value is wrong; names the argument.
     """
 
     def __init__(
-        self, window: int | Sequence[int], overlap: float = 0.5, weights: str = "gaussian", batch: int = 1
+        self,
+        window: int | Sequence[int],
+        overlap: float = 0.5,
+        weights: str = "gaussian",
+        batch: int = 1,
+        mirror_axes: Sequence[int] | None = None,
+        skip_empty: bool = True,
     ) -> None:
         self.window = _triple(window)
-        if not 0 <= overlap < 1:
+        if isinstance(overlap, bool) or not isinstance(overlap, (int, float)) or not 0 <= overlap < 1:
             raise ConfigError(f"SlidingWindow.overlap: expected 0 <= overlap < 1, got {overlap!r}")
         if weights not in ("gaussian", "constant"):
             raise ConfigError(f"SlidingWindow.weights: expected 'gaussian' or 'constant', got {weights!r}")
-        if not isinstance(batch, int) or batch < 1:
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise ConfigError(f"SlidingWindow.batch: expected a positive integer, got {batch!r}")
-        self.overlap, self.batch = float(overlap), batch
-        self._weights = _gaussian(self.window) if weights == "gaussian" else np.ones(self.window, np.float32)
+        if not isinstance(skip_empty, bool):
+            raise ConfigError(f"SlidingWindow.skip_empty: expected true or false, got {skip_empty!r}")
+        self.mirror_axes = check_axes(mirror_axes, 3, "SlidingWindow.mirror_axes")
+        self.overlap, self.batch, self.skip_empty = float(overlap), batch, skip_empty
+        self._weights = gaussian(self.window) if weights == "gaussian" else np.ones(self.window, np.float32)
 
-    def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
-        """Parts along the axis with most windows."""
-        for region, sums, weights in self._sums(network, image):
-            yield region, sums / weights
+    def grid(self, shape: Sequence[int]) -> WindowGrid:
+        """The windows over a volume (X, Y, Z)."""
+        return WindowGrid.of(shape, self.window, self.overlap)
 
-    def labels(self, network: Network, image: np.ndarray) -> np.ndarray:
-        """(X, Y, Z) int32; sums are not divided by their weights where that would change no winner."""
-        labels = np.empty(image.shape[-3:], np.int32)
-        for region, sums, weights in self._sums(network, image):
-            labels[region] = network.decide(sums, weights)
-        return labels
+    def axes(self, shape: Sequence[int]) -> Triple:
+        """The axis with most windows first."""
+        return self.grid(shape).axes
 
-    def _sums(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray, np.ndarray]]:
-        """Finished parts: place, sums of weighted logits (K, x, y, z) and weights (x, y, z); valid until the next."""
-        shape = _as_triple(image.shape[-3:])
-        padding = [(0, max(0, w - n)) for w, n in zip(self.window, shape, strict=True)]
-        padded = np.pad(image, [(0, 0), *padding]) if any(after for _, after in padding) else image
-        starts = [self.starts(n, w) for n, w in zip(padded.shape[-3:], self.window, strict=True)]
-        axis = max(range(3), key=lambda a: len(starts[a]))
-        buffer = _Buffer(_as_triple(padded.shape[-3:]), axis, self.window[axis])
-        borders = [*starts[axis][1:], padded.shape[1 + axis]]
-        for start, border in zip(starts[axis], borders, strict=True):
-            lines = [[start] if a == axis else starts[a] for a in range(3)]
-            for corners in _batches(itertools.product(*lines), self.batch):
-                windows = np.stack([padded[_with_classes(self._region(corner))] for corner in corners])
-                for corner, logits in zip(corners, network.logits(windows), strict=True):
-                    buffer.add(corner, logits, self._weights)
-            for region, sums, weights in buffer.release(border):
-                kept = tuple(slice(part.start, min(part.stop, n)) for part, n in zip(region, shape, strict=True))
-                if kept[axis].start < kept[axis].stop:
-                    inside = tuple(slice(0, part.stop - part.start) for part in kept)
-                    yield (kept[0], kept[1], kept[2]), sums[_with_classes(inside)], weights[inside]
+    def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
+        """What is final after every strip of windows."""
+        network = mirrored(network, self.mirror_axes)
+        shape = as_triple(image.shape[-3:])
+        grid = self.grid(shape)
+        padded = _padded(image, grid.shape)
+        visited = self._visited(grid, padded)
+        sums, strips = Sums(grid), deque(grid.strips())
+        rows, across, _ = grid.axes
+        empty: np.ndarray | None = None
+        for first in range(0, max(1, len(visited)), self.batch):
+            corners = visited[first : first + self.batch] or [(0, 0, 0)]
+            windows = np.stack([padded[_with_classes(grid.region(corner))] for corner in corners])
+            scores = network.logits(windows)
+            if visited:
+                for corner, found in zip(corners, scores, strict=True):
+                    sums.add(corner, found, self._weights)
+            if empty is None and len(visited) < grid.count:
+                empty = background(scores.shape[1], network.decision.head, network.gives_probabilities)
+            del scores, windows
+            following = visited[first + self.batch] if first + self.batch < len(visited) else None
+            while strips and (
+                following is None
+                or (strips[0][rows], strips[0][across]) < (following[rows], following[across])
+            ):  # fmt: skip
+                yield _part(sums, grid.final(strips.popleft()), shape, empty)
 
     def starts(self, size: int, window: int) -> list[int]:
         """First voxels of the windows along an axis: evenly spread, first and last flush with the volume."""
-        if size <= window:
-            return [0]
-        step = max(1, int(window * (1 - self.overlap)))
-        count = math.ceil((size - window) / step) + 1
-        return [round(index * (size - window) / (count - 1)) for index in range(count)]
+        return window_starts(size, window, self.overlap)
 
-    def _region(self, corner: Sequence[int]) -> tuple[slice, ...]:
-        return tuple(slice(start, start + size) for start, size in zip(corner, self.window, strict=True))
+    def _visited(self, grid: WindowGrid, image: np.ndarray) -> list[Triple]:
+        """Corners of the windows that go through the network, in order."""
+        corners = grid.corners()
+        if not self.skip_empty:
+            return list(corners)
+        return [corner for corner in corners if not _is_constant(image[_with_classes(grid.region(corner))])]
 
 
-class _Buffer:
-    """Weighted sums of logits for the extent of one window along `axis`: a ring, so that nothing is ever moved."""
-
-    def __init__(self, shape: Triple, axis: int, depth: int) -> None:
-        self._shape, self._axis, self._depth = shape, axis, depth
-        self._start = 0
-        self._weight = np.zeros([depth if a == axis else shape[a] for a in range(3)], np.float32)
-        self._sum: np.ndarray | None = None
-
-    def add(self, corner: Sequence[int], logits: np.ndarray, weights: np.ndarray) -> None:
-        if self._sum is None:
-            self._sum = np.zeros((len(logits), *self._weight.shape), np.float32)
-        for at, part in self._ring(corner[self._axis], corner[self._axis] + self._depth):
-            place = [slice(start, start + size) for start, size in zip(corner, weights.shape, strict=True)]
-            place[self._axis] = at
-            window = self._along(slice(part.start - corner[self._axis], part.stop - corner[self._axis]))
-            region = (place[0], place[1], place[2])
-            self._weight[region] += weights[window]
-            _add_weighted(self._sum[_with_classes(region)], logits[_with_classes(window)], weights[window])
-
-    def release(self, border: int) -> Iterator[tuple[Region, np.ndarray, np.ndarray]]:
-        """What lies before `border` along the axis; afterwards its room is free for what follows."""
-        if self._sum is None:
+def _part(sums: Sums, region: Region, shape: Triple, empty: np.ndarray | None) -> Part:
+    """A final region without its padding; where no window was, the scores of `empty`."""
+    taken = sums.take(region)
+    x, y, z = (slice(part.start, min(part.stop, size)) for part, size in zip(region, shape, strict=True))
+    if taken is None:
+        if empty is None:
             raise ConfigError("no window was added")
-        for at, part in self._ring(self._start, border):
-            region = [part if a == self._axis else slice(0, self._shape[a]) for a in range(3)]
-            room = self._along(at)
-            yield (region[0], region[1], region[2]), self._sum[_with_classes(room)], self._weight[room]
-            self._sum[_with_classes(room)] = 0
-            self._weight[room] = 0
-        self._start = border
-
-    def _ring(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
-        """Pieces of `start` to `stop` that lie together in the ring: where they are there, and in the volume."""
-        while start < stop:
-            at = start % self._depth
-            count = min(stop - start, self._depth - at)
-            yield slice(at, at + count), slice(start, start + count)
-            start += count
-
-    def _along(self, part: slice) -> Region:
-        region = [part if a == self._axis else slice(None) for a in range(3)]
-        return (region[0], region[1], region[2])
+        size = [part.stop - part.start for part in (x, y, z)]
+        return Part((x, y, z), np.broadcast_to(empty[:, None, None, None], (len(empty), *size)).copy())
+    scores, weights = taken
+    if empty is not None:
+        untouched = weights == 0
+        if untouched.any():
+            weights[untouched] = 1
+            for channel, value in zip(scores, empty, strict=True):
+                channel[untouched] = value
+    inside = tuple(slice(0, part.stop - part.start) for part in (x, y, z))
+    return Part((x, y, z), scores[_with_classes(inside)], weights[inside])
 
 
-def _add_weighted(total: np.ndarray, logits: np.ndarray, weights: np.ndarray) -> None:
-    """total += logits * weights for (K, x, y, z) and (x, y, z), a few planes at a time while they are in the cache."""
-    step = max(1, PRODUCT_VOXELS * len(weights) // weights.size)
-
-    def one(index: int) -> None:
-        product = np.empty((step, *weights.shape[1:]), np.float32)
-        for start in range(0, len(weights), step):
-            part = slice(start, min(start + step, len(weights)))
-            scratch = product[: part.stop - start]
-            np.multiply(logits[index, part], weights[part], out=scratch)
-            total[index, part] += scratch
-
-    for_each(one, range(len(logits)), logits.size)
+def _padded(image: np.ndarray, shape: Triple) -> np.ndarray:
+    padding = [(0, wanted - size) for size, wanted in zip(image.shape[-3:], shape, strict=True)]
+    return np.pad(image, [(0, 0), *padding]) if any(after for _, after in padding) else image
 
 
-def _with_classes(region: Sequence[slice]) -> tuple[slice, ...]:
-    return (slice(None), *region)
-
-
-def _batches(corners: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
-    while batch := list(itertools.islice(corners, size)):
-        yield batch
-
-
-def _gaussian(window: Triple) -> np.ndarray:
-    lines = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n * SIGMA)) ** 2) for n in window]
-    weights = lines[0][:, None, None] * lines[1][:, None] * lines[2]
-    return np.maximum(weights / weights.max(), SMALLEST_WEIGHT).astype(np.float32)
+def _is_constant(window: np.ndarray) -> bool:
+    """Whether every channel has one value; few voxels usually show that it has not."""
+    first = window[:, :1, :1, :1]
+    return bool((window[:, ::8, ::8, ::8] == first).all()) and bool((window == first).all())
 
 
 def _triple(window: int | Sequence[int]) -> Triple:
     sizes = [window] * 3 if isinstance(window, int) else list(window)
     if len(sizes) != 3 or any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in sizes):
         raise ConfigError(f"SlidingWindow.window: expected one or three positive integers, got {window!r}")
-    return _as_triple(sizes)
-
-
-def _as_triple(values: Sequence[int]) -> Triple:
-    return (int(values[0]), int(values[1]), int(values[2]))
+    return as_triple(sizes)

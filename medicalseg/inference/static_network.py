@@ -8,12 +8,13 @@ import numpy as np
 
 from medicalseg.errors import UserError
 from medicalseg.inference.backends import PRECISIONS, ModelFiles, RuntimeOptions, start
+from medicalseg.inference.network import WithDecision
 from medicalseg.inference.task import TaskSpec
 
 __all__ = ["PRECISIONS", "RuntimeOptions", "StaticNetwork"]
 
 
-class StaticNetwork:
+class StaticNetwork(WithDecision):
     """Calls an exported model on arrays.
 
     Args:
@@ -38,6 +39,8 @@ class StaticNetwork:
         self.task = TaskSpec.from_dict(self.description["task"])
         self.output_op: str = self.description.get("output_op", "argmax")
         self.input_shape: list[int] = self.description.get("input_shape") or default_input_shape(self.task)
+        self.decision = self.task.decision
+        self.gives_probabilities = self.output_op in ("softmax", "sigmoid")
         self._runtime = start(files, self.options)
 
     @property
@@ -72,8 +75,7 @@ class StaticNetwork:
         return self.output_op in ("argmax", "threshold")
 
     def _decide(self, output: np.ndarray, axis: int = 0, weights: np.ndarray | None = None) -> np.ndarray:
-        given = self.output_op in ("softmax", "sigmoid")
-        return self.task.decision.labels(output, axis, weights=weights, probabilities=given)
+        return self.decision.labels(output, axis, weights=weights, probabilities=self.gives_probabilities)
 
     def _run(self, x: np.ndarray) -> np.ndarray:
         x = np.ascontiguousarray(x, dtype=np.float32)

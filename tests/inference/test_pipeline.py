@@ -9,21 +9,18 @@ import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from medicalseg.errors import UserError
-from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec, Timings, argmax_classes, segment
+from medicalseg.inference import Decision, Preprocessing, SlidingWindow, TaskSpec, Timings, segment
+from medicalseg.inference.network import WithDecision
 from medicalseg.io import Volume
 
 
-class Threshold:
+class Threshold(WithDecision):
     """Class 1 where the first channel is above 0.5."""
+
+    decision = Decision()
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         return np.stack([0.5 - x[:, 0], x[:, 0] - 0.5], axis=1)
-
-    def labels(self, x: np.ndarray) -> np.ndarray:
-        return argmax_classes(self.logits(x), axis=1)
-
-    def decide(self, logits, weights=None):
-        return argmax_classes(logits)
 
 
 def ball(shape: tuple[int, int, int] = (20, 24, 14)) -> np.ndarray:

@@ -11,14 +11,15 @@ from scipy import ndimage
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference import Decision, Preprocessing, SliceSpec, SliceWise, SlidingWindow, TaskSpec, WholeVolume
 from medicalseg.inference.decision import pack, unpack
-from medicalseg.inference.pipeline import run_network, segment
+from medicalseg.inference.network import WithDecision
+from medicalseg.inference.pipeline import segment
 from medicalseg.inference.slice_wise import inferer_for, middle_planes
 from medicalseg.io import Volume
 
 SHAPE = (7, 9, 5)
 
 
-class Pointwise:
+class Pointwise(WithDecision):
     """Logits that each pixel has by itself: of class k the weighted sum of the stack, nearest to k."""
 
     def __init__(self, classes: int = 4, weights: tuple[float, ...] = (1.0,), decision: Decision | None = None) -> None:
@@ -37,12 +38,6 @@ class Pointwise:
         logits = -(((x * self.weights).sum(axis=1, keepdims=True) - self.classes) ** 2)
         self.alive.append(weakref.ref(logits))
         return logits
-
-    def labels(self, x: np.ndarray) -> np.ndarray:
-        return self.decision.labels(self.logits(x), axis=1)
-
-    def decide(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        return self.decision.labels(logits, weights=weights)
 
 
 def ids(shape: tuple[int, ...] = SHAPE, seed: int = 0) -> np.ndarray:
@@ -94,7 +89,7 @@ def test_rows_are_the_second_axis_of_the_plane() -> None:
 @pytest.mark.parametrize(("arguments", "batch"), [({"batch": 4}, 4), ({"window": 32, "batch": 2}, 2)])
 def test_logits_of_one_batch_at_most_are_alive(arguments: dict, batch: int) -> None:
     network = Pointwise()
-    labels = SliceWise(**arguments).labels(network, np.zeros((1, 40, 40, 30), np.float32))
+    labels = SliceWise(**arguments).labels(network, np.random.default_rng(0).random((1, 40, 40, 30), np.float32))
     assert labels.shape == (40, 40, 30)
     assert max(shape[0] for shape in network.batches) == batch
     assert network.most_alive <= 1
@@ -116,13 +111,12 @@ def test_small_planes_are_padded_at_their_end() -> None:
 def test_pictures_of_one_size_run_together() -> None:
     pictures = [ids((40, 33, 1), seed)[None].astype(np.float32) for seed in range(3)]
     network = Pointwise()
-    for labels, picture in zip(run_network(pictures, network, SliceWise()), pictures, strict=True):
+    for labels, picture in zip(SliceWise().labels_of_all(network, pictures), pictures, strict=True):
         np.testing.assert_array_equal(labels, picture[0])
     assert network.batches == [(3, 1, 33, 40)]
     other = np.zeros((1, 35, 33, 1), np.float32)
-    assert [part.shape for part in run_network([*pictures, other], network, SliceWise())] == [(40, 33, 1)] * 3 + [
-        (35, 33, 1)
-    ]
+    shapes = [labels.shape for labels in SliceWise().labels_of_all(network, [*pictures, other])]
+    assert shapes == [(40, 33, 1)] * 3 + [(35, 33, 1)]
 
 
 def test_what_does_not_go_together() -> None:

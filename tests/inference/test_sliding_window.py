@@ -6,14 +6,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError, RunError
-from medicalseg.inference import Inferer, SlidingWindow, WholeVolume, argmax_classes
+from medicalseg.inference import Decision, Ensemble, Inferer, SlidingWindow, WholeVolume, argmax_classes
+from medicalseg.inference.network import WithDecision
+from medicalseg.inference.windows import WindowGrid
 
 
-class Pointwise:
+class Pointwise(WithDecision):
     """Logits of a voxel depend on that voxel only; counts calls and remembers shapes."""
+
+    decision = Decision()
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
@@ -21,12 +26,6 @@ class Pointwise:
     def logits(self, x: np.ndarray) -> np.ndarray:
         self.shapes.append(x.shape)
         return np.concatenate([x[:, :1], 1 - x[:, :1], np.sin(9 * x[:, :1])], axis=1)
-
-    def labels(self, x: np.ndarray) -> np.ndarray:
-        return argmax_classes(self.logits(x), axis=1)
-
-    def decide(self, logits, weights=None):
-        return argmax_classes(logits)
 
 
 def image(shape: tuple[int, ...] = (1, 13, 17, 9)) -> np.ndarray:
@@ -56,7 +55,7 @@ def test_average_of_two_windows_by_hand() -> None:
             self.calls += 1
             return np.full((1, 1, *x.shape[2:]), float(self.calls), np.float32)
 
-    sliding = SlidingWindow((4, 1, 1), overlap=0.5, weights="constant")
+    sliding = SlidingWindow((4, 1, 1), overlap=0.5, weights="constant", skip_empty=False)
     result = sliding.logits(Numbered(), np.zeros((1, 6, 1, 1), np.float32))
     np.testing.assert_allclose(result[0, :, 0, 0], [1, 1, 1.5, 1.5, 2, 2])
 
@@ -151,3 +150,91 @@ def test_nan_of_any_class_is_an_error() -> None:
     logits[2, 1, 1, 1] = np.nan
     with pytest.raises(RunError, match="NaN"):
         argmax_classes(logits)
+
+
+def test_sums_are_those_of_one_array_to_the_last_bit() -> None:
+    """The same windows added to one array of the whole volume, in the same order."""
+    x = image((1, 31, 44, 23))
+    sliding = SlidingWindow((8, 12, 10), overlap=0.4)
+    grid = sliding.grid(x.shape[1:])
+    sums, weights = np.zeros((3, *x.shape[1:]), np.float32), np.zeros(x.shape[1:], np.float32)
+    for corner in grid.corners():
+        region = (slice(None), *grid.region(corner))
+        sums[region] += Pointwise().logits(x[None][(slice(None), *region)])[0] * sliding._weights
+        weights[region[1:]] += sliding._weights
+    found = np.full_like(sums, np.nan)
+    for region, scores, total in sliding.parts(Pointwise(), x):
+        found[(slice(None), *region)] = scores
+        np.testing.assert_array_equal(total, weights[region])
+    np.testing.assert_array_equal(found, sums)
+
+
+@pytest.mark.parametrize("shape", [(31, 44, 23), (8, 60, 10), (5, 5, 5), (20, 21, 90)])
+def test_parts_come_in_the_order_of_the_axes(shape: tuple[int, int, int]) -> None:
+    x = image((1, *shape))
+    sliding = SlidingWindow((8, 12, 10), batch=3)
+    rows, columns, along = sliding.axes(shape)
+    places, covered = [], np.zeros(shape, int)
+    for region, _, _ in sliding.parts(Pointwise(), x):
+        assert region[along] == slice(0, shape[along])
+        places.append((region[rows].start, region[columns].start))
+        covered[region] += 1
+    assert places == sorted(places)
+    assert (covered == 1).all()
+
+
+def test_held_voxels_are_those_of_two_rows_and_a_strip() -> None:
+    grid = SlidingWindow((8, 8, 8), overlap=0.5).grid((16, 24, 64))
+    assert grid.axes == (2, 1, 0)
+    overlap, strip = 4 * 24 * 16, 4 * 8 * 16
+    assert grid.peak_voxels() <= overlap + 2 * strip
+    assert WindowGrid.of((4, 4, 4), (8, 8, 8), 0.5).peak_voxels() == 512
+
+
+def test_windows_of_one_grey_value_are_background_and_are_not_computed() -> None:
+    x = np.zeros((1, 40, 20, 20), np.float32)
+    x[:, :12] = image((1, 12, 20, 20))
+    network = Pointwise()
+    labels = SlidingWindow(8).labels(network, x)
+    all_windows = SlidingWindow(8).grid(x.shape[1:]).count
+    assert sum(shape[0] for shape in network.shapes) < all_windows / 2
+    assert (labels[20:] == 0).all()
+    np.testing.assert_array_equal(labels[:12], WholeVolume().labels(Pointwise(), x)[:12])
+    assert (SlidingWindow(8).labels(Pointwise(), np.full((1, 20, 20, 20), 3, np.float32)) == 0).all()
+    assert (SlidingWindow(8, skip_empty=False).labels(Pointwise(), x)[20:] == 1).all()
+
+
+def test_mirroring_is_the_mean_over_mirror_images() -> None:
+    class Shifted(Pointwise):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            return super().logits(np.roll(x, 1, axis=2))
+
+    x = image((1, 6, 7, 5))
+    found = WholeVolume(mirror_axes=[0, 2]).logits(Shifted(), x)
+    single = Shifted().logits(x[None])[0]
+    mirrored = Shifted().logits(x[None, :, ::-1])[0][:, ::-1]
+    np.testing.assert_allclose(found, (single + mirrored) / 2, atol=1e-6)
+    windows = SlidingWindow((6, 7, 5), mirror_axes=[0, 2]).logits(Shifted(), x)
+    np.testing.assert_allclose(windows, found, atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [[3], [0, 0], "01", [True], 5])
+def test_wrong_mirror_axes(axes: object) -> None:
+    with pytest.raises(ConfigError, match="mirror_axes"):
+        SlidingWindow(4, mirror_axes=axes)  # type: ignore[arg-type]
+
+
+def test_an_ensemble_averages_probabilities() -> None:
+    class Louder(Pointwise):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            return 5 * super().logits(x)[:, ::-1]
+
+    x = image()[None]
+    ensemble = Ensemble([Pointwise(), Louder()])
+    expected = (softmax(Pointwise().logits(x), axis=1) + softmax(Louder().logits(x), axis=1)) / 2
+    np.testing.assert_allclose(ensemble.logits(x), expected, atol=1e-6)
+    np.testing.assert_array_equal(ensemble.labels(x), expected.argmax(axis=1))
+    np.testing.assert_allclose(ensemble.probabilities(x), expected, atol=1e-6)
+    np.testing.assert_array_equal(SlidingWindow(32).labels(ensemble, x[0]), expected[0].argmax(axis=0))
+    with pytest.raises(ConfigError, match="at least one"):
+        Ensemble([])

@@ -1,0 +1,221 @@
+"""Where overlapping windows lie in a volume, and the sums of what a network gives for them.
+
+Windows are visited in rows along one axis, in strips along a second one within a row. What no later window can touch
+is final after each strip, so sums are held for the overlap of two rows and for one strip, never for the volume.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from medicalseg.inference.threads import for_each
+
+Region = tuple[slice, slice, slice]
+Triple = tuple[int, int, int]
+Cell = tuple[int, int, int]
+SMALLEST_WEIGHT = 1e-3
+SIGMA = 1 / 8
+PRODUCT_VOXELS = 1 << 15
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """Windows over a volume.
+
+    Attributes:
+        shape: of the volume, at least the window's.
+        window: its size.
+        starts: first voxels of the windows, per axis.
+    """
+
+    shape: Triple
+    window: Triple
+    starts: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+
+    @classmethod
+    def of(cls, shape: Sequence[int], window: Triple, overlap: float) -> WindowGrid:
+        """The grid over a volume, which is taken as padded to the window where it is smaller."""
+        sizes = [max(size, extent) for size, extent in zip(shape, window, strict=True)]
+        starts = [tuple(window_starts(*axis, overlap)) for axis in zip(sizes, window, strict=True)]
+        return cls(as_triple(sizes), window, (starts[0], starts[1], starts[2]))
+
+    @property
+    def axes(self) -> Triple:
+        """Axis of the rows, of the strips within a row, and the one that strips lie along: most windows first."""
+        return as_triple(sorted(range(3), key=lambda axis: -len(self.starts[axis])))
+
+    @property
+    def count(self) -> int:
+        """Windows."""
+        return math.prod(len(starts) for starts in self.starts)
+
+    def corners(self) -> Iterator[Triple]:
+        """First voxels of all windows in the order they are visited."""
+        order = self.axes
+        for place in itertools.product(*(self.starts[axis] for axis in order)):
+            corner = [0, 0, 0]
+            for axis, start in zip(order, place, strict=True):
+                corner[axis] = start
+            yield as_triple(corner)
+
+    def region(self, corner: Sequence[int]) -> Region:
+        """The window at a corner."""
+        x, y, z = (slice(start, start + size) for start, size in zip(corner, self.window, strict=True))
+        return x, y, z
+
+    def final(self, corner: Sequence[int]) -> Region:
+        """What is final when the strip of the window at `corner` was visited, and not before."""
+        rows, strips, along = self.axes
+        parts = [slice(0, size) for size in self.shape]
+        for axis in (rows, strips):
+            starts = self.starts[axis]
+            following = bisect_right(starts, corner[axis])
+            stop = starts[following] if following < len(starts) else self.shape[axis]
+            parts[axis] = slice(corner[axis], stop)
+        parts[along] = slice(0, self.shape[along])
+        return parts[0], parts[1], parts[2]
+
+    def strips(self) -> Iterator[Triple]:
+        """The first corner of every strip, in order."""
+        along = self.axes[2]
+        return (corner for corner in self.corners() if corner[along] == self.starts[along][0])
+
+    @cached_property
+    def edges(self) -> tuple[list[int], list[int], list[int]]:
+        """Per axis where windows start or end; along a strip only its own ends."""
+        along = self.axes[2]
+        edges = []
+        for axis, size in enumerate(self.shape):
+            inner = [] if axis == along else self.starts[axis]
+            edges.append(sorted({0, size, *inner, *(start + self.window[axis] for start in inner)}))
+        return edges[0], edges[1], edges[2]
+
+    def peak_voxels(self) -> int:
+        """Most voxels whose sums are held at once."""
+        touched: set[Cell] = set()
+        held = peak = 0
+        for corner in self.strips():
+            for cell in self._cells(self._strip(corner)):
+                if cell not in touched:
+                    touched.add(cell)
+                    held += self.voxels(cell)
+            peak = max(peak, held)
+            held -= sum(self.voxels(cell) for cell in self._cells(self.final(corner)))
+        return peak
+
+    def cells(self, region: Sequence[slice]) -> list[Cell]:
+        """Cells between edges that a region touches."""
+        return list(self._cells(region))
+
+    def cell_region(self, cell: Cell) -> Region:
+        """Where a cell lies."""
+        x, y, z = (slice(edges[index], edges[index + 1]) for edges, index in zip(self.edges, cell, strict=True))
+        return x, y, z
+
+    def voxels(self, cell: Cell) -> int:
+        """Size of a cell."""
+        return math.prod(part.stop - part.start for part in self.cell_region(cell))
+
+    def _strip(self, corner: Sequence[int]) -> Region:
+        parts, along = list(self.region(corner)), self.axes[2]
+        parts[along] = slice(0, self.shape[along])
+        return parts[0], parts[1], parts[2]
+
+    def _cells(self, region: Sequence[slice]) -> Iterator[Cell]:
+        ranges = []
+        for edges, part in zip(self.edges, region, strict=True):
+            ranges.append(range(bisect_right(edges, part.start) - 1, bisect_left(edges, part.stop)))
+        yield from itertools.product(ranges[0], ranges[1], ranges[2])
+
+
+class Sums:
+    """Weighted sums of the windows' scores, in cells that exist from the first window on that touches them.
+
+    Every voxel's sum adds its windows in the order of their visit, whatever the cells are.
+    """
+
+    def __init__(self, grid: WindowGrid) -> None:
+        self._grid = grid
+        self._cells: dict[Cell, tuple[np.ndarray, np.ndarray]] = {}
+
+    def add(self, corner: Sequence[int], scores: np.ndarray, weights: np.ndarray) -> None:
+        """Add a window's scores (K, x, y, z) with its weights (x, y, z)."""
+        region = self._grid.region(corner)
+        for cell in self._grid.cells(region):
+            place = self._grid.cell_region(cell)
+            if cell not in self._cells:
+                shape = [part.stop - part.start for part in place]
+                self._cells[cell] = np.zeros((len(scores), *shape), np.float32), np.zeros(shape, np.float32)
+            sums, total = self._cells[cell]
+            common = [
+                (max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(place, region, strict=True)
+            ]  # fmt: skip
+            inside = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, place, strict=True))
+            window = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, region, strict=True))
+            total[inside] += weights[window]
+            add_weighted(sums[with_classes(inside)], scores[with_classes(window)], weights[window])
+
+    def take(self, region: Region) -> tuple[np.ndarray, np.ndarray] | None:
+        """Sums (K, x, y, z) and weights (x, y, z) of a final region, then forgotten; None if no window was there."""
+        cells = [cell for cell in self._grid.cells(region) if cell in self._cells]
+        if not cells:
+            return None
+        shape = tuple(part.stop - part.start for part in region)
+        first = self._cells[cells[0]]
+        if len(cells) == 1 and first[1].shape == shape:
+            return self._cells.pop(cells[0])
+        sums, total = np.zeros((len(first[0]), *shape), np.float32), np.zeros(shape, np.float32)
+        del first
+        for cell in cells:
+            place = self._grid.cell_region(cell)
+            inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(place, region, strict=True))
+            sums[with_classes(inside)], total[inside] = self._cells.pop(cell)
+        return sums, total
+
+
+def window_starts(size: int, window: int, overlap: float) -> list[int]:
+    """First voxels of the windows along an axis: evenly spread, first and last flush with the volume."""
+    if size <= window:
+        return [0]
+    step = max(1, int(window * (1 - overlap)))
+    count = math.ceil((size - window) / step) + 1
+    return [round(index * (size - window) / (count - 1)) for index in range(count)]
+
+
+def gaussian(window: Triple) -> np.ndarray:
+    """Weights (x, y, z) that trust the centre of a window: sigma 1/8 of its size, at least 1/1000 of the largest."""
+    lines = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n * SIGMA)) ** 2) for n in window]
+    weights = lines[0][:, None, None] * lines[1][:, None] * lines[2]
+    return np.maximum(weights / weights.max(), SMALLEST_WEIGHT).astype(np.float32)
+
+
+def add_weighted(total: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> None:
+    """total += scores * weights for (K, x, y, z) and (x, y, z), a few planes at a time while they are in the cache."""
+    step = max(1, PRODUCT_VOXELS * len(weights) // weights.size)
+
+    def one(index: int) -> None:
+        product = np.empty((min(step, len(weights)), *weights.shape[1:]), np.float32)
+        for start in range(0, len(weights), step):
+            part = slice(start, min(start + step, len(weights)))
+            scratch = product[: part.stop - start]
+            np.multiply(scores[index, part], weights[part], out=scratch)
+            total[index, part] += scratch
+
+    for_each(one, range(len(scores)), scores.size)
+
+
+def with_classes(region: Sequence[slice]) -> tuple[slice, ...]:
+    """A region of an array that has classes or channels in front."""
+    return (slice(None), *region)
+
+
+def as_triple(values: Sequence[int]) -> Triple:
+    """Three integers as a tuple."""
+    return (int(values[0]), int(values[1]), int(values[2]))
