@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_arguments(parser)
     add = parser.add_argument
     add("--weights", choices=("final", "best"), default="final",
-        help="which weights of each fold are summed up; best ones were chosen on the same cases (default: final)")  # fmt: skip
+        help="which weights of each fold count; best ones were chosen on the same cases (default: final)")  # fmt: skip
     add("--postprocessing", choices=("auto", "none"), default="auto",
         help="choose postprocessing where it helps, or leave the labels as they are (default: auto)")  # fmt: skip
     add("--bootstrap", type=int, default=1000, metavar="N", help="resamples of the confidence interval (default: 1000)")

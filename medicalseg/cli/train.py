@@ -51,7 +51,7 @@ def _add_length_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, help="passes over the training data; replaces `iters` and `epochs` of the file")
     add("--max_time", metavar="TIME", help="wall-clock budget: 90s, 30m, 2h, 1h30m; the schedule is spread over it")
     add("--folds", nargs="+", metavar="K|A..B|all|none",
-        help="folds to train, one after the other, each in its own folder of --save_dir; none: all cases, no validation")  # fmt: skip
+        help="train folds one after the other, each in its own folder; none: all cases without validation")  # fmt: skip
 
 
 def _add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def _add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val_interval", metavar="N|P%%",
         help="iterations between evaluations, or a share of the run (default: with every checkpoint)")  # fmt: skip
     add("--pseudo_interval", metavar="N|P%%",
-        help="the same between pseudo-Dices of validation patches (default: 2%% where the data give patches)")  # fmt: skip
+        help="the same between pseudo-Dices of patches (default: 5%% where the data give patches)")  # fmt: skip
 
 
 def _add_device_arguments(parser: argparse.ArgumentParser) -> None:

@@ -55,7 +55,7 @@ def parse_folds(words: Sequence[str]) -> tuple[int | str, ...]:
 
 
 def folds_of(config: Any, wanted: Sequence[int | str]) -> tuple[int | str, ...]:
-    """The folds to train: `all` becomes the numbers of the dataset's folds, `none` becomes "all", the fold of all cases.
+    """The folds to train: `all` becomes the dataset's fold numbers, `none` becomes "all", the fold of all cases.
 
     Raises:
         ConfigError: the dataset has no folds, or not so many.

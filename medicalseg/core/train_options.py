@@ -18,7 +18,7 @@ class TrainOptions:
         save_interval: iterations between checkpoints, or a share of the run such as "10%"; None: as the configuration
             says, else 1000, with `epochs` one epoch, with `max_time` 10%.
         val_interval: the same between evaluations of whole cases; None: with every checkpoint.
-        pseudo_interval: the same between pseudo-Dices of patches; None: 2% where the data give patches.
+        pseudo_interval: the same between pseudo-Dices of patches; None: 5% where the data give patches.
         limit_iters: with `max_time`, end after the configuration's iterations too.
         resume: an `iter_N` folder, "auto" for the newest in `save_dir`, or None.
         keep_checkpoint_max: newest checkpoints to keep; 0 or less keeps all.

@@ -19,6 +19,7 @@ from medicalseg.utils.progress import clock as clock_text
 
 Evaluate = Callable[..., Summary]
 SHARE = 0.2
+DEFAULT_PSEUDO_INTERVAL = "5%"
 
 
 class Validation:
@@ -50,7 +51,8 @@ class Validation:
     @staticmethod
     def has_patches(dataset: Any) -> bool:
         """Whether a dataset gives patches for a pseudo-Dice."""
-        return hasattr(dataset, "validation_patches")
+        sliced = getattr(getattr(dataset, "task", None), "slices", None) is not None
+        return hasattr(dataset, "validation_patches") and bool(getattr(dataset, "patch_size", True)) and not sliced
 
     def cases(self, state: TrainerState) -> Summary:
         """The whole cases; the time it takes is added to the state's."""
@@ -110,6 +112,3 @@ def pseudo_interval_of(given: Any, dataset: Any) -> Any:
             f"pseudo_interval: {type(dataset).__name__} gives no validation patches; use PatchDataset or leave it out"
         )
     return None
-
-
-DEFAULT_PSEUDO_INTERVAL = "2%"

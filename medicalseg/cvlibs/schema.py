@@ -19,6 +19,7 @@ EARLY_STOP_KEYS = ("intervals", "min_delta")
 EXPORT_KEYS = ("transforms", "inference_helper")
 LOSS_KEYS = ("types", "coef")
 EVALUATION_SPACES = ("original", "network")
+MIRRORING = ("none", "task")
 BEST_BY = ("dice", "loss")
 MOST_OVERLAYS = 3
 
@@ -182,11 +183,8 @@ def _best(value: Any, path: KeyPath) -> None:
 
 
 def _mirror(value: Any, path: KeyPath) -> None:
-    if isinstance(value, bool):
-        return
-    wrong = not isinstance(value, list) or any(axis not in (0, 1, 2) or isinstance(axis, bool) for axis in value)
-    if wrong or len(set(value)) != len(value):
-        raise KeyPathError(path, f"must be true, false or a list of axes out of 0, 1 and 2, got {value!r}")
+    if value not in MIRRORING:
+        raise KeyPathError(path, f"must be one of {', '.join(MIRRORING)}, got {value!r}")
 
 
 def _class_ids(value: Any, path: KeyPath) -> None:

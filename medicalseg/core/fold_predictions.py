@@ -1,0 +1,134 @@
+"""The validation cases of a fold, predicted with the fold's weights and written as label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medicalseg.core.fit import check_network
+from medicalseg.core.folder_pairs import Pair
+from medicalseg.core.prefetch import prefetch
+from medicalseg.core.task import task_for
+from medicalseg.core.trained import load_trained, sliding_from
+from medicalseg.cvlibs import effective
+from medicalseg.datasets.case import Case, naming
+from medicalseg.datasets.patches.previous import PreviousStage
+from medicalseg.errors import DataError
+from medicalseg.inference import EagerNetwork, TaskSpec, segment
+from medicalseg.inference.inputs import InputCase
+from medicalseg.inference.outputs import read_labels, write_labels
+from medicalseg.io import Volume, is_picture
+from medicalseg.utils.checkpoint import weights_file
+from medicalseg.utils.environment import choose_device
+from medicalseg.utils.files import read_json_object, sha256, write_json
+from medicalseg.utils.logger import logger
+from medicalseg.utils.progress import Progress
+
+FOLDER = "validation"
+RECORD = "validation.json"
+
+
+@dataclass(frozen=True)
+class FoldCases:
+    """What a fold's network made of its validation cases.
+
+    Attributes:
+        fold: number of the fold.
+        folder: of the fold's run.
+        pairs: reference and prediction of every case, before postprocessing.
+        task: of the network, without postprocessing.
+    """
+
+    fold: int
+    folder: Path
+    pairs: tuple[Pair, ...]
+    task: TaskSpec
+
+
+def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: Any) -> FoldCases:
+    """Predict the validation cases of a fold on the road of `medicalseg predict`; those done before are kept.
+
+    Args:
+        config: `medicalseg.cvlibs.Config` of the fold.
+        fold: its number.
+        folder: of its run; label maps go to `validation/CASE.nii.gz` there.
+        weights: folder of the weights there.
+        options: `TrainOptions`.
+
+    Raises:
+        DataError: a case has no label, or cannot be predicted; names it.
+    """
+    dataset, model_path = config.val_dataset, folder / weights
+    task = replace(task_for(config, model_path), postprocessing=())
+    pairs = tuple(_pair(case, folder / FOLDER) for case in dataset.cases)
+    made_by = {
+        "weights": sha256(weights_file(model_path)),
+        "task": task.to_dict(),
+        "test_config": config.test_config,
+        "sw_num": options.sw_num,
+    }
+    if (folder / RECORD).is_file() and read_json_object(folder / RECORD, DataError) != made_by:
+        for pair in pairs:
+            _path(pair).unlink(missing_ok=True)
+    write_json(folder / RECORD, made_by)
+    missing = [
+        (case, _path(pair)) for case, pair in zip(dataset.cases, pairs, strict=True) if not _path(pair).is_file()
+    ]
+    if missing:
+        logger.info("Fold %d: predicting %d of %d validation cases.", fold, len(missing), len(pairs))
+        _predict(config, dataset, task, model_path, missing, options)
+    return FoldCases(fold, folder, pairs, task)
+
+
+def _predict(
+    config: Any, dataset: Any, task: TaskSpec, model_path: Path, cases: Sequence[tuple[Case, Path]], options: Any
+) -> None:
+    choose_device(options.device)
+    model = load_trained(config, model_path, options.cpu_accel)
+    check_network(model, task)
+    network = EagerNetwork(model, task.decision)
+    inferer = sliding_from(config.test_config, task, model, options.sw_num)
+    channels, stage = getattr(dataset, "channels", None), _earlier_stage(config, task)
+    progress = Progress(len(cases), "validation cases predicted")
+    try:
+        for (case, path), image in prefetch(lambda item: _read(item[0], channels), cases, 1):
+            with naming(case):
+                previous = None if stage is None else read_labels(stage.path(case), task)
+                labels = segment(image, task, network, inferer, previous=previous)
+                write_labels(image.with_array(labels.array, labels=True), task, path)
+            progress.step()
+    finally:
+        progress.close()
+
+
+def _pair(case: Case, folder: Path) -> Pair:
+    reference = case.original or case.label
+    if reference is None:
+        raise DataError(f"case {case.name}: has no label, and crossval scores every validation case")
+    suffix = ".png" if is_picture(case.images[0]) else ".nii.gz"
+    return Pair(case.name, reference, folder / f"{case.name}{suffix}")
+
+
+def _path(pair: Pair) -> Path:
+    if pair.prediction is None:
+        raise ValueError(f"{pair.name} has no place for its prediction")
+    return pair.prediction
+
+
+def _read(case: Case, channels: Sequence[int] | None) -> Volume:
+    with naming(case):
+        image = InputCase(case.name, case.images, Path(f"{case.name}.nii.gz")).read()
+        if channels is None:
+            return image
+        array = image.array if image.array.ndim == 4 else image.array[None]
+        return image.with_array(np.ascontiguousarray(array[list(channels)]))
+
+
+def _earlier_stage(config: Any, task: TaskSpec) -> PreviousStage | None:
+    """Where the labels lie that a cascade's second network starts from."""
+    folder = effective.dataset_argument(config.dic, "val_dataset", "previous") if task.previous_classes else None
+    return None if folder is None else PreviousStage(Path(folder), task.previous_classes)

@@ -1,0 +1,114 @@
+"""Postprocessing chosen so that no case has a say in what is done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from medicalseg.core.evaluate_folders import Scored, score_pair
+from medicalseg.core.fold_predictions import FoldCases
+from medicalseg.core.folder_pairs import Pair
+from medicalseg.errors import DataError
+from medicalseg.inference import TaskSpec
+from medicalseg.inference.outputs import read_labels, write_labels
+from medicalseg.metrics import CaseResult, MeasureOptions
+from medicalseg.postprocessing import apply_steps, build_postprocessing
+from medicalseg.utils.logger import logger
+from medicalseg.utils.pool import run_all
+
+POSTPROCESSED = "validation_postprocessed"
+Steps = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is done to labels.
+
+    Attributes:
+        shipped: the steps chosen on all folds, which are stored with the weights.
+        of_fold: steps by fold, chosen on the other folds; empty with fewer than two folds.
+        table: what the choice on all folds was made of; as `choose_postprocessing` gives it.
+    """
+
+    shipped: Steps = ()
+    of_fold: Mapping[int, Steps] | None = None
+    table: Any = None
+
+
+def choose(folds: Sequence[FoldCases], num_workers: int) -> Choice:
+    """Choose steps on all folds, and for every fold on the other ones."""
+    from medicalseg.postprocessing import choose_postprocessing
+
+    def chosen(members: Sequence[FoldCases]) -> tuple[Steps, Any]:
+        triples = [(pair.name, pair.prediction, pair.reference) for member in members for pair in member.pairs]
+        steps, table = choose_postprocessing(triples, members[0].task, num_workers=num_workers)
+        return tuple(steps), table
+
+    shipped, table = chosen(folds)
+    if len(folds) < 2:
+        return Choice(shipped, None, table)
+    others = {fold.fold: chosen([other for other in folds if other is not fold])[0] for fold in folds}
+    for fold, steps in others.items():
+        logger.info("Postprocessing of fold %d, chosen on the others: %s", fold, described(steps))
+    return Choice(shipped, others, table)
+
+
+def described(steps: Sequence[Mapping[str, Any]]) -> str:
+    """The steps in a line."""
+    return "; ".join(_text(step) for step in steps) or "none"
+
+
+def _text(step: Mapping[str, Any]) -> str:
+    arguments = ", ".join(f"{key}: {value}" for key, value in step.items() if key != "type")
+    return f"{step['type']}({arguments})" if arguments else str(step["type"])
+
+
+def postprocessed(fold: FoldCases, steps: Steps, folder: Path, num_workers: int) -> tuple[Pair, ...]:
+    """The fold's pairs with postprocessed predictions, written to `folder`; the same pairs where there are no steps.
+
+    Raises:
+        DataError: a file cannot be read or written; names the case.
+    """
+    if not steps:
+        return fold.pairs
+    work = partial(_postprocess, steps=steps, task=fold.task, folder=folder)
+    return tuple(_results(work, fold.pairs, num_workers, "cases postprocessed"))
+
+
+def _postprocess(pair: Pair, steps: Steps, task: TaskSpec, folder: Path) -> Pair:
+    if pair.prediction is None:
+        return pair
+    labels = read_labels(pair.prediction, task)
+    path = folder / pair.prediction.name
+    write_labels(apply_steps(labels, build_postprocessing(steps, task.num_ids), task), task, path)
+    return Pair(pair.name, pair.reference, path)
+
+
+def score(
+    pairs: Sequence[Pair],
+    task: TaskSpec,
+    measures: MeasureOptions,
+    level_orders: Sequence[Sequence[int]],
+    num_workers: int,
+) -> list[CaseResult]:
+    """The figures of every pair, on the grid of its reference.
+
+    Raises:
+        DataError: a file is wrong; names it.
+    """
+    work = partial(score_pair, task=task, options=measures, level_orders=level_orders)
+    scored: list[Scored] = _results(work, pairs, num_workers, "cases scored")
+    return [item.result for item in scored]
+
+
+def _results(work: Any, pairs: Sequence[Pair], num_workers: int, title: str) -> list[Any]:
+    """Results in the order of the pairs; the first failure is raised."""
+    found = {}
+    for pair, result in run_all(work, pairs, num_workers, title):
+        if isinstance(result, Exception):
+            raise DataError(f"case {pair.name}: {result}")
+        found[pair.name] = result
+    return [found[pair.name] for pair in pairs]
