@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     summary = evaluate(
         model,
         dataset,
-        losses=config.loss if config.dic.get("loss") else None,
+        losses=_losses(config),
         num_workers=args.num_workers,
         eval_space=space,
         save_dir=args.save_dir,
@@ -93,6 +93,18 @@ def run(args: argparse.Namespace) -> int:
     if distributed.is_main():
         _say_where(args.save_dir, args.use_vdl)
     return 0
+
+
+def _losses(config: Config) -> dict[str, list[Any]] | None:
+    """The losses to report; None where there are none, or where their class weights need the training data."""
+    from medicalseg.losses import wants_class_frequencies
+    from medicalseg.utils.logger import logger
+
+    losses = config.loss if config.dic.get("loss") else None
+    if losses is not None and wants_class_frequencies(losses):
+        logger.info("The loss is not computed: its class weights come from the training data.")
+        return None
+    return losses
 
 
 def _saved(is_save_data: bool | None, test_config: dict[str, Any]) -> int | None:

@@ -92,7 +92,7 @@ def prepare_data(parts: Parts, config: Any, num_workers: int) -> None:
 
 
 def _resolve_class_weights(config: Any, dataset: Any) -> None:
-    if not _asks_for_frequencies(config.dic.get("loss")):
+    if not losses.wants_class_frequencies(config.loss):
         return
     if not hasattr(dataset, "class_frequencies"):
         raise ConfigError(
@@ -100,14 +100,6 @@ def _resolve_class_weights(config: Any, dataset: Any) -> None:
             "give the weights as a list, or use PatchDataset"
         )
     losses.resolve_class_weights(config.loss, dataset.class_frequencies())
-
-
-def _asks_for_frequencies(block: Any) -> bool:
-    if isinstance(block, dict):
-        return any(
-            (key == "weight" and isinstance(value, str)) or _asks_for_frequencies(value) for key, value in block.items()
-        )
-    return isinstance(block, list) and any(_asks_for_frequencies(item) for item in block)
 
 
 def _model(config: Any, options: TrainOptions, device: str) -> paddle.nn.Layer:

@@ -6,6 +6,7 @@ from medicalseg.losses.cross_entropy import CrossEntropyLoss
 from medicalseg.losses.dice import DiceLoss
 from medicalseg.losses.dice_ce import DiceCELoss
 from medicalseg.losses.focal import FocalLoss
+from medicalseg.losses.frequency import frequency_weights, resolve_class_weights, wants_class_frequencies
 from medicalseg.losses.heads import compute
 from medicalseg.losses.mixed import MixedLoss
 from medicalseg.losses.tversky import TverskyLoss
@@ -20,4 +21,7 @@ __all__ = [
     "SegmentationLoss",
     "TverskyLoss",
     "compute",
+    "frequency_weights",
+    "resolve_class_weights",
+    "wants_class_frequencies",
 ]

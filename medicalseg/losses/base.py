@@ -27,9 +27,11 @@ class SegmentationLoss(nn.Layer):
 
     Attributes:
         instead: what to use for masks, of a loss that is of a softmax whatever its arguments.
+        class_weighted: name of the attribute with the class weights, which may be the word "frequency" at first.
     """
 
     instead: ClassVar[str] = ""
+    class_weighted: ClassVar[str] = ""
 
     def __init__(self, ignore_index: int | None = 255) -> None:
         super().__init__()

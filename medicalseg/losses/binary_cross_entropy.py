@@ -13,6 +13,7 @@ from medicalseg.errors import ConfigError, DataError
 from medicalseg.losses.arguments import check_class_weights, check_length, check_number, is_number
 from medicalseg.losses.base import SegmentationLoss
 from medicalseg.losses.class_sums import masked, per_class
+from medicalseg.losses.class_weights import DATA_FREQUENCY, refuse_word
 from medicalseg.losses.edges import edge_map
 from medicalseg.losses.mask_target import target_of
 from medicalseg.losses.sums import over_ranks, ratio
@@ -30,8 +31,8 @@ class BCELoss(SegmentationLoss):
     class, ids are 0 and 1.
 
     Args:
-        weight: w: a number, a list with one per class, or "dynamic": 2 neg / (pos + neg) for positives and
-            2 pos / (pos + neg) for negatives, counted in the batch; null is 1.
+        weight: w: a number, a list with one per class, "frequency" (see `frequency_weights`), or "dynamic":
+            2 neg / (pos + neg) for positives and 2 pos / (pos + neg) for negatives, counted in the batch; null is 1.
         pos_weight: v: a number, a list with one per class, or "dynamic": 2 neg / (pos + neg); null is 1.
         ignore_index: label id to leave out.
         edge_label: learn the borders between classes: the target is 1 in voxels that touch, by a face, a voxel of
@@ -43,6 +44,8 @@ class BCELoss(SegmentationLoss):
         ConfigError: an argument is wrong; also, when first used, a list of another length than the classes.
     """
 
+    class_weighted = "weight"
+
     def __init__(
         self,
         weight: Weight = None,
@@ -52,8 +55,8 @@ class BCELoss(SegmentationLoss):
         log_floor: float | None = None,
     ) -> None:
         super().__init__(ignore_index)
-        self.weight = _check(weight, "BCELoss.weight")
-        self.pos_weight = _check(pos_weight, "BCELoss.pos_weight")
+        self.weight = _check(weight, "BCELoss.weight", (*DYNAMIC, DATA_FREQUENCY))
+        self.pos_weight = _check(pos_weight, "BCELoss.pos_weight", DYNAMIC)
         self.edge_label = edge_label
         if log_floor is not None and not (is_number(log_floor) and log_floor < 0):
             raise ConfigError(f"BCELoss.log_floor: needs null or a number below 0, got {log_floor!r}")
@@ -96,6 +99,7 @@ class BCELoss(SegmentationLoss):
         self, positive: paddle.Tensor, counted: paddle.Tensor, classes: int, dtype: paddle.dtype
     ) -> tuple[paddle.Tensor, paddle.Tensor]:
         """(K,) factors of positives and of negatives."""
+        refuse_word(self.weight, "BCELoss.weight")
         hits = misses = paddle.ones([classes], dtype)
         positives, voxels = paddle.split(over_ranks(paddle.concat([_count(positive, dtype), counted])), 2)
         share = positives / voxels.clip(min=1)
@@ -110,8 +114,8 @@ class BCELoss(SegmentationLoss):
         return hits, misses
 
 
-def _check(value: Weight, name: str) -> float | list[float] | str | None:
-    return check_number(value, name) if is_number(value) else check_class_weights(value, name, DYNAMIC)
+def _check(value: Weight, name: str, words: Sequence[str]) -> float | list[float] | str | None:
+    return check_number(value, name) if is_number(value) else check_class_weights(value, name, words)
 
 
 def _vector(value: float | list[float], classes: int, dtype: paddle.dtype, name: str) -> paddle.Tensor:

@@ -39,14 +39,24 @@ def class_sums(
     Raises:
         ConfigError: a softmax is asked for where there is none, see `masks`.
     """
-    known: dict[Row, paddle.Tensor] = remembered((logits, target), (True, per_image), dict)
-    if not paddle.is_grad_enabled():
-        known = remembered((logits, target), (False, per_image), known.copy)
+    known = _known(logits, target, per_image)
     missing = frozenset(rows) - known.keys()
+    if missing and not per_image:
+        images = _known(logits, target, True)
+        known.update({row: images[row].sum(axis=0) for row in missing & images.keys()})
+        missing -= known.keys()
     if missing:
         more = frozenset() if per_image else expected_rows() - known.keys()
         known.update(_compute(logits, target, _possible(missing, more, target), per_image))
     return known
+
+
+def _known(logits: paddle.Tensor, target: Target, per_image: bool) -> dict[Row, paddle.Tensor]:
+    """Sums that were made before, inside `sharing`."""
+    known: dict[Row, paddle.Tensor] = remembered((logits, target), (True, per_image), dict)
+    if paddle.is_grad_enabled():
+        return known
+    return remembered((logits, target), (False, per_image), known.copy)
 
 
 def _possible(missing: frozenset[Row], more: frozenset[Row], target: Target) -> tuple[Row, ...]:

@@ -27,7 +27,8 @@ class CrossEntropyLoss(SegmentationLoss):
     Args:
         weight: null: every voxel weighs 1 (PaddleSeg3D instead takes weights from the first predictions); a list: one
             weight per class; "auto" or "label_frequency": inversely as the classes are frequent in the batch's labels,
-            so that each class present has the same share.
+            so that each class present has the same share; "frequency": from the training data, see
+            `frequency_weights`.
         ignore_index: label id to leave out.
         data_format: where the classes are in the logits: "NCDHW", or "NDHWC" for the last axis.
 
@@ -36,6 +37,7 @@ class CrossEntropyLoss(SegmentationLoss):
     """
 
     instead = "BCELoss"
+    class_weighted = "weight"
 
     def __init__(
         self,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import paddle
 
 from medicalseg.cvlibs import manager
-from medicalseg.errors import ConfigError
-from medicalseg.losses.arguments import check_class_weights, check_length, check_number
+from medicalseg.losses.arguments import check_class_weights, check_number
 from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.class_weights import DATA_FREQUENCY, weighted
 from medicalseg.losses.rows import Row, overlap_rows
 from medicalseg.losses.sums import Overlap
 from medicalseg.losses.target import Target
@@ -29,12 +29,14 @@ class DiceLoss(SegmentationLoss):
 
     Args:
         sigmoid_norm: p is the sigmoid of the logits; False: their softmax.
-        weight: one weight per class for a weighted mean; null: the plain mean.
+        weight: one weight per class for a weighted mean; "frequency": from the training data, see
+            `frequency_weights`; null: the plain mean.
         ignore_index: label id to leave out.
         include_background: False leaves class 0 out of the mean; masks have no background, and all of them count.
         smooth: added to numerator and denominator, in voxels.
         squared: False takes Σ p instead of Σ p² in the denominator.
-        per_image: mean over the images of each image's loss; an image without a voxel to count is left out.
+        per_image: mean over the images of each image's loss; an image without a voxel to count is left out. nnU-Net
+            calls the default, False, batch Dice.
 
     Raises:
         ConfigError: an argument is wrong; also, when first used, a weight list of another length than the classes.
@@ -45,10 +47,12 @@ class DiceLoss(SegmentationLoss):
         0.0
     """
 
+    class_weighted = "weight"
+
     def __init__(
         self,
         sigmoid_norm: bool = True,
-        weight: Sequence[float] | None = None,
+        weight: Sequence[float] | str | None = None,
         ignore_index: int | None = 255,
         include_background: bool = True,
         smooth: float = 0.0,
@@ -57,7 +61,7 @@ class DiceLoss(SegmentationLoss):
     ) -> None:
         super().__init__(ignore_index)
         self.sigmoid_norm = sigmoid_norm
-        self.weight = check_class_weights(weight, "DiceLoss.weight")
+        self.weight = check_class_weights(weight, "DiceLoss.weight", (DATA_FREQUENCY,))
         self.include_background = include_background
         self.smooth = check_number(smooth, "DiceLoss.smooth")
         self.squared = squared
@@ -68,18 +72,13 @@ class DiceLoss(SegmentationLoss):
         overlap = Overlap.of(logits, target, self.sigmoid_norm, self.squared, self.per_image)
         size = (overlap.predicted + overlap.reference + self.smooth).clip(min=EPSILON)
         dice = (2 * overlap.joint + self.smooth) / size
-        return overlap.mean_loss(self._select(dice, first=0 if self.include_background else target.background))
+        first = 0 if self.include_background else target.background
+        return overlap.mean_loss(weighted(dice, self.weight, first, "DiceLoss.weight"))
 
     def rows(self) -> frozenset[Row]:
         """See `SegmentationLoss.rows`."""
-        return frozenset() if self.per_image else frozenset(overlap_rows(self.sigmoid_norm, self.squared))
+        return frozenset() if self.per_image else self.image_rows()
 
-    def _select(self, dice: paddle.Tensor, first: int) -> paddle.Tensor:
-        classes = int(dice.shape[-1])
-        if isinstance(self.weight, list):
-            check_length(self.weight, classes, "DiceLoss.weight")
-            mean = sum(self.weight[first:]) / (classes - first)
-            if not mean:
-                raise ConfigError("DiceLoss.weight: every class that counts has weight 0")
-            dice = dice * paddle.to_tensor([weight / mean for weight in self.weight], dtype=dice.dtype)
-        return dice[..., first:]
+    def image_rows(self) -> frozenset[Row]:
+        """The sums it needs of each image, or of all."""
+        return frozenset(overlap_rows(self.sigmoid_norm, self.squared))

@@ -9,6 +9,7 @@ import paddle
 from medicalseg.cvlibs import manager
 from medicalseg.losses.arguments import check_number
 from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.class_sums import class_sums
 from medicalseg.losses.cross_entropy import CrossEntropyLoss
 from medicalseg.losses.dice import DiceLoss
 from medicalseg.losses.rows import Row
@@ -28,6 +29,7 @@ class DiceCELoss(SegmentationLoss):
         include_background: whether class 0 counts in the Dice.
         smooth: of the Dice, in voxels.
         squared: Dice with Σ p² rather than Σ p in the denominator.
+        per_image: Dice of each image, then their mean; False: of the whole batch (nnU-Net's batch Dice).
 
     Raises:
         ConfigError: an argument is wrong.
@@ -45,15 +47,19 @@ class DiceCELoss(SegmentationLoss):
         include_background: bool = False,
         smooth: float = 1e-5,
         squared: bool = False,
+        per_image: bool = False,
     ) -> None:
         super().__init__(ignore_index)
         self.weight_dice = check_number(weight_dice, "DiceCELoss.weight_dice")
         self.weight_ce = check_number(weight_ce, "DiceCELoss.weight_ce")
-        self.dice = DiceLoss(sigmoid_norm, None, ignore_index, include_background, smooth, squared)
+        self.dice = DiceLoss(sigmoid_norm, None, ignore_index, include_background, smooth, squared, per_image)
         self.cross_entropy = CrossEntropyLoss(weight, ignore_index)
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """See the class."""
+        if self.dice.per_image:
+            rows = self.dice.image_rows() | self.cross_entropy.rows()
+            class_sums(logits, target, rows, per_image=True)
         dice = self.dice.compute(logits, target)
         return self.weight_dice * dice + self.weight_ce * self.cross_entropy.compute(logits, target)
 

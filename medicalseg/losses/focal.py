@@ -13,7 +13,7 @@ from medicalseg.losses.arguments import check_class_weights, check_number, is_nu
 from medicalseg.losses.base import SegmentationLoss
 from medicalseg.losses.blocks import SMALLEST
 from medicalseg.losses.class_sums import class_sums, masked, per_class
-from medicalseg.losses.class_weights import FREQUENCY, class_weights
+from medicalseg.losses.class_weights import BATCH_FREQUENCY, FREQUENCY, class_weights
 from medicalseg.losses.mask_target import MaskTarget
 from medicalseg.losses.rows import Row, entropy_row
 from medicalseg.losses.sums import ratio
@@ -29,8 +29,8 @@ class FocalLoss(SegmentationLoss):
 
     Args:
         gamma: how strongly easy voxels are discounted; 0 is cross-entropy.
-        alpha: one factor for all, a list with one per class, or "auto" / "label_frequency" (see `CrossEntropyLoss`;
-            not for masks).
+        alpha: one factor for all, a list with one per class, "frequency", or "auto" / "label_frequency" (see
+            `CrossEntropyLoss`; the last two not for masks).
         ignore_index: label id to leave out.
         balance: of masks: positives weigh `balance`, negatives 1 - `balance`, as by the alpha of Lin et al.; null
             weighs both by 1.
@@ -38,6 +38,8 @@ class FocalLoss(SegmentationLoss):
     Raises:
         ConfigError: an argument is wrong; also, when first used, a list of another length than the classes.
     """
+
+    class_weighted = "alpha"
 
     def __init__(
         self,
@@ -50,7 +52,6 @@ class FocalLoss(SegmentationLoss):
         self.gamma = check_number(gamma, "FocalLoss.gamma")
         self.scale = check_number(alpha, "FocalLoss.alpha") if is_number(alpha) else 1.0
         self.alpha = None if is_number(alpha) else check_class_weights(alpha, "FocalLoss.alpha", FREQUENCY)
-
         if balance is not None and not (is_number(balance) and 0 <= balance <= 1):
             raise ConfigError(f"FocalLoss.balance: needs null or a number from 0 to 1, got {balance!r}")
         self.balance = balance
@@ -68,7 +69,7 @@ class FocalLoss(SegmentationLoss):
         return self.scale * ratio(total.sum(), target.voxels(logits.dtype))
 
     def _of_masks(self, logits: paddle.Tensor, target: MaskTarget) -> paddle.Tensor:
-        if isinstance(self.alpha, str):
+        if self.alpha in BATCH_FREQUENCY:
             raise ConfigError(f"FocalLoss.alpha: '{self.alpha}' is not for masks; give numbers, or a balance")
         positive = target.is_class()
         entropy = F.softplus(paddle.where(positive, -logits, logits))

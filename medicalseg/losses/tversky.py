@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import paddle
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
-from medicalseg.losses.arguments import check_number
+from medicalseg.losses.arguments import check_class_weights, check_number
 from medicalseg.losses.base import SegmentationLoss
+from medicalseg.losses.class_weights import DATA_FREQUENCY, weighted
 from medicalseg.losses.rows import Row, overlap_rows
 from medicalseg.losses.sums import Overlap
 from medicalseg.losses.target import Target
@@ -28,10 +31,14 @@ class TverskyLoss(SegmentationLoss):
         ignore_index: label id to leave out.
         include_background: False leaves class 0 out of the mean; masks have no background, and all of them count.
         smooth: added to numerator and denominator, in voxels.
+        weight: one weight per class for a weighted mean; "frequency": from the training data, see
+            `frequency_weights`; null: the plain mean.
 
     Raises:
-        ConfigError: an argument is wrong.
+        ConfigError: an argument is wrong; also, when first used, a weight list of another length than the classes.
     """
+
+    class_weighted = "weight"
 
     def __init__(
         self,
@@ -42,6 +49,7 @@ class TverskyLoss(SegmentationLoss):
         ignore_index: int | None = 255,
         include_background: bool = True,
         smooth: float = 1e-5,
+        weight: Sequence[float] | str | None = None,
     ) -> None:
         super().__init__(ignore_index)
         self.alpha = check_number(alpha, "TverskyLoss.alpha")
@@ -52,6 +60,7 @@ class TverskyLoss(SegmentationLoss):
             raise ConfigError("TverskyLoss.gamma and TverskyLoss.smooth: must be above 0")
         self.sigmoid_norm = sigmoid_norm
         self.include_background = include_background
+        self.weight = check_class_weights(weight, "TverskyLoss.weight", (DATA_FREQUENCY,))
 
     def compute(self, logits: paddle.Tensor, target: Target) -> paddle.Tensor:
         """See the class."""
@@ -59,11 +68,10 @@ class TverskyLoss(SegmentationLoss):
         hits, smooth = overlap.joint, self.smooth
         wrong = self.alpha * (overlap.predicted - hits) + self.beta * (overlap.reference - hits)
         distance = wrong / (hits + wrong + smooth)
-        if not self.include_background:
-            distance = distance[target.background :]
         if self.gamma != 1:
             distance = distance.clip(min=1e-7) ** self.gamma
-        return overlap.mean_loss(1 - distance)
+        first = 0 if self.include_background else target.background
+        return overlap.mean_loss(1 - weighted(distance, self.weight, first, "TverskyLoss.weight"))
 
     def rows(self) -> frozenset[Row]:
         """See `SegmentationLoss.rows`."""
