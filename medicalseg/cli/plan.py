@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--skip_verify", action="store_true", help="do not verify the dataset first")
     add("--overwrite", action="store_true", help="replace configurations that are there")
     add("--dry_run", type=truth, nargs="?", const=True, default=True,
-        help="take some training steps on random data in a process of their own, to measure memory (default: True)")  # fmt: skip
+        help="take training steps on random data in a process of their own, to measure (default: True)")  # fmt: skip
     add("--no_dry_run", dest="dry_run", action="store_false", help="plan by the estimate alone")
 
 

@@ -62,7 +62,7 @@ class CaseFacts:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> CaseFacts:
         """Inverse of `to_dict`, also after JSON made texts of the ids."""
-        values = {key: tuple(item) if isinstance(item, list) else item for key, item in content.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
         for key in ("voxels", "components", "centres"):
             values[key] = {int(label): item for label, item in values[key].items()}
         for key in ("centres", "boxes"):

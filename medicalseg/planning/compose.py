@@ -76,7 +76,7 @@ def compose(subject: Subject, stage: Stage, seconds: float | None = None, previo
     tree["val_interval"] = Because(VAL_INTERVAL, "whole validation cases ten times in a run; in between pseudo-Dice")
     tree["train_dataset"] = Because(_dataset(subject, stage, previous), anchor="data")
     tree["val_dataset"] = Because(
-        {MERGE: Alias("data"), "mode": "val", "transforms": []}, "the same without augmentation"
+        {MERGE: Alias("data"), "mode": "val", "transforms": []}, "cases of this fold, without augmentation"
     )
     tree["model"] = model
     tree["loss"] = rules.loss(subject.source.regions, heads)
@@ -95,9 +95,9 @@ def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:
     source, flat = subject.source, stage.slice_axis is not None
     block: Tree = {
         "type": Because("PatchDataset", "cases are kept in compressed blocks; a patch reads only what it shows"),
-        "dataset_root": source.root.name,
-        **source.folder_arguments,
-        "mode": "train",
+        "dataset_root": Because(source.root.name, "the folder that was planned for"),
+        **{key: Because(value, f"given as --{key}") for key, value in source.folder_arguments.items()},
+        "mode": Because("train", "cases of the other folds"),
         **rules.folds(subject.fingerprint, subject.has_splits),
         **_labels(subject),
         "preprocess": _preprocess(subject, stage),
@@ -105,7 +105,8 @@ def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:
     }
     if flat:
         block["slices"] = Because(
-            {"axis": stage.slice_axis, "num_slices": 1}, f"{AXIS_NAMES[stage.slice_axis or 0]} is cut"
+            {"axis": stage.slice_axis, "num_slices": 1},
+            f"across {AXIS_NAMES[stage.slice_axis or 0]}, of the thick axes the one with the fewest voxels",
         )
         block["foreground"] = Because(FOREGROUND, "share of slices that hold a class, at least")
     else:
@@ -119,7 +120,7 @@ def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:
     block["restoring"] = Because(
         "scores", "probabilities are brought to the original grid, then decided: smoother borders"
     )
-    block["transforms"] = [_augmentation(subject, stage)]
+    block["transforms"] = Because([_augmentation(subject, stage)], "training only")
     return block
 
 
@@ -128,6 +129,9 @@ def _labels(subject: Subject) -> Tree:
     for key in ("labels", "regions"):
         if key in arguments:
             why = "stored values per class, in the order of the classes" if key == "labels" else "regions overlap"
+            arguments[key] = Because(arguments[key], why)
+    for key, why in (("region_order", "values painted into one label map, in this order"), ("ignore", "never counted")):
+        if key in arguments:
             arguments[key] = Because(arguments[key], why)
     return arguments
 

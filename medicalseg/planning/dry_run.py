@@ -127,4 +127,4 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(json.loads(sys.argv[1]))))
+    sys.stdout.write(json.dumps(run(json.loads(sys.argv[1]))) + "\n")

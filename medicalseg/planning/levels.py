@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -61,7 +62,7 @@ def agrees_with_data(order: Sequence[int], cases: Sequence[CaseFacts]) -> float 
     right = total = 0
     for case in cases:
         heights = [case.centres[label][CRANIOCAUDAL] for label in order if label in case.centres]
-        right += sum(low < high for low, high in zip(heights, heights[1:], strict=False))
+        right += sum(low < high for low, high in itertools.pairwise(heights))
         total += max(0, len(heights) - 1)
     return right / total if total else None
 

@@ -1,6 +1,6 @@
 """How much memory and time a training step takes: an estimate for the CPU, from measured constants.
 
-Measured with paddlepaddle 3.3.1 and the accelerated layers of `medicalseg.ops` on two cores with AVX512-BF16, AdamW and a
+Measured with paddlepaddle 3.3.1 and the accelerated layers of `medicalseg.ops` on a core with AVX512-BF16, AdamW and a
 moving average of the weights; `dry_run` checks it on the machine that plans. See docs/explanation/planning-rules.md.
 """
 

@@ -53,8 +53,12 @@ def halved_four_times(patch: Sequence[int], spacing: Sequence[float]) -> Topolog
 
 def features_of(stage: Stage) -> tuple[int, ...]:
     """Channels per stage; the largest width is scaled with the first."""
-    shape = stage.fit.topology
-    return shape.features(stage.base, MOST_FEATURES[len(shape.patch)] * stage.base // BASE_FEATURES)
+    return stage.fit.topology.features(stage.base, widest(stage))
+
+
+def widest(stage: Stage) -> int:
+    """Most channels of a stage: nnU-Net's 320 (3D) or 512 (2D) at its width of 32."""
+    return MOST_FEATURES[len(stage.fit.topology.patch)] * stage.base // BASE_FEATURES
 
 
 def network_block(subject: Subject, stage: Stage, cascade: bool) -> tuple[Tree, int]:
@@ -82,11 +86,11 @@ def _staged(name: str, stage: Stage, ends: Tree) -> tuple[Tree, int]:
     shape = stage.fit.topology
     heads = heads_of(shape.stages)
     kind = "nnU-Net's residual encoder" if name == RESIDUAL else "nnU-Net's plain U-Net"
-    features = list(features_of(stage))
+    features, cap = list(features_of(stage)), widest(stage)
     block: Tree = {
         "type": Because(name + ("2D" if stage.kind == "2d" else ""), kind),
         **ends,
-        "features": Because(features, f"doubled per stage, at most {max(features)}; {stage.base_reason}"),
+        "features": Because(features, f"doubled per stage up to {cap}; {stage.base_reason}"),
         "kernel_size": Because([list(row) for row in shape.kernels], _kernel_reason(shape)),
         "strides": Because([list(row) for row in shape.strides], _stride_reason(shape)),
     }

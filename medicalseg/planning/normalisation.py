@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ AIR_BELOW = -500.0
 BRIGHTEST_TISSUE = 10_000.0
 MOST_CASES = 0.8
 CT_NAMES = ("ct", "cta", "cect", "ncct", "computed tomography")
+OTHER_WORDS = frozenset(
+    "mr mri t1 t2 t1w t2w t1c t1ce t1gd t2f t2s pd pdw flair dwi adc swi dixon dti tof mra bold cbf cbv us ultrasound "
+    "pet suv zscore rescale rgb xray".split()
+)
 UNTOUCHED_NAMES = ("nonorm", "nonormalization", "no norm")
 
 
@@ -34,15 +39,21 @@ def crop(fingerprint: Fingerprint) -> Because:
 def is_ct(fingerprint: Fingerprint, channel: int) -> tuple[bool, str]:
     """Whether a channel is CT, and how that is known."""
     name = _name(fingerprint, channel)
-    if name:
-        known = name.lower() in CT_NAMES
-        return known, f"dataset.json calls the channel {name}" + ("" if known else ", which is not CT")
+    if name.lower() in CT_NAMES:
+        return True, f"dataset.json says {name}"
+    if words_of(name) & OTHER_WORDS:
+        return False, f"dataset.json says {name}"
     facts = [case.channels[channel] for case in fingerprint.cases]
     alike = [item["whole"] and item["least"] < AIR_BELOW and 0 < item["high"] < BRIGHTEST_TISSUE for item in facts]
     share = float(np.mean(alike))
     if share >= MOST_CASES:
         return True, f"whole numbers down to air ({AIR_BELOW:g} and less) in {_percent(share)} of the cases, as HU are"
-    return False, "no name in dataset.json, and values are not like Hounsfield units"
+    return False, f"dataset.json says {name or 'nothing'}, values are unlike Hounsfield units"
+
+
+def words_of(name: str) -> set[str]:
+    """Words of a channel's name, small, numbers behind letters kept: "T1c_pre" has t1c and pre."""
+    return set(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 def intensity(fingerprint: Fingerprint) -> list[Because]:
@@ -64,13 +75,13 @@ def _step(fingerprint: Fingerprint, channel: int) -> tuple[dict[str, Any], str] 
         numbers = fingerprint.intensities[channel]
         step = {"type": "standardize", "low": numbers["p0.5"], "high": numbers["p99.5"]}
         step |= {"mean": numbers["mean"], "std": max(numbers["std"], 1e-3)}
-        return step, f"CT ({how}): clipped to percentiles 0.5 and 99.5 of the labelled voxels, their mean and std"
+        return step, f"CT ({how}): clipped to percentiles 0.5 and 99.5 of all labelled voxels, by their mean and std"
     share = fingerprint.share("nonzero")
     if share < NONZERO_MASK_BELOW:
         return {"type": "zscore", "mask": "nonzero"}, (
-            f"not CT ({how}): grey values have no unit, each image by its own; zeros around the body are left out"
+            f"{how}: no unit, so each image by its own mean and std; zeros around the body are left out"
         )
-    return {"type": "zscore", "mask": "body"}, f"not CT ({how}): no unit, so each image by its body's mean and std"
+    return {"type": "zscore", "mask": "body"}, f"{how}: no unit, so each image by its body's mean and std"
 
 
 def _name(fingerprint: Fingerprint, channel: int) -> str:

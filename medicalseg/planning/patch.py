@@ -37,7 +37,7 @@ class Fit:
 
 
 def initial_patch(spacing: Sequence[float], median: Sequence[int]) -> tuple[int, ...]:
-    """A patch with cubic field of view as large as 256^3 voxels (2048^2 in 2D), nowhere larger than the median volume."""
+    """A cubic field of view of as many voxels as 256^3 (2D: 2048^2), nowhere larger than the median volume."""
     side = LARGEST_3D if len(spacing) == 3 else LARGEST_2D
     mean = math.prod(spacing) ** (1 / len(spacing))
     return tuple(min(round(side * mean / value), int(size)) for value, size in zip(spacing, median, strict=True))
@@ -80,8 +80,9 @@ def fit_patch(
         current = smaller
     batch = _largest_batch(current, cost, limit, least_batch)
     covering = round(voxels * COVERED_PER_STEP / math.prod(current.patch)) if math.isfinite(voxels) else batch
-    best = max(least_batch, min(batch, covering, most_batch or batch))
-    return Fit(current, best, current.patch != first.patch, capped=covering < min(batch, most_batch or batch))
+    possible = min(batch, most_batch or batch)
+    best = max(least_batch, min(possible, covering))
+    return Fit(current, best, current.patch != first.patch, capped=best < possible)
 
 
 def shrink(

@@ -144,8 +144,8 @@ def _write_kind(subject: compose.Subject, kind: str, writer: Writer) -> list[Pla
         low = planner.lowres(full)
         if low is None:
             writer.notes.append(
-                f"3d_lowres by nnU-Net's rule would be no coarser: a patch shows {100 * min(1, full.coverage):.0f} % of the "
-                "median volume; it is made to show the whole volume instead"
+                "3d_lowres by nnU-Net's rule would be no coarser: a patch shows "
+                f"{100 * min(1, full.coverage):.0f} % of the median volume; it is made to show all of it instead"
             )
         return [_write(subject, low or planner.coarse(full), "3d_lowres", writer)]
     coarse = _write(subject, planner.coarse(full), "3d_lowres", writer)
@@ -247,8 +247,9 @@ def _head(
     lines = [
         f"{subject.source.root.name}, {what}: planned by `medicalseg plan` for the {settings.device}, "
         f"{settings.memory:g} GB, {settings.precision}.",
-        f"{len(fingerprint.cases)} cases, {fingerprint.channels} channel(s), {len(fingerprint.foreground)} classes; median "
-        f"volume {' x '.join(map(str, stage.median))} at this spacing. Axes: x to the right, y to the front, z up.",
+        f"{len(fingerprint.cases)} cases, {fingerprint.channels} channel(s), {len(fingerprint.foreground)} foreground "
+        f"classes; median volume {' x '.join(map(str, stage.median))} at this spacing.",
+        "Axes: x from left to right, y from back to front, z upwards.",
         _cost_line(stage, measured, settings),
         "An ordinary configuration: edit what you know better. fingerprint.json beside it has the measurements.",
     ]
@@ -315,7 +316,7 @@ def _has_gpu() -> bool:
 
 
 def dataset_name(source: PlanSource) -> str:
-    """Name of a dataset's folder of configurations: its folder's, and its description's where that is not the default."""
+    """Name of a dataset's configurations: its folder's, with its description's where that is not the default."""
     name = source.root.resolve().name
     description = Path(source.folder_arguments.get("dataset_json", "dataset.json")).stem
     return name if description == "dataset" else f"{name}_{description.removeprefix('dataset_')}"

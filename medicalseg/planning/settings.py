@@ -85,7 +85,7 @@ def gigabytes(text: str) -> float:
     """
     plain = text.strip().upper().removesuffix("IB").removesuffix("B")
     units = {"G": 1.0, "M": 1 / 1024, "T": 1024.0}
-    unit = units.get(plain[-1:], None)
+    unit = units.get(plain[-1:])
     try:
         value = float(plain[:-1]) * unit if unit else float(plain)
     except ValueError:

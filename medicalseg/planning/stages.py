@@ -12,7 +12,7 @@ from medicalseg.planning.anatomy import AXIS_NAMES, Anatomy
 from medicalseg.planning.budget import LEVELS_FACTOR, StepBudget, make_budget
 from medicalseg.planning.fingerprint import Fingerprint
 from medicalseg.planning.levels import CRANIOCAUDAL
-from medicalseg.planning.patch import Fit, Shape, fit_patch, initial_patch
+from medicalseg.planning.patch import LEAST_BATCH, Fit, Shape, fit_patch, initial_patch
 from medicalseg.planning.settings import Settings
 from medicalseg.planning.spacing import (
     LOWRES_LEAST_FACTOR,
@@ -29,6 +29,7 @@ MOST_BATCH_CPU = {2: 16, 3: 4}
 WHOLE_PERCENTILE = 95
 ACROSS_SHARE = 0.5
 COARSEST_FACTOR = 8.0
+ABOUT = 1.5
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Planner:
         channels = (self.fingerprint.channels, self.num_classes)
         budget, base, base_reason = make_budget(self.settings, spacing, sizes, channels)
         fit = self._fit(spacing, sizes, budget, ())
-        why = f"slices across {AXIS_NAMES[axis]}, the axis with the largest spacing; " + self._patch_reason(fit, sizes)
+        why = self._patch_reason(fit, sizes)
         reason = _spacing_reason(target, self.fingerprint)
         batch = self._batch_reason(fit, budget)
         return Stage("2d", target.spacing, reason, median, fit, why, batch, base, base_reason, budget, axis)
@@ -153,10 +154,8 @@ class Planner:
         while True:
             stage = self._stage("3d", rounded(spacing), reason, levels=True)
             patch = stage.fit.topology.patch
-            enough = all(
-                patch[axis] >= min(ACROSS_SHARE * stage.median[axis], patch[axis] if axis == CRANIOCAUDAL else math.inf)
-                for axis in range(3)
-            )
+            across = [axis for axis in range(3) if axis != CRANIOCAUDAL]
+            enough = all(patch[axis] >= ACROSS_SHARE * stage.median[axis] for axis in across)
             if (stage.fit.fits and enough) or max(spacing) / max(target.spacing) > COARSEST_FACTOR:
                 return stage
             spacing = coarser(spacing)
@@ -213,11 +212,11 @@ class Planner:
     def _patch_reason(self, fit: Fit, median: Sequence[int]) -> str:
         size = " x ".join(str(value) for value in median)
         if not fit.shrunk:
-            return f"the median volume ({size}), rounded up to what the strides divide"
+            return f"the median ({size}), rounded up to what the strides divide"
         limit = f"{self.settings.memory:g} GB"
         if self.settings.device == "cpu":
             limit += f" and {self.settings.step_seconds:g} s per step"
-        return f"the median volume is {size}; shrunk along its longest axis until two patches fit into {limit}"
+        return f"the median is {size}; cut where it is largest in proportion, until {LEAST_BATCH} fit into {limit}"
 
     def _batch_reason(self, fit: Fit, budget: StepBudget) -> str:
         if not fit.fits:
@@ -238,8 +237,9 @@ class Planner:
 
 
 def slice_axis(spacing: Sequence[float], median: Sequence[int]) -> int:
-    """The thickest axis; of equal ones that with the fewest voxels, then the last."""
-    return max(range(3), key=lambda axis: (spacing[axis], -median[axis], axis))
+    """Of the axes about as thick as the thickest that with the fewest voxels; of equal ones the last."""
+    thick = [axis for axis in range(3) if spacing[axis] * ABOUT >= max(spacing)]
+    return min(thick, key=lambda axis: (median[axis], -axis))
 
 
 def is_flat(fingerprint: Fingerprint) -> bool:

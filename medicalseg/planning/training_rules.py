@@ -46,38 +46,42 @@ def loss(regions: bool, heads: int) -> dict[str, Any]:
             "Dice makes small classes count as much as large ones, cross-entropy is smooth; so no class weights "
             "(weight: frequency in it would weigh the cross-entropy)",
         )
-    why = "one per head, fine to coarse: halved from stage to stage, sum 1" if heads > 1 else "one head"
+    why = "one per head, fine to coarse: halved from head to head, sum 1" if heads > 1 else "one head"
     return {"types": types, "coef": Because(head_weights(heads), why)}
 
 
 def optimizer(settings: Settings) -> dict[str, Any]:
     """nnU-Net's SGD on a GPU; AdamW where steps are few."""
     if settings.device == "gpu":
-        block = {"type": "Momentum", "momentum": 0.99, "use_nesterov": True, "weight_decay": 3e-5}
-        why, norm = "nnU-Net's, for long trainings", 12.0
+        block: dict[str, Any] = {
+            "type": Because("Momentum", "nnU-Net's, for long trainings"),
+            "momentum": Because(0.99, "nnU-Net's"),
+            "use_nesterov": Because(True, "nnU-Net's"),
+            "weight_decay": Because(3e-5, "nnU-Net's"),
+        }
+        norm = 12.0
     else:
-        block = {"type": "AdamW", "weight_decay": 0.01}
-        why, norm = "a CPU takes few steps, and AdamW needs fewer than SGD", 1.0
+        block = {
+            "type": Because("AdamW", "a CPU takes few steps, and AdamW needs fewer than SGD"),
+            "weight_decay": Because(0.01, "AdamW's default"),
+        }
+        norm = 1.0
     clip = {"name": "ClipGradByGlobalNorm", "clip_norm": norm}
-    return {
-        "type": Because(block.pop("type"), why),
-        **block,
-        "grad_clip_cfg": Because(clip, "one bad batch does not throw the weights away"),
-    }
+    return block | {"grad_clip_cfg": Because(clip, "one bad batch does not throw the weights away")}
 
 
 def schedule(settings: Settings, iters: int) -> dict[str, Any]:
     """Polynomial decay to 0, on a CPU after a warm-up."""
     block: dict[str, Any] = {"type": Because("PolynomialDecay", "falls to 0 at the last step, however long it is")}
+    ends = {"end_lr": Because(0, "small steps at the end"), "power": Because(0.9, "nnU-Net's; nearly a line")}
     if settings.device == "gpu":
-        return block | {"learning_rate": Because(0.01, "nnU-Net's, of SGD"), "end_lr": 0, "power": 0.9}
+        return block | {"learning_rate": Because(0.01, "nnU-Net's, of SGD"), **ends}
     warmup = max(1, min(WARMUP, iters // 20))
     return block | {
         "learning_rate": Because(0.001, "AdamW's usual one for networks with instance norm"),
         "warmup_iters": Because(warmup, "AdamW's moments are estimates of few gradients at first"),
-        "warmup_start_lr": 1e-5,
-        "end_lr": 0,
-        "power": 0.9,
+        "warmup_start_lr": Because(1e-5, "nearly 0"),
+        **ends,
     }
 
 
@@ -110,11 +114,11 @@ def folds(fingerprint: Fingerprint, has_file: bool, group_pattern: str | None = 
     if cases == 1:
         return {
             "fold": Because("all", "a single case: nothing can be held out, so the figures say nothing about others"),
-            "val_on_train": True,
+            "val_on_train": Because(True, "figures are then those of the training case; reports say so"),
         }
     count = min(FOLDS, cases)
     why = "nnU-Net's rule over the sorted cases" if count == FOLDS else f"only {cases} cases: each validates once"
-    return {"fold": 0, "num_folds": Because(count, why)}
+    return {"fold": Because(0, "--folds 0 1 2 or all trains others"), "num_folds": Because(count, why)}
 
 
 def class_sampling(fingerprint: Fingerprint) -> Because:
