@@ -26,6 +26,7 @@ class CaseReader:
         check_geometry: refuse a label whose grid lies elsewhere than the image's; its shape is always checked.
         label_map: what stored label values mean; None = they are the network's ids.
         ignore_index: what ignored values become.
+        count: channels that every image has to have; None = any.
     """
 
     preprocessing: Preprocessing
@@ -33,6 +34,7 @@ class CaseReader:
     check_geometry: bool = True
     label_map: LabelMap | None = None
     ignore_index: int | None = None
+    count: int | None = None
 
     def image(self, case: Case) -> tuple[np.ndarray, GridRecord]:
         """Image float32 (C, X, Y, Z) on the network's grid, and how that came about.
@@ -57,6 +59,8 @@ class CaseReader:
             if wrong:
                 raise DataError(f"channels {wrong} do not exist; the image has {len(array)}")
             array = array[list(self.channels)]
+        if self.count is not None and len(array) != self.count and self.preprocessing.colour == "keep":
+            raise DataError(f"the image has {len(array)} channels, others have {self.count}; is a file missing?")
         return volumes[0].with_array(array)
 
     def label(self, case: Case, record: GridRecord) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Raw volumes in the layout of the Medical Segmentation Decathlon or nnU-Net, preprocessed on the fly and kept."""
+"""Raw volumes in the folders of MSD, nnU-Net or BIDS, or plain ones, preprocessed on the fly and kept."""
 
 from __future__ import annotations
 
@@ -28,24 +28,28 @@ from medicalseg.io import read_volume
 
 @manager.DATASETS.add_component
 class DecathlonDataset(CaseDataset):
-    """A folder with `imagesTr`, `labelsTr` and `dataset.json`, as MSD and nnU-Net use it; nothing is written there.
+    """A folder of raw volumes; nothing is written there.
+
+    It has `imagesTr`, `labelsTr` and `dataset.json`, as MSD and nnU-Net use it, or is BIDS-like (sub-*/anat/ with
+    labels under derivatives/), or has plain `images` and `labels`; see `read_layout`.
 
     Args:
         dataset_root: the folder.
         transforms: what `Compose` runs.
         num_classes: classes, the background counted, or structures of head sigmoid, which does not count it; default:
-            as `dataset.json` names them.
+            as the folder names them. Given where values merely have gaps, stored values are taken for ids.
         mode: "train" or "val" (parts of the labelled cases, by `fold`), or "test" (imagesTs).
         ignore_index: label id that is neither trained nor scored; nnU-Net's "ignore" label takes precedence.
         result_dir: folder for the recorded split, if the dataset brings none; default: the cache folder.
         dataset_json: name of the description, if there are several.
-        images_dir: folder of the images, if not as described.
-        labels_dir: folder of the labels, if not as described (`labelsTr_levels`).
+        images_dir: folder of the images, if not as described; of BIDS a pattern, `sub-*/anat/*_T2w.nii.gz`.
+        labels_dir: folder of the labels, if not as described (`labelsTr_levels`); of BIDS a folder or a pattern.
         fold: number of the fold, or "all" to train on every labelled case.
         splits: file of folds; default `splits_final.json`, else nnU-Net's rule over the sorted cases.
         num_folds: folds of that rule.
         split_seed: seed of that rule.
         group_pattern: regular expression whose first group is the patient in a case name; keeps patients together.
+            Default: none, of BIDS without a file of folds the subject.
         val_on_train: allow mode "val" with fold "all"; every report is marked.
         preprocess: fields of `Preprocessing`.
         normalize: last step; default: as in `preprocess`, else "zscore".
@@ -61,10 +65,10 @@ class DecathlonDataset(CaseDataset):
         head: "softmax", or "sigmoid" for structures 1 to K of their own (or a single one).
         threshold: probability from which on a sigmoid's structure is present.
         labels: stored values by class name, {background: 0, L5: 20, lumbar: [21, 22]}, where the classes are not those
-            of `dataset.json`; see `LabelMap.from_config`.
+            of the folder's description; see `LabelMap.from_config`.
         regions: stored values by name of a region, where regions overlap; the head is then sigmoid.
         region_order: value that each region paints into one written label map.
-        ignore: stored value or values that are neither trained nor scored; with `labels` or `regions`.
+        ignore: stored value or values that are neither trained nor scored.
         sliding: arguments of `SlidingWindow`, how the trained network is run on volumes.
         restoring: "labels" or "scores", see `TaskSpec`.
         postprocessing: blocks {type, ...} applied to the network's labels.
@@ -129,22 +133,27 @@ class DecathlonDataset(CaseDataset):
         notes: tuple[str, ...] = ()
         if mode != "test":
             folder = Path(result_dir) if result_dir else self._cache_folder / "splits"
-            rule = SplitRule(splits, fold, num_folds, split_seed, group_pattern, val_on_train, folder)
+            pattern = group_pattern or self.layout.default_group_pattern
+            rule = SplitRule(splits, fold, num_folds, split_seed, pattern, val_on_train, folder)
             cases, notes = rule.select(cases, self.dataset_root, mode)
-        label_map = LabelMap.from_config(labels, regions, region_order, ignore)
+        label_map = self.layout.label_map(labels, regions, region_order, ignore, num_classes)
+        own_ignore = self.layout.ignore_index
+        channel_count = self._count_channels(cases[0])
         task = TaskSpec(
             **_classes(self.layout, label_map, num_classes, head),
             class_groups={name: tuple(ids) for name, ids in (class_groups or {}).items()},
             preprocessing=preprocessing,
-            in_channels=preprocessing.channels_of(self._count_channels(cases[0])),
-            ignore_index=ignore_index if self.layout.ignore_index is None else self.layout.ignore_index,
+            in_channels=preprocessing.channels_of(channel_count),
+            ignore_index=ignore_index if own_ignore is None or label_map is not None else own_ignore,
             notes=notes,
             threshold=threshold,
             sliding=None if sliding is None else dict(sliding),
             restoring=restoring,
             postprocessing=tuple(dict(step) for step in postprocessing),
         )
-        self._reader = CaseReader(self._stored, self.channels, check_geometry, label_map, task.ignore_index)
+        self._reader = CaseReader(
+            self._stored, self.channels, check_geometry, label_map, task.ignore_index, channel_count
+        )
         super().__init__(cases, task, transforms, mode, repeat_times, slices=slices, foreground=foreground)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
@@ -181,15 +190,16 @@ class DecathlonDataset(CaseDataset):
     def _count_channels(self, case: Case) -> int:
         if self.channels is not None:
             return len(self.channels)
-        if len(case.images) > 1 or self.layout.channels:
-            return max(len(case.images), len(self.layout.channels))
+        described = len(self.layout.channels) if self.layout.kind == "decathlon" else 0
+        if len(case.images) > 1 or described:
+            return max(len(case.images), described)
         return read_volume(case.images[0], channels=True, nonfinite="keep").channels
 
 
 def _classes(layout: Layout, label_map: LabelMap | None, num_classes: int | None, head: str) -> dict[str, Any]:
     """What a task says of classes."""
     if label_map is None:
-        count, ids = channels_and_ids(num_classes, layout.num_classes, head)
+        count, ids = channels_and_ids(num_classes, layout.num_classes if num_classes is None else 0, head)
         names = {label: name for label, name in layout.labels.items() if label < ids}
         return {"num_classes": count, "labels": names, "head": head}
     count = label_map.num_classes

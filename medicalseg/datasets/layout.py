@@ -58,6 +58,11 @@ class Layout:
         """nnU-Net's file ending, such as ".nii.gz"; None if not described."""
         return self.content.get("file_ending")
 
+    @property
+    def default_group_pattern(self) -> str | None:
+        """`group_pattern`, where the folder brings no folds of its own."""
+        return None if (self.root / "splits_final.json").is_file() else self.group_pattern
+
     def label_map(
         self,
         labels: Any = None,
@@ -72,7 +77,7 @@ class Layout:
             labels: see `LabelMap.from_config`.
             regions: likewise.
             region_order: likewise; alone it is that of the folder's regions.
-            ignore: likewise; alone it goes with the folder's classes.
+            ignore: likewise; alone it goes with the folder's classes, and takes its values from them.
             num_classes: where it is given and the folder's values merely have gaps, they are taken for ids.
 
         Raises:
@@ -90,9 +95,17 @@ class Layout:
         if ignore is not None:
             more = [ignore] if isinstance(ignore, int) else list(ignore)
             own["ignore"] = list(dict.fromkeys([*own.get("ignore", []), *more]))
+            if "labels" in own:
+                own["labels"] = _without(own["labels"], own["ignore"])
         if region_order is not None:
             own["region_order"] = list(region_order)
         return LabelMap.from_config(**own) if own else None
+
+
+def _without(labels: Mapping[str, Any], ignored: Sequence[int]) -> dict[str, list[int]]:
+    lists = {name: values if isinstance(values, list) else [values] for name, values in labels.items()}
+    kept = {name: [value for value in values if value not in ignored] for name, values in lists.items()}
+    return {name: values for name, values in kept.items() if values}
 
 
 def gap_arguments(labels: Mapping[int, str], ignored: Sequence[int]) -> dict[str, Any]:
