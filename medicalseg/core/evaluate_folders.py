@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medicalseg.core.counting import count_voxels, voxel_volume
+from medicalseg.core.counting import count_voxels, further_measures, voxel_volume
 from medicalseg.core.folder_pairs import Pair, Pairs, find_pairs
 from medicalseg.core.label_task import discovered_task, task_near
 from medicalseg.errors import DataError, MedicalSegError, RunError, UserError
 from medicalseg.inference.outputs import read_labels, read_reference
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, has_directions, is_picture, reorient
-from medicalseg.metrics import CaseResult, MeasureOptions, Summary, case_metrics, neighbour_confusion, summarize
+from medicalseg.metrics import CaseResult, MeasureOptions, Summary, summarize
 from medicalseg.metrics.bootstrap import Bootstrap
 from medicalseg.metrics.levels import check_order
 from medicalseg.utils.logger import logger
@@ -130,21 +130,19 @@ def score_pair(
         raise DataError(f"{pair.prediction or pair.reference}: {error}") from error
     picture = is_picture(pair.reference)
     spacing = (1.0, 1.0, 1.0) if picture else reference.spacing
-    arrays = (prediction.array, reference.array)
     result = CaseResult(
         case=pair.name,
         counts=counts,
         voxel_volume=voxel_volume(reference.spacing, pair.reference),
         slices=1 if picture and reference.array.shape[-1] == 1 else None,
-        measures=case_metrics(*arrays, spacing, task, options.wanted, options=options),
-        levels=tuple(neighbour_confusion(*arrays, order) for order in level_orders),
+        **further_measures(prediction.array, reference.array, spacing, task, options, level_orders),
     )
     return Scored(result, _elsewhere(reference, prediction, pair), turned)
 
 
-def _read(reader: object, path: Path, task: TaskSpec) -> Volume:
+def _read(reader: Callable[[Path, TaskSpec], Volume], path: Path, task: TaskSpec) -> Volume:
     try:
-        return reader(path, task)  # type: ignore[operator, no-any-return]
+        return reader(path, task)
     except DataError as error:
         raise DataError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 

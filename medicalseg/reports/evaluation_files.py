@@ -19,20 +19,20 @@ KINDS = ("json", "csv", "markdown", "nnunet")
 
 
 def write_evaluation(
-    evaluation: Evaluation, files: Mapping[str, Path | None], run: Mapping[str, Any] | None = None
+    evaluation: Evaluation, files: Mapping[str, Path], run: Mapping[str, Any] | None = None
 ) -> list[Path]:
     """Write the files that are asked for, each atomically.
 
     Args:
         evaluation: from `evaluate_folders`.
-        files: path by kind, see `KINDS`; None = not this one.
+        files: path by kind, see `KINDS`.
         run: what the JSON's block `run` says besides.
 
     Returns:
         The paths written.
     """
     summary, task = evaluation.summary, evaluation.task
-    wanted = {kind: path for kind in KINDS if (path := files.get(kind)) is not None}
+    wanted = {kind: files[kind] for kind in KINDS if kind in files}
     label_map = None if task.label_map is None else task.label_map.to_dict()
     facts = {"program": program(), **(run or {}), "label_map": label_map, "missing": list(evaluation.missing)}
     for kind, path in wanted.items():
