@@ -17,10 +17,10 @@ AIR_BELOW = -500.0
 BRIGHTEST_TISSUE = 10_000.0
 MOST_CASES = 0.8
 CT_NAMES = ("ct", "cta", "cect", "ncct", "computed tomography")
-OTHER_WORDS = frozenset(
-    "mr mri t1 t2 t1w t2w t1c t1ce t1gd t2f t2s pd pdw flair dwi adc swi dixon dti tof mra bold cbf cbv us ultrasound "
-    "pet suv zscore rescale rgb xray".split()
+MR_WORDS = frozenset(
+    ["mr", "mri", "t1", "t2", "t1w", "t2w", "t1c", "t1ce", "t1gd", "t2f", "t2s", "pd", "pdw", "flair", "dwi", "adc"]
 )
+OTHER_WORDS = MR_WORDS | frozenset(["swi", "dixon", "dti", "tof", "mra", "us", "ultrasound", "pet", "suv", "rgb", "xray"])
 UNTOUCHED_NAMES = ("nonorm", "nonormalization", "no norm")
 
 
