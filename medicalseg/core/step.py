@@ -169,6 +169,13 @@ def step_schedule(optimizer: Any, loss: float, position: float | None = None) ->
         schedule.step(position)
 
 
+def place_schedule(optimizer: Any, position: float) -> None:
+    """Put a learning-rate schedule at a place of its course, in its iterations."""
+    schedule = optimizer._learning_rate
+    if isinstance(schedule, paddle.optimizer.lr.LRScheduler):
+        schedule.step(position)
+
+
 def soft_dice_sums(logits: paddle.Tensor, label: paddle.Tensor, ignore_index: int | None) -> paddle.Tensor:
     """Per class, over a batch: Σ p t and Σ p² + Σ t, with p the sigmoid of the logits and t the one-hot label, or mask.
 

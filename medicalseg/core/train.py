@@ -23,7 +23,7 @@ from medicalseg.core.profiling import StepProfiler
 from medicalseg.core.run_length import Occasions, RunLength
 from medicalseg.core.run_saver import RunSaver
 from medicalseg.core.sampler import IterationSampler
-from medicalseg.core.step import StepResult
+from medicalseg.core.step import StepResult, place_schedule
 from medicalseg.core.time_budget import TimeBudget
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
@@ -122,6 +122,8 @@ class Trainer:
         """Train until `iters`, the end of `max_time` or the early stop."""
         self.state = self.saver.resume(self.state)
         self.clock = TimeBudget(self.config.max_time, self.state.elapsed)
+        if self.clock.limited:
+            place_schedule(self.parts.optimizer, self.clock.progress * self.length.schedule)
         if not self._over() or (self.validation is not None and not self.state.evaluated):
             prepare_data(self.parts, self.config, self.options.num_workers)
         self.occasions = Occasions.of(self.config, self.options, self.length, self.clock, self.parts.val_dataset)

@@ -14,6 +14,7 @@ from medicalseg import losses, ops
 from medicalseg.core.fit import check_fit, check_heads, check_patches
 from medicalseg.core.step import Precision, Stepper
 from medicalseg.core.train_options import TrainOptions
+from medicalseg.cvlibs.schema import EMA_DECAY
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.optimizers import ReduceOnPlateau
 from medicalseg.utils import distributed
@@ -145,7 +146,7 @@ def _average(config: Any, options: TrainOptions, model: paddle.nn.Layer) -> Expo
     asked = options.use_ema is True or (options.use_ema is None and (wanted is not None or decay is not None))
     if not asked:
         return None
-    return ExponentialMovingAverage(model, **((wanted or {}) if decay is None else {"decay": decay}))
+    return ExponentialMovingAverage(model, decay if decay is not None else (wanted or {}).get("decay", EMA_DECAY))
 
 
 def seed_everything(seed: int) -> None:

@@ -85,9 +85,9 @@ def markdown(report: CrossvalReport) -> str:
     lines += [
         f"{count} cases of {len(report.cases)} folds, {report.weights} weights; hard Dice on the references' grid."
     ]
-    lines += [f"To be quoted: **{report.headline}**.", ""]
+    lines += [f"To be quoted: **{report.headline}**."]
     notes = dict.fromkeys(note for found in report.stages.values() for note in found.summary.notes)
-    lines += [f"- **Note:** {note}" for note in notes]
+    lines += ["", *(f"- **Note:** {note}" for note in notes)] if notes else []
     lines += ["", "## Means", "", *table(mean_rows(report)), "", "## Classes", "", *table(_class_rows(report)), ""]
     lines += ["## Cases", "", *table(_case_rows(report)), "", "## Postprocessing", ""]
     lines += [f"- stored with every fold's weights: {_steps(report.steps)}"]
