@@ -2,12 +2,16 @@
 
 from medicalseg.postprocessing.apply import apply_steps, build_postprocessing, postprocess
 from medicalseg.postprocessing.base import Postprocessing
+from medicalseg.postprocessing.choose import ChoiceTable, choose_postprocessing
 from medicalseg.postprocessing.holes import FillHoles
 from medicalseg.postprocessing.largest import KeepLargestComponent
+from medicalseg.postprocessing.levels import spine_levels
 from medicalseg.postprocessing.small import RemoveSmallComponents
 from medicalseg.postprocessing.spine import OrderAlongSpine
+from medicalseg.postprocessing.store import set_postprocessing
 
 __all__ = [
+    "ChoiceTable",
     "FillHoles",
     "KeepLargestComponent",
     "OrderAlongSpine",
@@ -15,5 +19,8 @@ __all__ = [
     "RemoveSmallComponents",
     "apply_steps",
     "build_postprocessing",
+    "choose_postprocessing",
     "postprocess",
+    "set_postprocessing",
+    "spine_levels",
 ]
