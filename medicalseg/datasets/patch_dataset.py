@@ -62,8 +62,9 @@ class PatchDataset(DecathlonDataset):
     are read. A sample depends on (seed, epoch, index) and nothing else. In the modes "val" and "test" a sample is the
     whole preprocessed volume.
 
-    Outside of the volume the image is 0 and the label background, as nnU-Net's. `normalize` (by the numbers of the
-    whole volume) comes before the transforms.
+    `normalize` (by the numbers of the whole volume; default: "none" if `preprocess` has `intensity` steps, else
+    "zscore") comes before the transforms. Outside of the volume the image is then 0 and the label background, as
+    nnU-Net's.
 
     Args:
         dataset_root: the folder.
@@ -106,12 +107,9 @@ class PatchDataset(DecathlonDataset):
         corrupt_previous: Mapping[str, Any] | None = MappingProxyType({}),
         **options: Any,
     ) -> None:
-        if options.get("normalize") is None and "normalize" not in (options.get("preprocess") or {}):
-            options["normalize"] = "none"
         whole_slices = options.get("slices") is not None and patch_size is None
-        super().__init__(
-            dataset_root, transforms, cache="none", foreground=foreground if whole_slices else None, **options
-        )
+        options = {**options, "cache": "none", "foreground": foreground if whole_slices else None}
+        super().__init__(dataset_root, transforms, **_usual_normalization(options))
         self.patch_size = None if patch_size is None else _checked_size(patch_size, self.task.slices)
         if self.patch_size is None and self.mode == "train" and self.task.slices is None:
             raise ConfigError("patch_size: PatchDataset needs [x, y, z] in voxels, such as [64, 64, 64]")
@@ -122,10 +120,9 @@ class PatchDataset(DecathlonDataset):
         self._spatial, self._then = self._cutting()
         warn_of_mirrored_sides(self.task, self.transforms.transforms)
         self._limit = int(options.get("cache_gb", 20) * GIGABYTE)
-        self._store = PatchStore(
-            *(self._cache_folder / "patches", self._reader, self._block_sides(), self.task.num_ids),
-            *(self.task.ignore_index, self._previous),
-        )
+        folder, ids = self._cache_folder / "patches", self.task.num_ids
+        sides = self._block_sides()
+        self._store = PatchStore(folder, self._reader, sides, ids, self.task.ignore_index, self._previous)
 
     def prepare(self, num_workers: int = 0) -> None:
         """Preprocess all cases ahead, in parallel; what is there already stays.
@@ -257,6 +254,12 @@ class PatchDataset(DecathlonDataset):
         stage = PreviousStage(Path(folder), self.task.num_ids - 1 if classes is None else classes)
         self.task = replace(self.task, previous_classes=stage.classes)
         return stage
+
+
+def _usual_normalization(options: dict[str, Any]) -> dict[str, Any]:
+    steps = options.get("preprocess") or {}
+    given = options.get("normalize") is not None or "normalize" in steps
+    return options if given or not steps.get("intensity") else {**options, "normalize": "none"}
 
 
 def _checked_size(value: Sequence[int], slices: SliceSpec | None) -> Voxel:

@@ -57,11 +57,10 @@ def left_right_axis(orientation: str | None) -> int:
 
 def mirrored_axes(transform: Any) -> set[int]:
     """Spatial axes, X = 0, that a transform may mirror."""
-    first = getattr(transform, "_first_axis", 0)
     for key in ("mirror_axes", "axes", "flip_axis"):
         axes = getattr(transform, key, None)
         if axes is not None and (key != "axes" or type(transform).__name__.startswith("Mirror")):
-            return {int(axis) - first for axis in ([axes] if isinstance(axes, int) else axes)}
+            return {axes} if isinstance(axes, int) else set(axes)
     return set()
 
 
