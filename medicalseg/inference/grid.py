@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,13 @@ def orientation_change(affine: Any, orientation: str | None) -> np.ndarray:
     """nibabel's orientation transform (3, 2) from `affine`'s axes to `orientation`; identity for None."""
     if orientation is None:
         return np.array([[0, 1], [1, 1], [2, 1]])
-    return ornt_transform(io_orientation(np.asarray(affine)), axcodes2ornt(tuple(orientation))).astype(int)
+    return _orientation_change(np.asarray(affine, dtype=float).tobytes(), orientation).copy()
+
+
+@lru_cache(maxsize=16)
+def _orientation_change(affine: bytes, orientation: str) -> np.ndarray:
+    stored = io_orientation(np.frombuffer(affine).reshape(4, 4))
+    return np.asarray(ornt_transform(stored, axcodes2ornt(tuple(orientation))).astype(int))
 
 
 def orient(array: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -191,13 +198,6 @@ def oriented_bounds(
     for (first, last), size, (axis, flip) in zip(bounds, shape, change, strict=True):
         oriented[int(axis)] = (first, last) if flip > 0 else (size - last, size - first)
     return oriented
-
-
-def orient_back(array: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """Undo `orient` (a view)."""
-    first = array.ndim - 3
-    array = array.transpose(*range(first), *(first + int(axis) for axis in change[:, 0]))
-    return array[_flips(change)]
 
 
 def _flips(change: np.ndarray) -> Any:

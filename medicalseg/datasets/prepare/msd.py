@@ -57,6 +57,11 @@ def run(args: argparse.Namespace) -> int:
     args.raw_dir = args.task or args.raw_dir
     raw = _task_folder(raw_folder(args, args.dataset_root / "raw", HOW_TO_GET), args)
     layout = read_layout(raw, args.dataset_json)
+    if layout.label_map(num_classes=1) is not None:
+        raise DataError(
+            f"{layout.description}: its classes have several values each, which a prepared folder cannot keep; train "
+            "on the folder as it is, with the dataset PatchDataset or DecathlonDataset"
+        )
     cases = _sources(find_cases(layout, "training", args.images_dir, args.labels_dir))
     if not cases:
         raise DataError(f"{layout.root}: lists no training case and imagesTr holds none")
