@@ -12,11 +12,12 @@ from benchmarks.frame import Outcome, threads
 from benchmarks.prepare_cases import raw
 
 
-def all_cases(dataset: str, count: int, spacing: Sequence[float]) -> Callable[[], Outcome]:
+def all_cases(dataset: str, count: int, spacing: Sequence[float], processes: int = 1) -> Callable[[], Outcome]:
     """A function that does for every case what nnU-Net's commands do: look at it, then crop, resample and save it.
 
-    Its own commands start processes for both; they and the planning between the two are left out of the time.
-    Images are resampled by cubic splines, which is nnU-Net's way.
+    Its own commands start processes for both; with one process they and the planning between the two are left out of
+    the time, with more of them nnU-Net's pools are used, as its commands do. Images are resampled by cubic splines,
+    which is nnU-Net's way.
     """
     folder = raw(dataset, count)
     ready = folder.parents[1] / "ready" / folder.name
@@ -43,18 +44,26 @@ def all_cases(dataset: str, count: int, spacing: Sequence[float]) -> Callable[[]
     samples = int(10e7 // len(cases))
     target = ready / "saved"
 
-    def run() -> Outcome:
+    def one_by_one(preprocessor: DefaultPreprocessor) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
-        preprocessor = DefaultPreprocessor(verbose=False)
         for files in cases.values():
             DatasetFingerprintExtractor.analyze_case(files["images"], files["label"], reader, samples)
         for case, files in cases.items():
             preprocessor.run_case_save(
                 str(target / case), files["images"], files["label"], plans, configuration, description
             )
-        size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
-        return Outcome({"cases": count, "megabytes written": round(size / 1e6, 1)})
+        return target
+
+    def in_pools(preprocessor: DefaultPreprocessor) -> Path:
+        api.extract_fingerprint_dataset(1, num_processes=processes, verbose=False, show_progress_bar=False)
+        preprocessor.run(1, "3d_fullres", plans.plans_name, processes)
+        return ready / configuration.data_identifier
+
+    def run() -> Outcome:
+        made = (one_by_one if processes == 1 else in_pools)(DefaultPreprocessor(verbose=False))
+        size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+        return Outcome({"cases": len(cases), "megabytes written": round(size / 1e6, 1)})
 
     return run
 

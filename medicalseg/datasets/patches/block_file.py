@@ -18,6 +18,7 @@ LEAST_SIDE = 8
 USUAL_SIDE = 32
 ONE_BLOCK = 1 << 17
 LEVEL = 1
+LAYER = "medicalseg"
 
 
 def block_sides(patch_size: Sequence[int] | None) -> tuple[int, int, int]:
@@ -55,8 +56,8 @@ def write_blocks(path: Path, array: np.ndarray, sides: Sequence[int], meta: Mapp
         chunks=(*single, *chunks),
         blocks=(*single, *blocks),
         cparams={"codec": blosc2.Codec.ZSTD, "clevel": LEVEL, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1},
+        meta={LAYER: dict(meta)},
     )
-    packed.schunk.vlmeta["medicalseg"] = dict(meta)
     with atomic_path(path) as temporary:
         temporary.write_bytes(packed.to_cframe())
 
@@ -79,7 +80,7 @@ class BlockFile:
         self.path = path
         try:
             self._array = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
-            self.meta: dict[str, Any] = self._array.schunk.vlmeta["medicalseg"]
+            self.meta: dict[str, Any] = self._array.schunk.meta[LAYER]
         except Exception as error:  # blosc2 raises RuntimeError, ValueError, KeyError, OSError by what is damaged
             raise DataError(f"{path}: no readable block file ({type(error).__name__})") from error
         self.shape: tuple[int, ...] = tuple(self._array.shape)
