@@ -112,7 +112,7 @@ def _report(
         return Stage.of(results, members[0].task, rules, summing.bootstrap, options.seed, (*notes, *flattering))
 
     stages = {NETWORK: stage({})}
-    if choice.of_fold is not None:
+    if choice.of_fold is not None and (choice.shipped or any(choice.of_fold.values())):
         stages[HONEST] = stage(choice.of_fold, POSTPROCESSED) if any(choice.of_fold.values()) else stages[NETWORK]
     if choice.shipped:
         notes = () if choice.of_fold is not None else (ONE_FOLD_NOTE,)

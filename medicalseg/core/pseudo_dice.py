@@ -55,7 +55,7 @@ def pseudo_dice(model: Any, dataset: Any, count: int, seed: int = 0) -> PseudoDi
         sums += overlaps(logits, label, dataset.task.head, dataset.task.threshold, dataset.ignore_index)
         number += 1
     parts = distributed.gather_objects((sums, number))
-    both, total = sum(part for part, _ in parts), sum(part for _, part in parts)
+    both, total = np.sum([part for part, _ in parts], axis=0), sum(part for _, part in parts)
     with np.errstate(invalid="ignore"):
         dice = 2 * both[0] / both[1]
     return PseudoDice(tuple(float(value) for value in dice[int(dataset.task.head == "softmax") :]), total)

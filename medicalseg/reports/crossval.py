@@ -45,7 +45,7 @@ def to_dict(report: CrossvalReport) -> dict[str, Any]:
             for fold, cases in report.cases.items()
         ],
         "postprocessing": [dict(step) for step in report.steps],
-        "postprocessing_choice": _plain(report.table),
+        "postprocessing_choice": None if report.table is None else _plain(report.table.as_dict()),
         "ensemble": report.command,
         "run": {"program": program(), **report.run},
     }
@@ -85,7 +85,7 @@ def markdown(report: CrossvalReport) -> str:
     lines += [
         f"{count} cases of {len(report.cases)} folds, {report.weights} weights; hard Dice on the references' grid."
     ]
-    lines += [f"To be quoted: **{report.headline}**."]
+    lines += [f"To be quoted, and what measures beside Dice are of: **{report.headline}**."]
     notes = dict.fromkeys(note for found in report.stages.values() for note in found.summary.notes)
     lines += ["", *(f"- **Note:** {note}" for note in notes)] if notes else []
     lines += ["", "## Means", "", *table(mean_rows(report)), "", "## Classes", "", *table(_class_rows(report)), ""]
@@ -118,8 +118,8 @@ def mean_rows(report: CrossvalReport) -> list[list[str]]:
 def _class_rows(report: CrossvalReport) -> list[list[str]]:
     stages = report.stages.values()
     measures = report.stages[report.headline].summary.measures
-    titles = [f"{found.measure.title} ({report.headline})" for found in measures.values()]
-    rows = [["class", *(f"Dice ({name})" for name in report.stages), *titles]]
+    titles = [found.measure.title for found in measures.values()]
+    rows = [["class", *(f"Dice: {name}" for name in report.stages), *titles]]
     for index, title in enumerate(next(iter(stages)).summary.class_names):
         values = [_text(stage.summary.class_dice[index]) for stage in stages]
         rows.append([title, *values, *(_text(found.class_values[index]) for found in measures.values())])
@@ -131,7 +131,7 @@ def _case_rows(report: CrossvalReport) -> list[list[str]]:
         name: dict(zip((case.case for case in stage.summary.cases), stage.summary.case_scores(), strict=True))
         for name, stage in report.stages.items()
     }
-    rows = [["fold", "case", *(f"foreground mean ({name})" for name in report.stages)]]
+    rows = [["fold", "case", *(f"foreground mean: {name}" for name in report.stages)]]
     for fold, cases in report.cases.items():
         rows += [[str(fold), case, *(_text(found[case]) for found in scores.values())] for case in cases]
     return rows
