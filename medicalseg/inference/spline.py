@@ -45,7 +45,8 @@ class Spline:
             low, high = _support(rows)
             part, used = [slice(None)] * 3, [slice(None)] * 3
             part[axis], used[axis] = slice(first, first + ROWS_TOGETHER), slice(low, high)
-            result[tuple(part)] = _product(rows[:, low:high], array[tuple(used)], axis)
+            with np.errstate(invalid="ignore", over="ignore"):
+                result[tuple(part)] = _product(rows[:, low:high], array[tuple(used)], axis)
         return result
 
 
