@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import find_objects
 from scipy.spatial import cKDTree
 
 from medicalseg.errors import DataError
@@ -57,9 +56,8 @@ def surface_distances(prediction: np.ndarray, reference: np.ndarray, spacing: Se
         flat = tuple(axis for axis in range(prediction.ndim) if axis not in kept)
         prediction, reference = prediction.squeeze(flat), reference.squeeze(flat)
         spacing = [spacing[axis] for axis in kept]
-    box = _box(prediction | reference)
-    points, areas = surface_elements(prediction[box], spacing)
-    other_points, other_areas = surface_elements(reference[box], spacing)
+    points, areas = surface_elements(prediction, spacing)
+    other_points, other_areas = surface_elements(reference, spacing)
     sides = np.asarray(spacing, float)
     return SurfaceDistances(
         *_sorted(_nearest(points * sides, other_points * sides), areas),
@@ -110,11 +108,6 @@ def _check(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[floa
     sides = np.asarray(spacing, float)
     if sides.shape != (prediction.ndim,) or not (np.isfinite(sides) & (sides > 0)).all():
         raise DataError(f"spacing: expected {prediction.ndim} positive sizes in mm, got {list(spacing)}")
-
-
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    found = find_objects(mask.view(np.uint8), max_label=1)[0]
-    return found if found is not None else (slice(0, 0),) * mask.ndim
 
 
 def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 Edge = tuple[int, int]
 CORNERS = {axes: tuple(itertools.product((0, 1), repeat=axes)) for axes in (2, 3)}
@@ -30,10 +31,13 @@ def surface_elements(mask: np.ndarray, spacing: Sequence[float]) -> tuple[np.nda
         (N, axes) int corner indices (corner i lies between the voxels i - 1 and i), and (N,) areas in mm², in two
         dimensions lengths in mm.
     """
-    codes = _corner_codes(mask)
-    areas = element_areas(tuple(float(size) for size in spacing))[codes]
-    places = np.nonzero(areas)
-    return np.stack(places, axis=1), areas[places]
+    box = find_objects(mask.view(np.uint8), max_label=1)[0]
+    if box is None:
+        return np.zeros((0, mask.ndim), np.intp), np.zeros(0)
+    codes = _corner_codes(mask[box])
+    areas = element_areas(tuple(float(size) for size in spacing))
+    places = np.nonzero((areas > 0)[codes])
+    return np.stack(places, axis=1) + [side.start for side in box], areas[codes[places]]
 
 
 @lru_cache(maxsize=64)
@@ -47,11 +51,11 @@ def element_areas(spacing: tuple[float, ...]) -> np.ndarray:
 
 
 def _corner_codes(mask: np.ndarray) -> np.ndarray:
-    padded = np.pad(mask.astype(np.uint8), 1)
-    codes = np.zeros([size - 1 for size in padded.shape], np.uint8)
-    for bit, corner in enumerate(CORNERS[mask.ndim]):
-        part = padded[tuple(slice(c, c + size) for c, size in zip(corner, codes.shape, strict=True))]
-        codes |= part << np.uint8(bit)
+    codes = np.pad(mask.view(np.uint8), 1)
+    for axis in reversed(range(mask.ndim)):
+        lead = (slice(None),) * axis
+        bits = np.uint8(1 << (mask.ndim - 1 - axis))
+        codes = codes[(*lead, slice(-1))] | codes[(*lead, slice(1, None))] << bits
     return codes
 
 
