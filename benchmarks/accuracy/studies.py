@@ -1,0 +1,85 @@
+"""What is measured: a dataset, how it is planned, which folds are trained and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Study:
+    """One accuracy figure that can be measured again.
+
+    Attributes:
+        title: of its page.
+        dataset: folder below the data root.
+        plan: flags of `medicalseg plan`.
+        kind: the planned configuration that is trained.
+        folds: folds that are trained and scored.
+        max_time: training time of each fold.
+        target: what should be reached, in words.
+        groups: class ids by name whose mean Dice the page shows, for figures that the task's own groups lack.
+        level_order: ids from the bottom up, bodies and discs, for the confusion of neighbours.
+    """
+
+    title: str
+    dataset: str
+    folds: tuple[str, ...]
+    max_time: str
+    target: str
+    plan: tuple[str, ...] = ()
+    kind: str = "3d"
+    groups: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    level_order: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the planned folder: the dataset, and the description where there are several."""
+        chosen = [Path(value).stem for flag, value in zip(self.plan, self.plan[1:], strict=False) if "json" in flag]
+        return "_".join([Path(self.dataset).name, *(stem.removeprefix("dataset_") for stem in chosen)])
+
+
+SPIDER = "spine/spider_t2space"
+LEVELS = ("--dataset_json", "dataset_levels.json", "--labels_dir", "labelsTr_levels")
+TISSUE = ("--dataset_json", "dataset_tissue.json", "--labels_dir", "labelsTr_tissue")
+VERTEBRAE, DISCS = tuple(range(2, 11)), tuple(range(11, 20))
+
+STUDIES = {
+    "hippocampus_fold0": Study(
+        "Hippocampus, fold 0, 30 minutes",
+        "hippocampus",
+        ("0",),
+        "30m",
+        "mean Dice of both classes at least 0.890",
+    ),
+    "hippocampus_crossval": Study(
+        "Hippocampus, five folds, 60 minutes each",
+        "hippocampus",
+        ("all",),
+        "60m",
+        "mean Dice of both classes at least 0.895",
+    ),
+    "spider_levels": Study(
+        "SPIDER levels, 20 classes, fold 0, 2 hours",
+        SPIDER,
+        ("0",),
+        "2h",
+        "mean Dice of vertebrae and of discs at least 0.80",
+        LEVELS,
+        groups=(
+            ("vertebrae", VERTEBRAE),
+            ("discs", DISCS),
+            ("20 classes", tuple(range(20))),
+            ("16 classes*", (0, 1, *range(2, 9), *range(11, 18))),
+        ),
+        level_order=(VERTEBRAE, DISCS),
+    ),
+    "spider_tissue": Study(
+        "SPIDER tissue, fold 0, 1 hour",
+        SPIDER,
+        ("0",),
+        "1h",
+        "Dice of vertebra, disc and canal at least 0.85 each",
+        TISSUE,
+    ),
+}
