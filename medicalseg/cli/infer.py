@@ -159,13 +159,18 @@ def _sizes(sizes: Sequence[int], axes: int) -> tuple[int, ...]:
 
 
 def _sliding(args: argparse.Namespace, network: StaticNetwork) -> Inferer | None:
-    from medicalseg.inference import SliceWise, SlidingWindow
+    """How volumes go through the network if the flags say so; None = as its task says."""
+    from medicalseg.inference.slice_wise import build_inferer
 
-    slices = network.task.slices
-    window = _window(args, network) if args.use_swl else None
-    if slices is not None:
-        return SliceWise(slices, args.sw_num, window)
-    return None if window is None else SlidingWindow(window, batch=args.sw_num or 1)
+    task = network.task
+    block = dict(task.sliding or {})
+    if args.use_swl:
+        block["window"] = _window(args, network)
+    if not args.use_swl and (not args.sw_num or (task.slices is None and "window" not in block)):
+        return None
+    if args.sw_num:
+        block["batch"] = args.sw_num
+    return build_inferer(task, block, "--use_swl")
 
 
 def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
@@ -177,6 +182,8 @@ def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
         )
     if args.img_shape:
         return list(_sizes(args.img_shape, task.spatial_axes))
+    if task.sliding is not None and "window" in task.sliding:
+        return task.sliding["window"]
     if task.preprocessing.size is None:
         axes = "X Y Z" if task.slices is None else "COLUMNS ROWS"
         raise UserError(f"--use_swl: this model has no fixed input size; give the window with --img_shape {axes}")

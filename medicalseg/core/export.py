@@ -30,6 +30,7 @@ from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.slice_wise import SMALLEST_PLANE
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.files import output_folder, sha256, write_text
+from medicalseg.utils.logger import logger
 
 OUTPUT_OPS = {"softmax": ("argmax", "softmax", "none"), "sigmoid": ("threshold", "sigmoid", "none")}
 FORMATS = ("paddle", "onnx", "all")
@@ -80,6 +81,7 @@ def export(
     check_image: np.ndarray | None = None,
     transforms: Sequence[Mapping[str, Any]] | None = None,
     inference_helper: Mapping[str, Any] | None = None,
+    previous: str | Path | None = None,
 ) -> Path:
     """Write `model` for inference backends, check it in each, and return the path of its deploy.yaml.
 
@@ -88,7 +90,7 @@ def export(
         task: what goes into deploy.yaml so that a prediction needs nothing else.
         save_dir: receives the model files and deploy.yaml.
         output_op: int32 labels ("argmax" of a softmax, "threshold" of sigmoids), probabilities ("softmax", "sigmoid")
-            or "none" (logits); default: labels.
+            or "none" (logits); default: labels, or logits where the task's sliding window or restoring needs them.
         model_format: "paddle" (Paddle Inference), "onnx" (ONNX Runtime and OpenVINO) or "all".
         precision: "bf16" makes an error of what is otherwise noted: a backend's bfloat16 labels differ too much.
         input_shape: (N, C, X, Y, Z), or (N, C, H, W) of a network for images; None or -1 where any size is accepted. By
@@ -96,6 +98,7 @@ def export(
         check_image: a preprocessed input of the network to compare on; by default smooth noise.
         transforms: the `export.transforms` of the configuration, kept for PaddleSeg's tools.
         inference_helper: the `export.inference_helper` of the configuration, kept likewise.
+        previous: of the second network of a cascade, the deploy.yaml of the first, in `save_dir` or below.
 
     Raises:
         UserError: if the output operation, the input shape or `save_dir` is wrong.
@@ -120,12 +123,14 @@ def export(
         content = _describe(files, task, shape, output_op)
         content["inference_helper"] = dict(inference_helper) if inference_helper else None
         content["transforms"] = [dict(item) for item in transforms] if transforms else [{}]
-        _write_description(folder / "deploy.yaml", content)
+        without_previous = dict(content)
+        add_previous(content, previous, task, save_dir)
+        write_description(folder / "deploy.yaml", without_previous)
         with paddle.no_grad():
             logits = model(paddle.to_tensor(x))[0].numpy()
         checks = check_backends(logits, x, folder / "deploy.yaml", sorted({"fp32", precision}))
         content["checks"] = [item.as_dict() for item in checks]
-        _write_description(folder / "deploy.yaml", content)
+        write_description(folder / "deploy.yaml", content)
         earlier = _files_of(save_dir / "deploy.yaml")
         for file in (*files, folder / "deploy.yaml"):
             os.replace(file, save_dir / file.name)
@@ -144,11 +149,23 @@ def _check_choices(**chosen: str) -> None:
 def _checked_op(output_op: str | None, task: TaskSpec) -> str:
     """The output operation; argmax stands for the labels of either head."""
     allowed = OUTPUT_OPS[task.head]
-    if output_op in (None, "argmax"):
-        return allowed[0]
-    if output_op not in allowed:
+    if output_op is None:
+        return "none" if needs_scores(task) else allowed[0]
+    if output_op != "argmax" and output_op not in allowed:
         raise UserError(f"--output_op of a {task.head} head is one of {', '.join(allowed)}, not '{output_op}'")
-    return output_op
+    chosen = allowed[0] if output_op == "argmax" else output_op
+    if chosen == allowed[0] and needs_scores(task):
+        logger.warning(
+            "--output_op %s gives labels, but the task's windows or restoring need scores: infer and predict will "
+            "refuse this export; leave --output_op out", chosen,
+        )  # fmt: skip
+    return chosen
+
+
+def needs_scores(task: TaskSpec) -> bool:
+    """Whether labels can only be decided after the network: scores of windows or mirror images are averaged first, or
+    scores are what is restored."""
+    return task.sliding is not None or task.restoring == "scores"
 
 
 @contextlib.contextmanager
@@ -180,16 +197,39 @@ def _describe(files: Sequence[Path], task: TaskSpec, shape: Sequence[int | None]
     }
 
 
+def add_previous(content: dict[str, Any], previous: str | Path | None, task: TaskSpec, save_dir: Path) -> None:
+    """Name the first network of a cascade in the description of the second, with its SHA-256.
+
+    Raises:
+        UserError: if it lies elsewhere than in `save_dir`, or gives other classes than the second takes.
+    """
+    if previous is None:
+        if task.previous_classes:
+            logger.warning("The network is the second of a cascade: without the first its export cannot be run.")
+        return
+    files = ModelFiles.read(previous)
+    name = os.path.relpath(files.path, save_dir)
+    if name.startswith(os.pardir):
+        raise UserError(f"{files.path}: the first network of a cascade must be exported to {save_dir} or below it")
+    given = TaskSpec.from_dict(files.description["task"]).num_ids - 1
+    if given != task.previous_classes:
+        raise UserError(
+            f"{files.path} gives {given} classes, but the network takes {task.previous_classes} of an earlier one"
+        )
+    content["previous"] = name
+    content["sha256"] = {**content["sha256"], name: sha256(files.path)}
+
+
 def _files_of(deploy_yaml: Path) -> set[str]:
     """Names of the model files of an earlier export; none if there is none that can be read."""
     try:
         description = ModelFiles.read(deploy_yaml).description
     except CheckpointError:
         return set()
-    return {Path(name).name for name in description.get("sha256") or {}}
+    return {name for name in description.get("sha256") or {} if name == Path(name).name}
 
 
-def _write_description(file: Path, content: Mapping[str, Any]) -> None:
+def write_description(file: Path, content: Mapping[str, Any]) -> None:
     text = yaml.safe_dump({"Deploy": dict(content)}, sort_keys=False, allow_unicode=True, default_flow_style=None)
     write_text(file, text)
 
@@ -206,8 +246,9 @@ def check_shape(model: nn.Layer, task: TaskSpec, shape: Sequence[int | None]) ->
 
 def _known_grid(task: TaskSpec) -> tuple[int, ...]:
     size = task.preprocessing.size
+    window = (task.sliding or {}).get("window")
     if task.slices is None:
-        return tuple(size or (SMALLEST_CHECK,) * 3)
+        return tuple(([window] * 3 if isinstance(window, int) else window) or size or (SMALLEST_CHECK,) * 3)
     columns, rows = ((size or (USUAL_PLANE,) * 3)[axis] for axis in task.slices.plane)
     return max(rows, SMALLEST_PLANE), max(columns, SMALLEST_PLANE)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from medicalseg.errors import UserError
 from medicalseg.inference.backends import PRECISIONS, ModelFiles, RuntimeOptions, start
+from medicalseg.inference.backends.runtime import Runtime
+from medicalseg.inference.ensemble import Ensemble
 from medicalseg.inference.network import WithDecision
 from medicalseg.inference.task import TaskSpec
 
@@ -15,7 +18,7 @@ __all__ = ["PRECISIONS", "RuntimeOptions", "StaticNetwork"]
 
 
 class StaticNetwork(WithDecision):
-    """Calls an exported model on arrays.
+    """Calls an exported model, or the mean of the probabilities of several, on arrays.
 
     Args:
         deploy: a deploy.yaml, or the folder that holds it.
@@ -25,6 +28,7 @@ class StaticNetwork(WithDecision):
         task: classes and preprocessing of the model.
         output_op: "argmax" or "threshold" (labels), "softmax" or "sigmoid" (probabilities), or "none" (logits).
         backend: name of what executes it.
+        previous: of the second network of a cascade the first, whose labels it is given; None of others.
 
     Raises:
         CheckpointError: if deploy.yaml or a file it names is missing, incomplete or altered.
@@ -41,7 +45,9 @@ class StaticNetwork(WithDecision):
         self.input_shape: list[int] = self.description.get("input_shape") or default_input_shape(self.task)
         self.decision = self.task.decision
         self.gives_probabilities = self.output_op in ("softmax", "sigmoid")
-        self._runtime = start(files, self.options)
+        self.previous = None if files.previous is None else StaticNetwork(files.previous, self.options)
+        members = [StaticNetwork(member, self.options) for member in files.members]
+        self._runtime: Runtime = _Together(members) if members else start(files, self.options)
 
     @property
     def backend(self) -> str:
@@ -88,6 +94,18 @@ class StaticNetwork(WithDecision):
         )
         if not fits:
             raise UserError(f"{self.path}: the model takes {self.input_shape} (-1 = any), got {list(x.shape)}")
+
+
+class _Together:
+    """Several exported models as the one runtime that gives the mean of their probabilities."""
+
+    def __init__(self, members: Sequence[StaticNetwork]) -> None:
+        self.name = ", ".join(dict.fromkeys(member.backend for member in members))
+        self._ensemble = Ensemble(members)
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """See `Runtime`."""
+        return self._ensemble.logits(x)
 
 
 def default_input_shape(task: TaskSpec) -> list[int]:

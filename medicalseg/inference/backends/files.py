@@ -42,7 +42,7 @@ class ModelFiles:
             raise CheckpointError(f"{path}: not a YAML file: {first_line(error)}") from error
         description = content.get("Deploy") if isinstance(content, dict) else None
         if not isinstance(description, dict) or not (
-            {"model", "params"} <= description.keys() or "onnx" in description
+            {"model", "params"} <= description.keys() or "onnx" in description or description.get("members")
         ):
             raise CheckpointError(f"{path}: has no 'Deploy' with 'model' and 'params'; tools/export.py writes it")
         if "task" not in description:
@@ -50,6 +50,28 @@ class ModelFiles:
                 f"{path}: has no 'task' (preprocessing and classes): export the model with this version"
             )
         return cls(path, description)
+
+    @property
+    def members(self) -> list[Path]:
+        """The deploy.yaml of every network of an ensemble; none of a single network.
+
+        Raises:
+            CheckpointError: if one is missing or was changed.
+        """
+        names = self.description.get("members") or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise CheckpointError(f"{self.path}: 'members' must be a list of files, got {names!r}")
+        return [self._checked(name) for name in names]
+
+    @property
+    def previous(self) -> Path | None:
+        """The deploy.yaml of the network whose labels this one, the second of a cascade, is given; None of others.
+
+        Raises:
+            CheckpointError: if it is missing or was changed.
+        """
+        name = self.description.get("previous")
+        return None if name is None else self._checked(str(name))
 
     def has(self, *keys: str) -> bool:
         """Whether deploy.yaml names a file under each key."""
@@ -61,7 +83,9 @@ class ModelFiles:
         Raises:
             CheckpointError: if it is missing or its SHA-256 is another.
         """
-        name = str(self.description[key])
+        return self._checked(str(self.description[key]))
+
+    def _checked(self, name: str) -> Path:
         file = self.path.parent / name
         if not file.is_file():
             raise CheckpointError(f"{file}: named by deploy.yaml but missing")

@@ -1,0 +1,247 @@
+"""What an export carries: windows, mirroring, scores, postprocessing, ensembles, cascades; and what infer makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from medicalseg.cli.main import main
+from medicalseg.core.export import export
+from medicalseg.core.export_several import check_alike
+from medicalseg.errors import CheckpointError, UserError
+from medicalseg.inference import segment
+from medicalseg.inference.preprocess import Preprocessing
+from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
+from medicalseg.inference.task import TaskSpec
+from medicalseg.io import Volume, read_volume, write_volume
+from medicalseg.models import UNet3D
+from medicalseg.utils.checkpoint import MODEL_FILE, save_state
+
+CONFIG = """\
+model: {{type: PlainConvUNet, in_channels: {channels}, num_classes: 3, features: [4, 8, 12], strides: [1, [2, 2, 1], 2],
+  kernel_size: [[3, 3, 1], 3, 3]}}
+"""
+STEPS = ({"type": "RemoveSmallComponents", "min_volume_mm3": 8.0}, {"type": "KeepLargestComponent", "classes": [2]})
+
+
+def planned_task(**changes: Any) -> TaskSpec:
+    """As the task of a planned PatchDataset is."""
+    values: dict[str, Any] = {
+        "num_classes": 3,
+        "preprocessing": Preprocessing.from_dict(
+            {"orientation": "RAS", "spacing": [1.2, 0.9, 1.5], "intensity": [{"type": "zscore"}], "image_order": 3}
+        ),
+        "sliding": {"window": [16, 16, 8], "overlap": 0.5, "mirror_axes": [0, 2]},
+        "restoring": "scores",
+        "postprocessing": STEPS,
+    }
+    return TaskSpec(**{**values, **changes})
+
+
+def checkpoint(folder: Path, task: TaskSpec, seed: int) -> Path:
+    """Weights of a network that decides clearly, with meta.json and a configuration beside them."""
+    folder.mkdir(parents=True)
+    config = folder / "config.yml"
+    config.write_text(CONFIG.format(channels=task.network_channels))
+    from medicalseg.core.trained import open_untrained
+
+    paddle.seed(seed)
+    model = open_untrained(config).model
+    state = {key: value.numpy() for key, value in model.state_dict().items()}
+    last = [key for key in state if state[key].shape[:1] == (3,)]
+    for key in last:
+        state[key] = state[key] * 20
+    save_state(folder / MODEL_FILE, state)
+    (folder / "meta.json").write_text(json.dumps({"task": task.to_dict()}))
+    return config
+
+
+def scan(path: Path, shape: tuple[int, int, int] = (20, 27, 9)) -> Path:
+    array = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    array[4:14, 6:18, 2:7] += 3
+    return write_volume(Volume(array, np.diag([-1.0, 1.1, 1.4, 1])), path)
+
+
+def run(*words: str | Path) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+def described(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load((folder / "deploy.yaml").read_text(encoding="utf-8"))["Deploy"]
+
+
+def test_infer_writes_the_very_label_map_of_predict(tmp_path: Path) -> None:
+    config = checkpoint(tmp_path / "a", planned_task(), 1)
+    image = scan(tmp_path / "in" / "case.nii.gz")
+    run(
+        "predict",
+        "--config",
+        config,
+        "--model_path",
+        tmp_path / "a",
+        "--image_path",
+        image,
+        "--save_dir",
+        tmp_path / "p",
+    )
+    run("export", "--config", config, "--model_path", tmp_path / "a", "--save_dir", tmp_path / "e")
+    run("infer", "--config", tmp_path / "e", "--image_path", image, "--save_dir", tmp_path / "i")
+    predicted, inferred = ((tmp_path / name / "case.nii.gz").read_bytes() for name in "pi")
+    assert predicted == inferred
+    labels = read_volume(tmp_path / "p" / "case.nii.gz").array
+    assert len(np.unique(labels)) > 1
+    content = described(tmp_path / "e")
+    assert (content["output_op"], content["output_dtype"]) == ("none", "float32")
+    assert TaskSpec.from_dict(content["task"]) == planned_task()
+    without = StaticNetwork(tmp_path / "e")
+    task = planned_task(postprocessing=())
+    plain = segment(read_volume(image), task, without).array
+    assert (plain != labels).any()
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_onnx_slides_the_same_windows(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip(backend)
+    pytest.importorskip("paddle2onnx")
+    task = planned_task()
+    config = checkpoint(tmp_path / "a", task, 1)
+    image = scan(tmp_path / "case.nii.gz")
+    run("export", "--config", config, "--model_path", tmp_path / "a", "--save_dir", tmp_path / "e", "--format", "all")
+    expected = segment(read_volume(image), task, StaticNetwork(tmp_path / "e")).array
+    network = StaticNetwork(tmp_path / "e", RuntimeOptions(backend=backend))
+    first, second = (segment(read_volume(image), task, network).array for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert (first == expected).mean() > 0.999
+
+
+def test_several_checkpoints_become_an_ensemble(tmp_path: Path) -> None:
+    task = planned_task()
+    config = checkpoint(tmp_path / "a", task, 1)
+    checkpoint(tmp_path / "b", task, 2)
+    image = scan(tmp_path / "case.nii.gz")
+    run("export", "--config", config, "--model_path", tmp_path / "a", tmp_path / "b", "--save_dir", tmp_path / "e")
+    content = described(tmp_path / "e")
+    assert content["members"] == ["member_1/deploy.yaml", "member_2/deploy.yaml"]
+    network = StaticNetwork(tmp_path / "e")
+    assert (network.output_op, network.backend, network.gives_labels) == ("softmax", "paddle", False)
+    x = np.random.default_rng(0).normal(size=(1, 1, 16, 16, 8)).astype(np.float32)
+    parts = [_softmax(StaticNetwork(tmp_path / "e" / f"member_{k}").logits(x)) for k in (1, 2)]
+    np.testing.assert_allclose(network.logits(x), sum(parts) / 2, atol=1e-5)
+    run("infer", "--config", tmp_path / "e", "--image_path", image, "--save_dir", tmp_path / "i")
+    assert set(np.unique(read_volume(tmp_path / "i" / "case.nii.gz").array)) <= {0, 1, 2}
+
+    run("export", "--config", config, "--model_path", tmp_path / "a", "--save_dir", tmp_path / "single")
+    run("export", "--config", config, "--model_path", tmp_path / "a", tmp_path / "a", "--save_dir", tmp_path / "twice")
+    run("infer", "--config", tmp_path / "single", "--image_path", image, "--save_dir", tmp_path / "s")
+    run("infer", "--config", tmp_path / "twice", "--image_path", image, "--save_dir", tmp_path / "t")
+    single, twice = (read_volume(tmp_path / name / "case.nii.gz").array for name in "st")
+    assert (single == twice).mean() > 0.95
+
+    (tmp_path / "e" / "member_2" / "deploy.yaml").write_text("Deploy: {}")
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        StaticNetwork(tmp_path / "e")
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_a_smaller_ensemble_leaves_no_member_behind(tmp_path: Path) -> None:
+    task = TaskSpec(3, preprocessing=Preprocessing())
+    config = checkpoint(tmp_path / "a", task, 1)
+    three = [tmp_path / "a"] * 3
+    run("export", "--config", config, "--model_path", *three, "--save_dir", tmp_path / "e")
+    run("export", "--config", config, "--model_path", *three[:2], "--save_dir", tmp_path / "e")
+    assert sorted(path.name for path in (tmp_path / "e").iterdir()) == ["deploy.yaml", "member_1", "member_2"]
+
+
+def test_networks_of_different_grids_are_no_ensemble() -> None:
+    with pytest.raises(UserError, match=r"network 2 differs from the first in task\.num_classes"):
+        check_alike([TaskSpec(3), TaskSpec(4)])
+    with pytest.raises(UserError, match=r"task\.sliding"):
+        check_alike([planned_task(), planned_task(sliding=None)])
+
+
+def test_a_cascade_names_its_first_network(tmp_path: Path) -> None:
+    first, second = planned_task(), planned_task(previous_classes=2)
+    config = checkpoint(tmp_path / "a", first, 1)
+    later = checkpoint(tmp_path / "b", second, 2)
+    run(
+        *("export", "--config", later, "--model_path", tmp_path / "b", "--save_dir", tmp_path / "e"),
+        *("--previous_config", config, "--previous_model_path", tmp_path / "a"),
+    )
+    content = described(tmp_path / "e")
+    assert content["previous"] == "previous/deploy.yaml"
+    network = StaticNetwork(tmp_path / "e")
+    assert network.previous is not None
+    image = read_volume(scan(tmp_path / "case.nii.gz"))
+    labels = segment(image, network.previous.task, network.previous)
+    assert segment(image, network.task, network, previous=labels).shape == image.shape
+    assert StaticNetwork(tmp_path / "e" / "previous").previous is None
+    (tmp_path / "e" / "previous" / "deploy.yaml").unlink()
+    with pytest.raises(CheckpointError, match="missing"):
+        StaticNetwork(tmp_path / "e")
+
+
+def test_a_first_network_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    model = UNet3D(in_channels=3, num_classes=3, base_channels=2, depth=2)
+    first = export(UNet3D(num_classes=4, base_channels=2, depth=2), TaskSpec(4), tmp_path / "e" / "previous")
+    task = TaskSpec(3, previous_classes=2)
+    with pytest.raises(UserError, match="gives 3 classes, but the network takes 2"):
+        export(model, task, tmp_path / "e", previous=first)
+    with pytest.raises(UserError, match="or below it"):
+        export(model, task, tmp_path / "other", previous=first)
+
+
+def test_scores_are_the_default_where_labels_cannot_be_decided_in_the_network(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = UNet3D(num_classes=3, base_channels=2, depth=2)
+    for number, changes in enumerate(({"restoring": "scores"}, {"sliding": {"window": [8, 8, 8]}})):
+        export(model, TaskSpec(3, **changes), tmp_path / str(number))
+        assert described(tmp_path / str(number))["output_op"] == "none"
+    export(model, TaskSpec(3), tmp_path / "plain")
+    assert described(tmp_path / "plain")["output_op"] == "argmax"
+    export(model, TaskSpec(3, restoring="scores"), tmp_path / "asked", output_op="argmax")
+    assert "refuse this export" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "{a}", "{a}", "--model_path", "{m}", "{m}", "{m}"], "2 configurations for 3 models"),
+        (["--config", "{a}", "--model_path", "{m}", "{m}", "--output_op", "argmax"], "several networks are averaged"),
+        (["--config", "{a}", "--model_path", "{m}", "--previous_config", "{a}"], "belong together"),
+    ],
+)
+def test_wrong_flags_are_one_line(
+    tmp_path: Path, words: list[str], said: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = checkpoint(tmp_path / "a", TaskSpec(3), 1)
+    filled = [word.format(a=config, m=tmp_path / "a") for word in words]
+    assert main(["export", *filled, "--save_dir", str(tmp_path / "e")]) == 2
+    assert said in caplog.text + capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["PlainConvUNet", "ResidualEncoderUNet"])
+def test_networks_of_plans_export_everywhere(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("paddle2onnx")
+    from medicalseg.cvlibs import manager
+
+    paddle.seed(0)
+    model = manager.MODELS[kind](num_classes=3, features=[4, 8, 8], strides=[1, [1, 2, 2], 2])
+    task = TaskSpec(3, sliding={"window": [8, 16, 16]})
+    export(model, task, tmp_path, model_format="all")
+    checks = {
+        (item["backend"], item["accepted"]) for item in described(tmp_path)["checks"] if item["precision"] == "fp32"
+    }
+    assert ("paddle", True) in checks
+    assert all(accepted for _, accepted in checks)
+    assert {name for name, _ in checks} >= {"paddle"}
