@@ -6,6 +6,7 @@ moving average of the weights; `dry_run` checks it on the machine that plans. Se
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from medicalseg.planning.topology import Topology
@@ -21,6 +22,8 @@ RESIDUAL_FEATURE_BYTES = {"bf16": 7.5, "fp32": 11.0}
 MACS_PER_SECOND = {"bf16": 60e9, "fp32": 35e9}
 PASSES = 3
 USABLE = 0.8
+LEAST_BATCH = 2
+SMALLEST = {2: 128**2, 3: 32**3}
 
 
 def training_bytes(network: UNet, batch: int, precision: str = "fp32") -> int:
@@ -92,8 +95,10 @@ class CpuBudget:
         return used, step_seconds(network, batch, self.cores, self.precision, self.speed) / self.seconds
 
     def cost(self, shape: Topology, batch: int) -> float:
-        """The larger share."""
-        return max(self.shares(shape, batch))
+        """The larger share; patches are not made smaller than 32^3 (2D: 128^2) for the sake of time."""
+        used, time = self.shares(shape, batch)
+        spared = batch <= LEAST_BATCH and math.prod(shape.patch) <= SMALLEST[len(shape.patch)]
+        return used if spared else max(used, time)
 
     def limit(self, dimensions: int) -> float:
         """What `cost` may be."""

@@ -20,7 +20,7 @@ CT_NAMES = ("ct", "cta", "cect", "ncct", "computed tomography")
 MR_WORDS = frozenset(
     ["mr", "mri", "t1", "t2", "t1w", "t2w", "t1c", "t1ce", "t1gd", "t2f", "t2s", "pd", "pdw", "flair", "dwi", "adc"]
 )
-OTHER_WORDS = MR_WORDS | frozenset(["swi", "dixon", "dti", "tof", "mra", "us", "ultrasound", "pet", "suv", "rgb", "xray"])
+OTHER_WORDS = MR_WORDS | {"swi", "dixon", "dti", "tof", "mra", "us", "ultrasound", "pet", "suv", "rgb", "xray"}
 UNTOUCHED_NAMES = ("nonorm", "nonormalization", "no norm")
 
 

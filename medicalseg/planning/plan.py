@@ -148,8 +148,9 @@ def _write_kind(subject: compose.Subject, kind: str, writer: Writer) -> list[Pla
                 f"{100 * min(1, full.coverage):.0f} % of the median volume; it is made to show all of it instead"
             )
         return [_write(subject, low or planner.coarse(full), "3d_lowres", writer)]
-    coarse = _write(subject, planner.coarse(full), "3d_lowres", writer)
-    return [coarse, _write(subject, full, "cascade", writer, previous=_first_stage(writer.folder))]
+    fine = planner.fine()
+    coarse = _write(subject, planner.coarse(fine), "3d_lowres", writer)
+    return [coarse, _write(subject, fine, "cascade", writer, previous=_first_stage(writer.folder))]
 
 
 def _first_stage(folder: Path) -> str:

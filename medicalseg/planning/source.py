@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
-from medicalseg.datasets.decathlon_layout import Layout, find_cases, read_layout
+from medicalseg.datasets.decathlon_layout import find_cases, read_layout
+from medicalseg.datasets.layout import Layout
+from medicalseg.datasets.splits import group_by_pattern
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import Preprocessing
@@ -27,6 +29,7 @@ class PlanSource:
         names: names by id, the background's 0 included.
         label_map: what stored labels mean; None where they are the ids.
         label_arguments: the dataset's arguments that make `label_map`: labels, regions, region_order, ignore.
+        num_classes: channels of the network's output.
         ignore_index: id that is neither trained nor scored.
         channel_names: as described; may be empty.
         channels: channels to use; None = all.
@@ -37,6 +40,7 @@ class PlanSource:
     root: Path
     cases: tuple[Case, ...]
     names: dict[int, str]
+    num_classes: int
     label_map: LabelMap | None = None
     label_arguments: dict[str, Any] = field(default_factory=dict)
     ignore_index: int | None = 255
@@ -56,9 +60,13 @@ class PlanSource:
         return self.label_map is not None and self.label_map.regions
 
     @property
-    def num_classes(self) -> int:
-        """Channels of the network's output."""
-        return len(self.names) - int(self.regions)
+    def groups(self) -> int:
+        """Patients, where case names tell them and no file of folds does; else cases."""
+        pattern = None if self.layout is None else self.layout.default_group_pattern
+        if pattern is None:
+            return len(self.cases)
+        group_of = group_by_pattern(pattern)
+        return len({group_of(case.name) for case in self.cases})
 
 
 def open_dataset(
@@ -92,6 +100,7 @@ def open_dataset(
     _check_files(layout, cases)
     arguments = _label_arguments(layout, labels, regions, region_order, ignore)
     label_map = LabelMap.from_config(**arguments) if arguments else None
+    classes = layout.num_classes if label_map is None else label_map.num_classes
     names = dict(layout.labels) if label_map is None else {0: BACKGROUND, **label_map.names}
     return PlanSource(
         root=root,
@@ -99,6 +108,7 @@ def open_dataset(
         names=names,
         label_map=label_map,
         label_arguments=arguments,
+        num_classes=classes,
         ignore_index=255 if layout.ignore_index is None or label_map is not None else layout.ignore_index,
         channel_names=layout.channels,
         folder_arguments={key: value for key, value in given.items() if value is not None},
@@ -140,28 +150,21 @@ def _label_arguments(
 ) -> dict[str, Any]:
     if labels and regions:
         raise UserError("--labels and --regions exclude each other: a voxel has one class, or regions overlap")
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = dict(layout.label_arguments)
     if labels:
-        arguments["labels"] = parse_labels(labels, "--labels")
+        arguments = {"labels": parse_labels(labels, "--labels")}
         if all(name.lower() != BACKGROUND for name in arguments["labels"]):
             arguments["labels"] = {BACKGROUND: 0, **arguments["labels"]}
     elif regions:
-        arguments["regions"] = parse_labels(regions, "--regions")
-        if region_order:
-            arguments["region_order"] = list(region_order)
-    elif not _consecutive(layout.labels):
-        arguments["labels"] = {name: label for label, name in layout.labels.items()}
-        if layout.ignore_index is not None:
-            ignore = [layout.ignore_index, *(ignore or ())]
-    if ignore and not arguments:
-        arguments["labels"] = {name: label for label, name in layout.labels.items()}
+        arguments = {"regions": parse_labels(regions, "--regions")}
+    if region_order:
+        arguments["region_order"] = list(region_order)
     if ignore:
-        arguments["ignore"] = ignore[0] if len(ignore) == 1 else list(ignore)
+        if not arguments and layout.num_classes:
+            arguments["labels"] = {name: label for label, name in layout.labels.items() if label not in ignore}
+        known = arguments.get("ignore", [])
+        arguments["ignore"] = list(dict.fromkeys([*(known if isinstance(known, list) else [known]), *ignore]))
     return arguments
-
-
-def _consecutive(labels: Mapping[int, str]) -> bool:
-    return sorted(labels) == list(range(len(labels)))
 
 
 def _check_files(layout: Layout, cases: Sequence[Case]) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medicalseg.errors import UserError
 from medicalseg.planning.anatomy import AXIS_NAMES, Anatomy
 from medicalseg.planning.budget import LEVELS_FACTOR, StepBudget, make_budget
 from medicalseg.planning.fingerprint import Fingerprint
 from medicalseg.planning.levels import CRANIOCAUDAL
+from medicalseg.planning.memory import CpuBudget
 from medicalseg.planning.patch import LEAST_BATCH, Fit, Shape, fit_patch, initial_patch
 from medicalseg.planning.settings import Settings
 from medicalseg.planning.spacing import (
@@ -108,11 +110,13 @@ class Planner:
 
     def full(self) -> Stage:
         """The network at full resolution; with ordered levels at one where their axis fits into a patch."""
-        target = self.target
-        reason = _spacing_reason(target, self.fingerprint)
         if self.anatomy.levels:
-            return self._levels(target, reason)
-        return self._stage("3d", target.spacing, reason)
+            return self._levels(self.target, _spacing_reason(self.target, self.fingerprint))
+        return self.fine()
+
+    def fine(self) -> Stage:
+        """The network at full resolution, whatever a patch shows: a cascade's second stage."""
+        return self._stage("3d", self.target.spacing, _spacing_reason(self.target, self.fingerprint))
 
     def lowres(self, full: Stage) -> Stage | None:
         """nnU-Net's low resolution: coarser until a patch shows a quarter of the median volume; None if not coarser."""
@@ -197,7 +201,7 @@ class Planner:
         voxels = math.prod(self.median(self.target.spacing)) * len(self.fingerprint.cases)
         if dimensions == 3:
             voxels = math.prod(median) * len(self.fingerprint.cases)
-        return fit_patch(
+        fit = fit_patch(
             spacing,
             median,
             budget.cost,
@@ -208,6 +212,20 @@ class Planner:
             start=start,
             shape=self.shape,
         )
+        if not fit.fits:
+            self._refuse(fit, budget)
+        return fit
+
+    def _refuse(self, fit: Fit, budget: StepBudget) -> None:
+        """Raise UserError if it is the memory that is too little."""
+        memory = budget.cost(fit.topology, fit.batch)
+        if isinstance(budget, CpuBudget):
+            memory = budget.shares(fit.topology, fit.batch)[0]
+        if memory > budget.limit(len(fit.topology.patch)):
+            raise UserError(
+                f"--memory {self.settings.memory:g}G: too little, even for a patch of "
+                f"{' x '.join(map(str, fit.topology.patch))}; give more"
+            )
 
     def _patch_reason(self, fit: Fit, median: Sequence[int]) -> str:
         size = " x ".join(str(value) for value in median)
@@ -220,7 +238,7 @@ class Planner:
 
     def _batch_reason(self, fit: Fit, budget: StepBudget) -> str:
         if not fit.fits:
-            return "the smallest patch is still over the limit; give more --memory or --step_seconds"
+            return "at least two; a step may take longer than asked for, the patch cannot become smaller"
         if fit.capped:
             return "a step sees at most 5 % of all voxels, so that it does not fit a few cases"
         if self.settings.device == "gpu":

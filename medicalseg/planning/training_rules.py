@@ -106,18 +106,22 @@ def length(settings: Settings, seconds: float | None) -> tuple[int, str]:
     )
 
 
-def folds(fingerprint: Fingerprint, has_file: bool, group_pattern: str | None = None) -> dict[str, Any]:
-    """Which cases validate."""
-    cases = len(fingerprint.cases)
+def folds(groups: int, has_file: bool) -> dict[str, Any]:
+    """Which cases validate.
+
+    Args:
+        groups: cases, or patients where several cases may be of one.
+        has_file: the dataset brings its folds.
+    """
     if has_file:
         return {"fold": Because(0, "of the dataset's splits_final.json; --folds 0 1 2 or all trains others")}
-    if cases == 1:
+    if groups == 1:
         return {
             "fold": Because("all", "a single case: nothing can be held out, so the figures say nothing about others"),
             "val_on_train": Because(True, "figures are then those of the training case; reports say so"),
         }
-    count = min(FOLDS, cases)
-    why = "nnU-Net's rule over the sorted cases" if count == FOLDS else f"only {cases} cases: each validates once"
+    count = min(FOLDS, groups)
+    why = "nnU-Net's rule over the sorted cases" if count == FOLDS else f"only {groups} cases: each validates once"
     return {"fold": Because(0, "--folds 0 1 2 or all trains others"), "num_folds": Because(count, why)}
 
 
