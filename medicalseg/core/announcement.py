@@ -59,4 +59,4 @@ def announce(
 def _config_text(config: Any) -> str:
     import yaml
 
-    return yaml.safe_dump(config.dic, sort_keys=True, allow_unicode=True, default_flow_style=None).rstrip()
+    return yaml.safe_dump(config.dic, sort_keys=False, allow_unicode=True, default_flow_style=None).rstrip()

@@ -213,7 +213,7 @@ def _counted(settings: Mapping[str, Any], facts: Mapping[str, Any], name: str) -
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yml"
-        file.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
+        file.write_text(yaml.safe_dump(dict(settings), sort_keys=False), encoding="utf-8")
         config = open_untrained(file)
     model = config.model
     slices = SliceSpec.from_dict(facts["slices"]) if facts.get("slices") else from_config.slices_of(config)
