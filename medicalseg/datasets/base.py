@@ -223,7 +223,9 @@ class CaseDataset(Dataset):  # type: ignore[misc]
 
     def data_hash(self) -> str:
         """SHA-256 that tells whether the dataset is the same: names, sizes and beginnings of files, preprocessing."""
-        return content_hash(self.cases, extra=str(self.task.preprocessing.to_dict()))
+        known = self.task.label_map
+        extra = str(self.task.preprocessing.to_dict()) + ("" if known is None else str(known.to_dict()))
+        return content_hash(self.cases, extra=extra)
 
 
 def channels_and_ids(given: int | None, named: int, head: str) -> tuple[int, int]:

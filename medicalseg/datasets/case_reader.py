@@ -89,9 +89,10 @@ class CaseReader:
             DataError: if it does not lie on the image's grid, or holds an unknown value.
         """
         self._check_place(labels, record, what)
+        array = labels.array
         if self.label_map is not None:
-            labels = labels.with_array(self.label_map.labels(labels.array, self.ignore_index))
-        return self.preprocessing.apply_label(labels, record)
+            array = self.label_map.labels(array, self.ignore_index)
+        return self.preprocessing.apply_label(Volume(array, np.array(record.affine)), record)
 
     def _check_place(self, labels: Volume, record: GridRecord, what: str) -> None:
         if labels.shape != record.shape:

@@ -29,12 +29,20 @@ from medicalseg.errors import ConfigError
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.inference.slices import SliceSpec
-from medicalseg.transforms import Compose, NnUNetAugmentation, SpatialTransform
+from medicalseg.transforms import (
+    BinaryMaskToConnectComponent,
+    Compose,
+    LabelRemap,
+    NnUNetAugmentation,
+    SpatialTransform,
+    TopkLargestConnectComponent,
+)
 from medicalseg.transforms.flat import grid_of
 from medicalseg.transforms.patch_view import PatchView, Readable
 from medicalseg.utils.seeding import sample_seed
 
 FOREGROUND = 0.33
+LABEL_CHANGING = (LabelRemap, BinaryMaskToConnectComponent, TopkLargestConnectComponent)
 _ALONE = Compose([], normalize="none")
 
 
@@ -135,6 +143,8 @@ class PatchDataset(DecathlonDataset):
         """
         prepare_all(self._store, self.cases, num_workers)
         self._store.make_room(self.cases, self._limit)
+        if self.mode == "train" and self._draw.class_sampling == "dataset":
+            self._draw.owners(self.cases, self._store.table)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """Preprocessed image, with the channels of the earlier stage, and label of the whole volume."""
@@ -251,6 +261,10 @@ class PatchDataset(DecathlonDataset):
         if self.task.slices is not None or self.task.overlapping:
             kind = "volumes" if self.task.slices is not None else "classes of which a voxel has one"
             raise ConfigError(f"previous: is for networks for {kind}; remove it")
+        for number, transform in enumerate(self.transforms.transforms):
+            if isinstance(transform, LABEL_CHANGING):
+                name = type(transform).__name__
+                raise ConfigError(f"transforms.{number}: {name} changes labels, which does not go with 'previous'")
         stage = PreviousStage(Path(folder), self.task.num_ids - 1 if classes is None else classes)
         self.task = replace(self.task, previous_classes=stage.classes)
         return stage

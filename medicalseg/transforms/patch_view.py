@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from medicalseg.transforms.boxes import crop, needed_box
-from medicalseg.transforms.sampling import centred_offset, warp
+from medicalseg.transforms.sampling import centred_offset, kept_axes, warp
 from medicalseg.transforms.volume_warp import sample_volume
 
 Shape = tuple[int, int, int]
@@ -77,6 +77,9 @@ class PatchView:
         offset = centred_offset(matrix, self.shape) + starts
         if self.bent is None:
             low, high = needed_box(volume.sides, matrix, offset, self.shape)
+            for axis in kept_axes(matrix, offset):
+                start = round(float(offset[axis]))
+                low[axis], high[axis] = np.clip([start, start + self.shape[axis]], 0, volume.sides[axis])
             image, label = volume.read(low.tolist(), high.tolist())
             return warp(image, label, matrix, offset - low, self.shape)
         places = np.tensordot(matrix.astype(np.float32), self.bent, axes=1)

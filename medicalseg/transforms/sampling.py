@@ -74,7 +74,7 @@ def warp(
         shape: spatial shape of the result; default: the image's. Nothing outside of it is computed.
     """
     shape = tuple(image.shape[1:] if shape is None else shape)
-    kept = [axis for axis in range(3) if _is_alone(matrix, axis) and _is_whole(matrix[axis, axis], offset[axis])]
+    kept = kept_axes(matrix, offset)
     low, high = needed_box(image.shape[1:], matrix, offset, shape)
     for axis in kept:
         low[axis] = round(float(offset[axis]))
@@ -94,6 +94,11 @@ def warp(
     plane = ((1, 2), (0, 2), (0, 1))[done[0]]
     sides = (shape[plane[0]], shape[plane[1]])
     return warp_plane(image, label, plane, matrix[np.ix_(plane, plane)], offset[list(plane)], sides)
+
+
+def kept_axes(matrix: np.ndarray, offset: np.ndarray) -> list[int]:
+    """Axes that an affine map at most shifts by whole voxels."""
+    return [axis for axis in range(3) if _is_alone(matrix, axis) and _is_whole(matrix[axis, axis], offset[axis])]
 
 
 def resize(image: np.ndarray, shape: Sequence[int], order: int, *, corners: bool = True) -> np.ndarray:

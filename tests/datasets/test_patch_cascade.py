@@ -15,7 +15,7 @@ from medicalseg.datasets.patches.previous import joined, one_hot, parted
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.cascade import with_previous
 from medicalseg.io import Volume, read_label, read_volume, write_volume
-from medicalseg.transforms import NnUNetAugmentation
+from medicalseg.transforms import LabelRemap, NnUNetAugmentation
 from medicalseg.utils.seeding import sample_seed
 
 STEPS = {"orientation": "PIR", "intensity": [{"type": "zscore"}], "spacing": [1.0, 1.2, 0.9]}
@@ -111,6 +111,7 @@ def test_wrong_predictions(decathlon, tmp_path, ids, message):
         ({"slices": {"axis": 2}, "patch_size": [4, 4], "transforms": []}, "previous: is for networks for volumes"),
         ({"regions": {"all": [1, 2], "core": 2}}, "previous: is for networks for classes"),
         ({"previous_classes": 0}, "previous_classes: expected"),
+        ({"transforms": [LabelRemap({2: 1})]}, "transforms.0: LabelRemap"),
     ],
 )
 def test_wrong_arguments(decathlon, changes, message):

@@ -282,6 +282,38 @@ def test_patches_of_slices(decathlon, axis, num_slices, edge):
         np.testing.assert_array_equal(label, found[0])
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_turned_within_their_plane(decathlon, axis):
+    """With constant planes along the cut axis, a patch of a slice is constant however it is turned."""
+    for number in range(6):
+        image, _ = make_pair(number)
+        steps = np.arange(1, image.shape[axis] + 1, dtype=np.float32).reshape(
+            [-1 if a == axis else 1 for a in range(3)]
+        )
+        path = decathlon / "imagesTr" / f"case_{number}.nii.gz"
+        write_volume(Volume(np.broadcast_to(steps, image.shape).copy(), AFFINE), path)
+    transforms = [SpatialTransform(p_rotation=1, p_scaling=1, degrees=20, scaling=(0.5, 0.7))]
+    options = {"preprocess": {"orientation": "RAS"}, "normalize": "none", "transforms": transforms}
+    dataset = patches(decathlon, slices={"axis": axis}, patch_size=[3, 3], foreground=0.0, **options)
+    for index in range(6):
+        inside = dataset[(1, index)][0]
+        inside = inside[inside != 0]
+        assert inside.size > 3
+        assert inside.max() - inside.min() < 1e-4
+
+
+def test_labels_with_wrong_headers_lie_on_the_image(decathlon):
+    """With check_geometry off the label's own header counts for nothing."""
+    right = patches(decathlon).load(patches(decathlon).cases[0])[1]
+    for number in range(6):
+        label = make_pair(number)[1]
+        write_volume(Volume(label, np.diag([-2.0, 1, 1, 1])), decathlon / "labelsTr" / f"case_{number}.nii.gz")
+    with pytest.raises(DataError, match="check_geometry"):
+        patches(decathlon)[(0, 0)]
+    dataset = patches(decathlon, check_geometry=False)
+    np.testing.assert_array_equal(dataset.load(dataset.cases[0])[1], right)
+
+
 def test_whole_slices_as_before(decathlon):
     options = {"slices": {"axis": 2}, "foreground": 0.5, "fold": "all", "preprocess": STEPS, "normalize": "max"}
     ours, other = PatchDataset(str(decathlon), [], **options), DecathlonDataset(str(decathlon), [], **options)

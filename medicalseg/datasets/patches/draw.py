@@ -54,7 +54,7 @@ class PatchDraw:
         if not happens(self.foreground):
             return case, _any_voxel(table_of(case), 0)
         if self.class_sampling == "dataset":
-            owners = self._owners_in(cases, table_of)
+            owners = self.owners(cases, table_of)
             if not owners:
                 return case, _any_voxel(table_of(case), 0)
             label = choose(sorted(owners))
@@ -86,8 +86,8 @@ class PatchDraw:
             starts.append(start)
         return starts
 
-    def _owners_in(self, cases: Sequence[Case], table_of: TableOf) -> dict[int, list[int]]:
-        """Numbers of the cases that have a class, by class."""
+    def owners(self, cases: Sequence[Case], table_of: TableOf) -> dict[int, list[int]]:
+        """Numbers of the cases that have a class, by class; remembered."""
         if self._owners is None:
             owners: dict[int, list[int]] = {}
             for number, case in enumerate(cases):

@@ -32,18 +32,19 @@ class Slab:
         self.sides = in_plane_order(volume.sides, spec)
 
     def read(self, low: Sequence[int], high: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Stack (num_slices * C, a, b, 1) and label (a, b, 1) of one slice; only what is stacked is read."""
-        spec, count = self._spec, self.sides[2]
-        wanted = low[2] + (np.arange(spec.num_slices) - spec.num_slices // 2) * spec.stride
+        """Stacks (num_slices * C, a, b, n) and label (a, b, n) of n slices; only what is stacked is read."""
+        spec, count, axis = self._spec, self.sides[2], self._spec.axis
+        reach = (np.arange(spec.num_slices) - spec.num_slices // 2) * spec.stride
+        wanted = np.arange(low[2], max(high[2], low[2]))[:, None] + reach
         places = spec.existing(wanted, count)
-        first, last = int(places.min()), int(places.max()) + 1
+        first, last = (int(places.min()), int(places.max()) + 1) if places.size else (0, 0)
         image, label = self._volume.read(self._box(low, first), self._box(high, last))
-        axis = spec.axis
         slices = np.moveaxis(image, 1 + axis, 0)[places - first]
         if spec.edge == "zero":
             slices[(wanted < 0) | (wanted >= count)] = 0
-        stack = slices.reshape(-1, *slices.shape[2:])[..., None]
-        return stack, None if label is None else np.take(label, low[2] - first, axis)[..., None]
+        stacks = slices.reshape(len(wanted), spec.num_slices * len(image), *slices.shape[3:])
+        planes = None if label is None else np.moveaxis(label, axis, -1)[..., wanted[:, len(reach) // 2] - first]
+        return np.moveaxis(stacks, 0, -1), planes
 
     def _box(self, corner: Sequence[int], place: int) -> list[int]:
         box = [place] * 3
