@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.decision import MOST_STRUCTURES, unpack
+from medicalseg.inference.label_values import as_values, check_values, values_by_name
 
 BACKGROUND = "background"
 TABLE = 1 << 17
@@ -47,8 +48,8 @@ class LabelMap:
         if len(self.classes) != len(self.values) or not self.classes:
             raise ConfigError(f"{key}: expected stored values for every class, got {self.classes} and {self.values}")
         for name, values in zip(self.classes, self.values, strict=True):
-            _check_values(values, f"{key}.{name}")
-        _check_values(self.ignore, "ignore", least=0)
+            check_values(values, f"{key}.{name}")
+        check_values(self.ignore, "ignore", least=0)
         used = {value for values in self.values for value in values}
         both = sorted(used & set(self.ignore))
         if both:
@@ -85,12 +86,12 @@ class LabelMap:
                 raise ConfigError("ignore: needs 'labels' or 'regions' beside it, which say what the other values are")
             return None
         key = "labels" if regions is None else "regions"
-        given = _by_name(labels if regions is None else regions, key)
+        given = values_by_name(labels if regions is None else regions, key)
         background: tuple[int, ...] = (0,)
         if regions is not None:
             background = next((given.pop(name) for name in list(given) if name.lower() == BACKGROUND), background)
-        ignored = () if ignore is None else _as_values(ignore, "ignore")
-        order = None if region_order is None else _as_values(region_order, "region_order")
+        ignored = () if ignore is None else as_values(ignore, "ignore")
+        order = None if region_order is None else as_values(region_order, "region_order")
         return cls(tuple(given), tuple(given.values()), regions is not None, order, ignored, background)
 
     @property
@@ -216,11 +217,11 @@ class LabelMap:
             raise ConfigError(f"label_map.values: expected a list of lists, got {content['values']!r}")
         return cls(
             classes=tuple(str(name) for name in content["classes"]),
-            values=tuple(_as_values(values, "label_map.values") for values in content["values"]),
+            values=tuple(as_values(values, "label_map.values") for values in content["values"]),
             regions=bool(content.get("regions", False)),
-            region_order=None if order is None else _as_values(order, "label_map.region_order"),
-            ignore=_as_values(content.get("ignore", ()), "label_map.ignore"),
-            background=_as_values(content.get("background", (0,)), "label_map.background"),
+            region_order=None if order is None else as_values(order, "label_map.region_order"),
+            ignore=as_values(content.get("ignore", ()), "label_map.ignore"),
+            background=as_values(content.get("background", (0,)), "label_map.background"),
         )
 
     @property
@@ -275,7 +276,7 @@ class LabelMap:
     def _check_regions(self, used: set[int]) -> None:
         if len(self.classes) > MOST_STRUCTURES:
             raise ConfigError(f"regions: at most {MOST_STRUCTURES}, got {len(self.classes)}")
-        _check_values(self.background, "regions.background")
+        check_values(self.background, "regions.background")
         wrong = sorted(set(self.background) & (used | set(self.ignore)))
         if wrong:
             raise ConfigError(f"regions: the stored values {wrong} are background and also in a region or ignored")
@@ -288,40 +289,6 @@ class LabelMap:
         for name, values, value in zip(self.classes, self.values, self.region_order, strict=True):
             if value not in values:
                 raise ConfigError(f"region_order: {value} is painted for '{name}', which has the values {list(values)}")
-
-
-def _by_name(content: Any, key: str) -> dict[str, tuple[int, ...]]:
-    if not isinstance(content, Mapping) or not content:
-        raise ConfigError(f"{key}: expected stored values by name, as {{background: 0, L5: 20}}, got {content!r}")
-    if all(isinstance(value, str) and not _is_whole(value) for value in content.values()):
-        pairs = sorted(
-            ((str(name), _as_values(value, key)) for value, name in content.items()), key=lambda pair: pair[1]
-        )
-        if len(dict(pairs)) < len(pairs):
-            raise ConfigError(f"{key}: a name occurs twice; values of one class are a list: {{name: [1, 2]}}")
-        return dict(sorted(pairs, key=lambda pair: pair[1]))
-    return {str(name): _as_values(value, f"{key}.{name}") for name, value in content.items()}
-
-
-def _as_values(value: Any, where: str) -> tuple[int, ...]:
-    items = list(value) if isinstance(value, Iterable) and not isinstance(value, (str, Mapping)) else [value]
-    if not all(_is_whole(item) for item in items):
-        raise ConfigError(f"{where}: expected a whole number or a list of them, got {value!r}")
-    return tuple(int(item) for item in items)
-
-
-def _is_whole(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.strip().lstrip("-").isdigit()
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _check_values(values: Sequence[int], where: str, least: int = 1) -> None:
-    if len(values) < least or len(set(values)) < len(values):
-        raise ConfigError(f"{where}: expected different stored values, got {list(values)}")
-    wrong = [value for value in values if not np.iinfo(np.int32).min < value <= np.iinfo(np.int32).max]
-    if wrong:
-        raise ConfigError(f"{where}: stored values beyond 32 bits: {wrong}")
 
 
 def _smallest_type(values: Sequence[int]) -> Any:

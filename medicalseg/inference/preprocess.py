@@ -29,6 +29,7 @@ from medicalseg.inference.grid import (
 )
 from medicalseg.inference.intensity import check_step, nearest, prepare, standardize
 from medicalseg.inference.interpolate import resize
+from medicalseg.inference.preprocess_checks import check_choice, check_order, check_orientation, check_triple
 from medicalseg.inference.restore import codes_to_original, labels_to_original
 from medicalseg.io import Volume
 
@@ -85,14 +86,14 @@ class Preprocessing:
             raise ConfigError(f"preprocessing.intensity: expected a list of steps, got {steps!r}")
         checked = tuple(check_step(step, f"preprocessing.intensity[{index}]") for index, step in enumerate(steps))
         object.__setattr__(self, "intensity", checked)
-        object.__setattr__(self, "orientation", _check_orientation(self.orientation))
+        object.__setattr__(self, "orientation", check_orientation(self.orientation))
         for name, kind in (("spacing", float), ("size", int), ("divisor", int)):
-            object.__setattr__(self, name, _check_triple(getattr(self, name), kind, f"preprocessing.{name}"))
-        _check_choice(self.fit, FITS, "preprocessing.fit")
-        _check_choice(self.normalize, NORMALIZATIONS, "preprocessing.normalize")
-        _check_choice(self.colour, COLOURS, "preprocessing.colour")
-        _check_choice(self.crop, CROPS, "preprocessing.crop")
-        object.__setattr__(self, "image_order", _check_order(self.image_order))
+            object.__setattr__(self, name, check_triple(getattr(self, name), kind, f"preprocessing.{name}"))
+        check_choice(self.fit, FITS, "preprocessing.fit")
+        check_choice(self.normalize, NORMALIZATIONS, "preprocessing.normalize")
+        check_choice(self.colour, COLOURS, "preprocessing.colour")
+        check_choice(self.crop, CROPS, "preprocessing.crop")
+        object.__setattr__(self, "image_order", check_order(self.image_order))
 
     def apply(self, volume: Volume) -> tuple[np.ndarray, GridRecord]:
         """The network's input for a volume.
@@ -312,46 +313,3 @@ def _own(array: np.ndarray, volume: Volume, kind: type) -> np.ndarray:
 
 def _as_triple(values: Sequence[Any]) -> Any:
     return (values[0], values[1], values[2])
-
-
-def _check_orientation(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, str) and len(value) == 3:
-        code = value.upper()
-        if {frozenset(pair) for pair in ("RL", "AP", "SI")} == {_axis_of(letter) for letter in code}:
-            return code
-    raise ConfigError(f"preprocessing.orientation: expected one of R/L, A/P, S/I each, as in 'RAS', got {value!r}")
-
-
-def _axis_of(letter: str) -> frozenset[str]:
-    return next((frozenset(pair) for pair in ("RL", "AP", "SI") if letter in pair), frozenset())
-
-
-def _check_triple(value: Any, kind: type, where: str) -> Any:
-    if value is None:
-        return None
-    items = list(value) if isinstance(value, (list, tuple)) else []
-    right = len(items) == 3 and all(_is_positive(item, kind) for item in items)
-    if not right:
-        noun = "integers" if kind is int else "numbers (mm)"
-        hint = " (preprocess.size of pictures: [96, 128, 1])" if len(items) == 2 and where.endswith(".size") else ""
-        raise ConfigError(f"{where}: expected three positive {noun}, got {value!r}{hint}")
-    return tuple(kind(item) for item in items)
-
-
-def _check_order(value: Any) -> Any:
-    orders = list(value) if isinstance(value, (list, tuple)) else [value] * 3
-    if len(orders) != 3 or any(isinstance(order, bool) or order not in range(6) for order in orders):
-        raise ConfigError(f"preprocessing.image_order: expected 0 to 5, or three of them (one per axis), got {value!r}")
-    return int(value) if len(set(orders)) == 1 and not isinstance(value, (list, tuple)) else tuple(orders)
-
-
-def _is_positive(value: Any, kind: type) -> bool:
-    allowed = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-    return isinstance(value, allowed) and not isinstance(value, bool) and bool(math.isfinite(value) and value > 0)
-
-
-def _check_choice(value: Any, allowed: Sequence[str], where: str) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{where}: expected one of {list(allowed)}, got {value!r}{nearest(value, allowed)}")

@@ -178,3 +178,25 @@ def test_real_regions(shared_data: Path) -> None:
     values = np.bincount(raw.ravel(), minlength=5)
     assert counts == [values[1:].sum(), values[1] + values[3] + values[4], values[4]]
     np.testing.assert_array_equal(task.labels_of(task.label_map.to_stored(codes)), codes)
+
+
+def test_a_single_region_is_one_map(tmp_path: Path) -> None:
+    task = TaskSpec(1, head="sigmoid", label_map=LabelMap.from_config(regions={"tumour": [3, 5]}, ignore=9))
+    raw = stored(0, 3, 5, 9)
+    codes = task.labels_of(raw)
+    np.testing.assert_array_equal(codes, np.select([raw == 9, raw > 0], [-1, 1]))
+    (path,) = write_labels(Volume(codes, np.eye(4), meta={"labels": True}), task, tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read_label(path).array, np.where(raw == 5, 3, raw))
+    np.testing.assert_array_equal(read_labels(path, task).array, codes)
+
+
+def test_names_of_stored_values() -> None:
+    assert LabelMap.from_config(SPINE, ignore=9).stored_names == {
+        0: "background",
+        9: "ignored",
+        20: "L5",
+        21: "lumbar",
+        22: "lumbar",
+    }
+    names = LabelMap.from_config(regions=BRATS).stored_names
+    assert names == {0: "background", 1: "WT, TC", 2: "WT", 3: "WT, TC", 4: "WT, TC, ET"}
