@@ -104,12 +104,18 @@ class _Pool(ChainLayer):
         axes = x.ndim - 2
         given = (per_axis(value, axes) for value in (kernel, kernel if stride is None else stride, layer.padding))
         sizes = [size for size in given if size is not None]
-        if layer.ceil_mode or layer.data_format not in ("NCHW", "NCDHW") or len(sizes) < 3:
+        if layer.data_format not in ("NCHW", "NCDHW") or len(sizes) < 3 or (layer.ceil_mode and _rounded(x, *sizes)):
             return None
         window = pooling.Window(tuple(x.shape), layout.kind(x), algorithm, *sizes)
         if min(window.output) < 1:
             return None
         return pooling.PoolingFunction.apply(x, window) if paddle.is_grad_enabled() else pooling.pool(x, window)[0]
+
+
+def _rounded(x: paddle.Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> bool:
+    """Whether windows do not come out even, so that rounding up makes a difference."""
+    axes = zip(x.shape[2:], kernel, stride, padding, strict=True)
+    return any((size + 2 * around - window) % step for size, window, step, around in axes)
 
 
 class _MaxPool(_Pool):

@@ -38,6 +38,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
     "average pool 3d": (lambda: nn.AvgPool3D(2), SHAPE_3D),
     "average pool 2d, padding counted": (lambda: nn.AvgPool2D(3, stride=2, padding=1, exclusive=False), SHAPE_2D),
     "average pool 2d, padding left out": (lambda: nn.AvgPool2D(3, stride=2, padding=1), SHAPE_2D),
+    "average pool, ceil without a difference": (lambda: nn.AvgPool3D([2, 1, 2], ceil_mode=True), SHAPE_3D),
     "group norm, by Paddle": (lambda: nn.GroupNorm(4, 20), SHAPE_3D),
     "softplus, by Paddle": (nn.Softplus, SHAPE_3D),
     "channel dropout 3d": (lambda: nn.Dropout3D(0.4), SHAPE_3D),
