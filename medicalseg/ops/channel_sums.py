@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 import paddle
 
 from medicalseg.ops import library as dnn
-from medicalseg.ops.primitives import Operand, Primitive, cached, channels_last, contiguous, descriptor, strided
+from medicalseg.ops.primitives import Operand, Primitive, cached, contiguous, descriptor, strided
 
 KINDS = {dnn.F32: paddle.float32, dnn.BF16: paddle.bfloat16}
 
@@ -45,8 +46,8 @@ class ChannelSums:
         """Write the (C,) float32 sums of the channels-last array at `address` to `result`."""
         sums = np.empty((self._line, self._channels), np.float32)
         self._product({dnn.ARG_SRC: self._ones.data_ptr(), dnn.ARG_WEIGHTS: address, dnn.ARG_DST: sums.ctypes.data})
-        vector = (ctypes.c_float * self._channels).from_address(result)
-        np.sum(sums, axis=0, out=np.frombuffer(vector, np.float32))
+        target: Any = (ctypes.c_float * self._channels).from_address(result)
+        np.sum(sums, axis=0, out=np.ndarray((self._channels,), np.float32, target))
 
 
 @cached

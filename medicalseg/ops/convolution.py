@@ -2,8 +2,8 @@
 
 A `Convolution` holds the primitives of one shape: forward, backward to data and backward to weights. They compute on
 channels-last arrays; plain ones are reordered on the way in and out. Weights are reordered from Paddle's layout to the
-one oneDNN prefers at every call. oneDNN's transposed convolutions take longer over the gradient of the bias than over all
-others together; where arrays are channels-last it is a plain sum here.
+one oneDNN prefers at every call. The gradient of a transposed convolution's bias takes oneDNN longer than all others
+together; where arrays are channels-last it is summed here.
 """
 
 from __future__ import annotations
