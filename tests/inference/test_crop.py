@@ -197,3 +197,33 @@ def test_brain_of_two_contrasts(shared_data: Path) -> None:
     assert sorted(result.shape[1:]) == sorted(int(axis.max() - axis.min()) + 1 for axis in brain)
     restored = steps.restore(steps.apply_label(labels, record), record)
     np.testing.assert_array_equal(restored.array, labels.array)
+
+
+AWKWARD = ("PIR", "oblique_17deg", "anisotropic_22to1", "zero_border_20", "one_slice", "tiny_5x6x7", "constant")
+
+
+@pytest.mark.parametrize("crop", ["nonzero", "body"])
+@pytest.mark.parametrize("name", AWKWARD)
+def test_awkward_volumes_come_back(name: str, crop: str, shared_data: Path) -> None:
+    volume = read_volume(shared_data / "torture" / "valid" / f"{name}.nii.gz")
+    labels = Volume((volume.array > np.median(volume.array)).astype(np.uint8), volume.affine)
+    steps = Preprocessing(crop=crop, orientation="LPS", size=(8, 8, 8), fit="pad")
+    _, record = steps.apply(volume)
+    oriented = reorient(labels, "LPS").array
+    inside = np.zeros_like(oriented)
+    inside[record.box] = oriented[record.box]
+    expected = reorient(Volume(inside, reorient(labels, "LPS").affine), volume.axcodes)
+    restored = steps.restore(steps.apply_label(labels, record), record)
+    np.testing.assert_array_equal(restored.array, expected.array)
+
+
+@pytest.mark.parametrize("place", ["hippocampus", "spine/spider_t2space"])
+@pytest.mark.parametrize("crop", ["nonzero", "body"])
+def test_labels_of_real_cases_lie_in_the_crop(place: str, crop: str, shared_data: Path) -> None:
+    folder = shared_data / place
+    for path in sorted((folder / "imagesTr").glob("*.nii.gz"))[:4]:
+        labels = read_label(next(folder.glob(f"labelsTr*/{path.name}")))
+        steps = Preprocessing(crop=crop, orientation="RAS")
+        _, record = steps.apply(read_volume(path))
+        restored = steps.restore(steps.apply_label(labels, record), record)
+        np.testing.assert_array_equal(restored.array, labels.array)

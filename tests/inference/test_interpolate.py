@@ -122,3 +122,12 @@ def test_splines_equal_simpleitk_inside():
     expected = sitk.GetArrayFromImage(filtered.Execute(image)).transpose(2, 1, 0)
     inner = (slice(8, -8), slice(10, -10), slice(6, -6))
     np.testing.assert_allclose(resize(array, maps, 3)[inner], expected[inner], atol=0.01)
+
+
+def test_a_change_of_voxel_size_equals_scikit_image():
+    transform = pytest.importorskip("skimage.transform")
+    array = np.random.default_rng(0).normal(0, 100, (20, 31, 14)).astype(np.float32)
+    maps = [centre_aligned(*axis) for axis in zip(array.shape, (1.0, 0.5, 3.0), (0.8, 0.9, 1.0), strict=True)]
+    shape = tuple(axis.size_out for axis in maps)
+    expected = transform.resize(array.astype(float), shape, order=3, mode="edge", anti_aliasing=False, clip=False)
+    np.testing.assert_allclose(resize(array, maps, 3), expected, atol=1e-3)
