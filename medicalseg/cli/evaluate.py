@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="take classes, regions and groups from a YAML configuration, a deploy.yaml or a folder of weights",
     )
+    add("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value of a YAML configuration")
     add("--missing", choices=MISSING, default="error",
         help="references without a prediction: stop, score as empty, or leave out (default: error)")  # fmt: skip
     add("--bootstrap", type=int, default=1000, metavar="N",
@@ -89,7 +90,7 @@ def _task(args: argparse.Namespace) -> TaskSpec | None:
     from medicalseg.core.label_task import configured_task, described_task
 
     if args.config:
-        return configured_task(args.config)
+        return configured_task(args.config, args.opts)
     return described_task(args.labels) if args.labels else None
 
 

@@ -105,9 +105,15 @@ def evaluate_folders(
         GRID,
         notes=(*notes, *_notes(pairs, missing, scored, task, options)),
         rules=options.rules(),
-        bootstrap=Bootstrap(len(results), bootstrap, seed) if bootstrap else None,
+        bootstrap=_draws(len(results), bootstrap, seed),
     )
     return Evaluation(summary, task, tuple(wanted), tuple(pairs.missing))
+
+
+def _draws(cases: int, draws: int, seed: int) -> Bootstrap | None:
+    """None where there is nothing to draw from."""
+    made = Bootstrap(cases, draws, seed)
+    return made if draws and cases > 1 else None
 
 
 def score_pair(
@@ -225,12 +231,13 @@ def _notes(pairs: Pairs, missing: str, scored: Sequence[Scored], task: TaskSpec,
     elsewhere = [found.result.case for found in scored if found.elsewhere]
     if elsewhere:
         notes.append(
-            f"{len(elsewhere)} predictions lie on another grid than their reference by their headers, and were "
-            f"compared voxel by voxel with the reference's voxel size: {_few(elsewhere)}"
+            f"{len(elsewhere)} of {len(scored)} predictions lie on another grid than their reference by their headers, "
+            f"and were compared voxel by voxel with the reference's voxel size: {_few(elsewhere)}"
         )
     turned = [found.result.case for found in scored if found.turned]
     if turned:
-        notes.append(f"{len(turned)} predictions were turned to the axes of their reference: {_few(turned)}")
+        names = _few(turned)
+        notes.append(f"{len(turned)} of {len(scored)} predictions were turned to the axes of their reference: {names}")
     if len(options.wanted) > 1 and any(is_picture(pair.reference) for pair in pairs.pairs):
         notes.append("pictures have no voxel size: distances are in pixels, volumes in numbers of pixels")
     return notes

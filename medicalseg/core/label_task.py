@@ -48,7 +48,7 @@ def configured_task(path: str | os.PathLike[str], opts: Sequence[str] | None = N
     """The task of a configuration's dataset, of an export's deploy.yaml, or of a folder with weights.
 
     Raises:
-        UserError: if none of them tells a task.
+        UserError: if none of them tells a task, or the dataset is not there.
     """
     file = Path(path)
     if file.is_dir() and (file / META_FILE).is_file():
@@ -59,7 +59,13 @@ def configured_task(path: str | os.PathLike[str], opts: Sequence[str] | None = N
 
     config = Config(file, opts=opts, log_notes=False)
     key = next((key for key in ("val_dataset", "test_dataset", "train_dataset") if config.dic.get(key)), None)
-    task = None if key is None else getattr(getattr(config, key), "task", None)
+    try:
+        task = None if key is None else getattr(getattr(config, key), "task", None)
+    except DataError as error:
+        raise DataError(
+            f"--config {path}: its {key} tells the classes, and {error}; correct that with --opts {key}.KEY=VALUE, or "
+            "give the classes with --labels"
+        ) from error
     if not isinstance(task, TaskSpec):
         raise UserError(f"--config {path}: names no dataset that tells its classes; give --labels instead")
     return task
@@ -80,6 +86,8 @@ def discovered_task(files: Sequence[Path], num_workers: int = 0) -> TaskSpec:
     if not values:
         raise DataError("the label maps hold nothing but 0")
     logger.info("No --labels and no dataset.json: the classes are the values found, %s.", _few(sorted(values)))
+    if UNKNOWN_ID in values and len(values) > 1:
+        logger.warning("%d counts as a class; a dataset.json that calls it 'ignore' leaves it out.", UNKNOWN_ID)
     return task_of_map(LabelMap.from_config({"background": 0, **{f"label {v}": v for v in sorted(values)}}))
 
 

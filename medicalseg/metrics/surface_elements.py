@@ -53,9 +53,8 @@ def element_areas(spacing: tuple[float, ...]) -> np.ndarray:
 def _corner_codes(mask: np.ndarray) -> np.ndarray:
     codes = np.pad(mask.view(np.uint8), 1)
     for axis in reversed(range(mask.ndim)):
-        lead = (slice(None),) * axis
-        bits = np.uint8(1 << (mask.ndim - 1 - axis))
-        codes = codes[(*lead, slice(-1))] | codes[(*lead, slice(1, None))] << bits
+        lower, upper = ((slice(None),) * axis + (part,) for part in (slice(-1), slice(1, None)))
+        codes = codes[lower] | codes[upper] << np.uint8(1 << (mask.ndim - 1 - axis))
     return codes
 
 

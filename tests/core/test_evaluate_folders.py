@@ -69,6 +69,7 @@ def test_two_files_are_a_pair(folders):
     predictions, references = folders
     found = evaluate_folders(predictions / "b.nii.gz", references / "a.nii.gz")
     assert found.summary.num_cases == 1
+    assert found.summary.bootstrap is None
     assert found.summary.foreground_mean == pytest.approx(0.75)
 
 
@@ -127,7 +128,7 @@ def test_another_grid_is_noted_and_the_references_voxels_count(folders):
     predictions, references = folders
     save(predictions / "b.nii.gz", labels(1), np.diag([2.0, 2.0, 2.0, 1.0]))
     found = evaluate_folders(predictions, references, options=MeasureOptions(("hd",))).summary
-    assert "1 predictions lie on another grid" in found.notes[0]
+    assert "1 of 3 predictions lie on another grid" in found.notes[0]
     np.testing.assert_allclose(found.measures["hd"].cases[1, 1:], 1.0)
 
 
