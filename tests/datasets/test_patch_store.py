@@ -166,6 +166,10 @@ def test_what_a_killed_run_left_is_not_trusted(tmp_path, cases):
     np.testing.assert_array_equal(again.image(cases[0]).read(), whole)
     assert again.table(cases[0]).classes == [1, 2]
     assert again.label(cases[0]).read().max() == 2
+    parts.image.write_bytes(b"")
+    parts.label.unlink()
+    again.prepare(cases[0])
+    np.testing.assert_array_equal(again.image(cases[0]).read(), whole)
 
 
 def test_broken_cases_are_named_and_the_others_made(tmp_path, cases):

@@ -30,6 +30,7 @@ from medicalseg.transforms.pointwise import mean_and_deviation
 
 TABLES_IN_MEMORY = 64
 ABANDONED = 24 * 3600
+FORMAT = "patches 2"
 FOLDERS = ("images", "labels", "tables", "previous")
 
 
@@ -123,10 +124,7 @@ class PatchStore:
             DataError: if a file of the case is wrong.
         """
         parts = self.parts(case)
-        if parts.image.is_file():
-            record = GridRecord.from_dict(BlockFile(parts.image).meta["grid"])
-        else:
-            record = self._make_image(case, parts.image)
+        record = _record_of(parts.image) or self._make_image(case, parts.image)
         if parts.label is not None and parts.table is not None and not _are_files(parts.label, parts.table):
             self._make_label(case, record, parts.label, parts.table)
         if parts.previous is not None and not parts.previous.is_file():
@@ -152,17 +150,17 @@ class PatchStore:
 
     def _find(self, case: Case) -> Parts:
         sides = list(self.sides)
-        image = cache_key(case.images, ["patches", "image", sides, self.reader.image_settings()])
+        image = cache_key(case.images, [FORMAT, "image", sides, self.reader.image_settings()])
         parts = Parts(self.folder / "images" / f"{image}.b2nd", None, None, None)
         label = table = previous = None
         if case.label is not None:
-            settings = ["patches", "label", sides, self.ids, self.ignore_index, self.reader.label_settings()]
+            settings = [FORMAT, "label", sides, self.ids, self.ignore_index, self.reader.label_settings()]
             key = cache_key(case.files, settings)
             label, table = self.folder / "labels" / f"{key}.b2nd", self.folder / "tables" / f"{key}.npz"
         if self.previous is not None:
             files = [*case.images, self.previous.path(case)]
             key = cache_key(
-                files, ["patches", "previous", sides, self.previous.settings(), self.reader.label_settings()]
+                files, [FORMAT, "previous", sides, self.previous.settings(), self.reader.label_settings()]
             )
             previous = self.folder / "previous" / f"{key}.b2nd"
         return Parts(parts.image, label, table, previous)
@@ -205,6 +203,16 @@ class PatchStore:
             table = table_of_ids(label, self.ids, self.ignore_index, seed)
         table.save(table_path)
         write_blocks(path, smallest(label), self.sides, {"case": case.name})
+
+
+def _record_of(image: Path) -> GridRecord | None:
+    """What is kept beside an image; None if there is none that can be read."""
+    if not image.is_file():
+        return None
+    try:
+        return GridRecord.from_dict(BlockFile(image).meta["grid"])
+    except (DataError, KeyError):
+        return None
 
 
 def _are_files(*paths: Path) -> bool:
