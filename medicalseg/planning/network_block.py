@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,16 @@ def check_network(name: str, kinds: Sequence[str]) -> None:
         raise UserError(f"--network {name}: not registered; allowed: plain, resenc, unet3d, vnet, or a name in MODELS")
     if "2d" in kinds and name not in (PLAIN, RESIDUAL):
         raise UserError(f"--network {name}: --kind 2d plans plain and resenc only; write other networks' files by hand")
-    if getattr(manager.MODELS[name], "spatial_axes", 3) != 3:
+    if spatial_axes(name) != 3:
         raise UserError(f"--network {name}: is for images; give plain or resenc with --kind 2d")
+
+
+def spatial_axes(name: str) -> int:
+    """3 of a network for volumes, 2 for images; functions that make networks say it by what they return."""
+    made = manager.MODELS[name]
+    if not isinstance(made, type):
+        made = typing.get_type_hints(made).get("return", made)
+    return int(getattr(made, "spatial_axes", 3))
 
 
 def shape_rule(name: str) -> Shape:

@@ -107,17 +107,20 @@ def plan(
     _refuse_existing(writer, settings.kinds or ("3d",))
     fingerprint = take(source, num_workers, cache_dir)
     subject = compose.Subject(source, fingerprint, read_anatomy(fingerprint), crop(fingerprint), settings)
+    kinds = _kinds(subject)
+    _refuse_existing(writer, kinds)
     writer.notes += _remarks(subject)
-    configs = [planned for kind in _kinds(subject) for planned in _write_kind(subject, kind, writer)]
+    configs = [planned for kind in kinds for planned in _write_kind(subject, kind, writer)]
     write_json(folder / "fingerprint.json", fingerprint.to_dict())
-    unique = list({planned.path: planned for planned in configs}.values())
-    return Outcome(fingerprint, tuple(unique), tuple(dict.fromkeys(writer.notes)))
+    return Outcome(fingerprint, tuple(configs), tuple(dict.fromkeys(writer.notes)))
 
 
 def _kinds(subject: compose.Subject) -> tuple[str, ...]:
     kinds, flat = subject.settings.kinds, is_flat(subject.fingerprint)
     if flat and any(kind != "2d" for kind in kinds):
         raise UserError(f"--kind {' '.join(kinds)}: most volumes have a single slice; --kind 2d is for such data")
+    if "cascade" in kinds:
+        kinds = tuple(kind for kind in kinds if kind != "3d_lowres")
     return kinds or (("2d",) if flat else ("3d",))
 
 
@@ -159,7 +162,6 @@ def _first_stage(folder: Path) -> str:
 
 def _write(subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None = None) -> Planned:
     path = writer.folder / f"{name}.yml"
-    _refuse_existing(writer, (name,))
     stage, measured, seconds = _settle(subject, stage, name, writer, previous)
     tree = compose.compose(subject, stage, seconds, previous)
     _save(path, to_yaml(tree, _head(subject, stage, path, measured, previous)))

@@ -1,0 +1,72 @@
+"""`medicalseg plan` on the command line: flags, exit codes, what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medicalseg.cli.main import main
+
+Make = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("cache")
+QUICK = ("--no_dry_run", "--num_workers", "0", "--device", "cpu", "--precision", "fp32")
+
+
+def run(*arguments: object) -> int:
+    return main(["plan", *[str(item) for item in arguments], *QUICK])
+
+
+def test_a_plan_is_printed(make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(make_dataset(), "--out", tmp_path / "auto", "--kind", "3d", "2d", "--memory", "4G") == 0
+    out = capsys.readouterr().out
+    assert "6 cases, 1 channel(s), 3 classes" in out
+    assert (tmp_path / "auto" / "blobs" / "3d.yml").is_file()
+    assert (tmp_path / "auto" / "blobs" / "2d.yml").is_file()
+    assert "4 GB" in (tmp_path / "auto" / "blobs" / "3d.yml").read_text(encoding="utf-8")
+
+
+def test_an_error_of_the_dataset_stops_and_names_the_case(
+    make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_dataset()
+    path = root / "labelsTr" / "case3.nii.gz"
+    path.write_bytes((root / "imagesTr" / "case3_0000.nii.gz").read_bytes())
+    assert run(root, "--out", tmp_path / "auto") == 2
+    error = capsys.readouterr().err
+    assert "case case3" in error
+    assert "values that are no ids" in error
+    assert not (tmp_path / "auto").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--memory", "much"], "--memory much"),
+        (["--time_budget", "soon"], "soon"),
+        (["--preset", "ResEncS"], "--preset ResEncS"),
+        (["--network", "unet3d", "--preset", "ResEncM"], "--preset ResEncM"),
+        (["--labels", "a"], "--labels a"),
+        (["--labels", "a=1", "--regions", "b=1"], "--regions"),
+        (["--step_seconds", "0"], "--step_seconds 0"),
+    ],
+)
+def test_wrong_flags(
+    make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: str
+) -> None:
+    assert run(make_dataset(cases=2), "--out", tmp_path / "auto", *flags) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "nothing") == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_preset_brings_its_network_and_memory(make_dataset: Make, tmp_path: Path) -> None:
+    flags = ["--no_dry_run", "--num_workers", "0", "--device", "gpu", "--precision", "fp16", "--preset", "ResEncL"]
+    assert main(["plan", str(make_dataset(cases=2)), "--out", str(tmp_path / "auto"), *flags]) == 0
+    text = (tmp_path / "auto" / "blobs" / "3d.yml").read_text(encoding="utf-8")
+    assert "ResidualEncoderUNet" in text
+    assert "24 GB" in text

@@ -1,0 +1,283 @@
+"""`medicalseg plan` from a folder to configurations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medicalseg.cvlibs import Config
+from medicalseg.errors import UserError
+from medicalseg.planning import plan as module
+from medicalseg.planning.dry_run import DryRun
+from medicalseg.planning.plan import Outcome, dataset_name, plan
+from medicalseg.planning.settings import Settings, gigabytes
+from medicalseg.planning.source import open_dataset, parse_labels
+
+Make = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def planned(root: Path, out: Path, settings: Settings | None = None, **source: Any) -> Outcome:
+    return plan(open_dataset(root, **source), settings or Settings(), out / root.name, check=False)
+
+
+def read(outcome: Outcome, number: int = 0) -> dict[str, Any]:
+    return Config(outcome.configs[number].path, log_notes=False).dic
+
+
+def lines_without_reason(text: str) -> list[str]:
+    """Keys whose value no comment explains: neither on the line, above it, nor at the block around it."""
+    missing, explained, above = [], [], False
+    for line in text.splitlines():
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            above = stripped.startswith("#")
+            continue
+        depth = len(line) - len(line.lstrip("- "))
+        explained = [(level, why) for level, why in explained if level < depth]
+        has_value = not stripped.endswith(":") and "&" not in stripped
+        here = above or "  # " in line
+        if has_value and not here and not any(why for _, why in explained):
+            missing.append(stripped)
+        explained.append((depth, here))
+        above = False
+    return missing
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("kind", ["2d", "3d", "3d_lowres", "cascade"])
+def test_every_kind_reads_back_and_every_value_has_a_reason(
+    make_dataset: Make, tmp_path: Path, kind: str, device: str
+) -> None:
+    outcome = planned(make_dataset(), tmp_path, Settings(kinds=(kind,), device=device))
+    for config in outcome.configs:
+        text = config.path.read_text(encoding="utf-8")
+        assert lines_without_reason(text) == []
+        assert max(len(line) for line in text.splitlines()) < 250
+        if config.path.stem != "cascade":
+            assert Config(config.path).train_dataset.task.num_classes == 3
+    names = [config.path.name for config in outcome.configs]
+    assert names == (["3d_lowres.yml", "cascade.yml"] if kind == "cascade" else [f"{kind}.yml"])
+    assert json.loads((tmp_path / "blobs" / "fingerprint.json").read_text())["summary"]["cases"] == 6
+
+
+def test_the_network_fits_the_patch(make_dataset: Make, tmp_path: Path) -> None:
+    config = Config(planned(make_dataset(), tmp_path).configs[0].path)
+    patch = config.dic["train_dataset"]["patch_size"]
+    assert config.model.next_input_shape(patch) == tuple(patch)
+    heads = len(config.model.heads)
+    assert len(config.dic["loss"]["coef"]) == heads
+    assert sum(config.dic["loss"]["coef"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_cascade_gives_the_first_stage_to_the_second(make_dataset: Make, tmp_path: Path) -> None:
+    outcome = planned(make_dataset(channels={"0": "T1", "1": "T2"}), tmp_path, Settings(kinds=("cascade",)))
+    coarse, fine = read(outcome, 0), read(outcome, 1)
+    assert coarse["model"]["in_channels"] == 2
+    assert (fine["train_dataset"]["previous_classes"], fine["model"]["in_channels"]) == (2, 4)
+    assert "3d_lowres" in fine["train_dataset"]["previous"]
+    assert min(np.divide(coarse["train_dataset"]["preprocess"]["spacing"], [1, 1, 1])) > 1
+    shown = outcome.configs[0].stage
+    assert all(p >= m for p, m in zip(shown.fit.topology.patch, shown.median, strict=True))
+
+
+def test_regions_are_sigmoids_with_binary_cross_entropy(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(labels={"background": 0, "a": 1, "b": 2})
+    outcome = planned(root, tmp_path, regions=["whole=1,2", "core=2"], region_order=[1, 2])
+    content = read(outcome)
+    assert content["train_dataset"]["regions"] == {"whole": [1, 2], "core": 2}
+    assert content["model"]["num_classes"] == 2
+    assert [loss["type"] for loss in content["loss"]["types"][0]["losses"]] == ["DiceLoss", "BCELoss"]
+
+
+def test_gaps_between_labels_are_closed(make_dataset: Make, tmp_path: Path) -> None:
+    content = read(planned(make_dataset(labels={"background": 0, "a": 5, "b": 9}), tmp_path))
+    assert content["train_dataset"]["labels"] == {"background": 0, "a": 5, "b": 9}
+    assert content["model"]["num_classes"] == 3
+
+
+def test_merged_and_ignored_labels_of_flags(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(labels={"background": 0, "a": 1, "b": 2, "c": 3})
+    content = read(planned(root, tmp_path, labels=["ab=1,2"], ignore=[3]))
+    assert content["train_dataset"]["labels"] == {"background": 0, "ab": [1, 2]}
+    assert content["train_dataset"]["ignore"] == [3]
+    assert content["model"]["num_classes"] == 2
+
+
+def test_few_cases_have_few_folds_and_one_case_none(make_dataset: Make, tmp_path: Path) -> None:
+    three = read(planned(make_dataset("three", cases=3), tmp_path))["train_dataset"]
+    assert (three["fold"], three["num_folds"]) == (0, 3)
+    outcome = planned(make_dataset("one", cases=1), tmp_path)
+    one = read(outcome)["train_dataset"]
+    assert (one["fold"], one["val_on_train"]) == ("all", True)
+    assert any("1 case(s) only" in note for note in outcome.notes)
+
+
+def test_the_folds_of_the_dataset_are_used(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset()
+    split = [{"train": [f"case{i}" for i in range(4)], "val": ["case4", "case5"]}]
+    (root / "splits_final.json").write_text(json.dumps(split))
+    assert "num_folds" not in read(planned(root, tmp_path))["train_dataset"]
+
+
+def test_a_class_in_no_case_stays_and_is_told(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(cases=2)
+    description = json.loads((root / "dataset.json").read_text())
+    description["labels"]["never"] = 3
+    (root / "dataset.json").write_text(json.dumps(description))
+    outcome = planned(root, tmp_path)
+    assert read(outcome)["model"]["num_classes"] == 4
+    assert any("no case has never" in note for note in outcome.notes)
+
+
+def test_volumes_of_a_single_slice_are_planned_as_slices(make_dataset: Make, tmp_path: Path) -> None:
+    labels = {"background": 0, "a": 1}
+    root = make_dataset(shape=(40, 32, 1), labels=labels)
+    for path in sorted((root / "labelsTr").iterdir()):
+        from medicalseg.io import Volume, write_volume
+
+        label = np.zeros((40, 32, 1), np.uint8)
+        label[4:12, 4:12] = 1
+        write_volume(Volume(label, np.eye(4), meta={"labels": True}), path)
+    outcome = planned(root, tmp_path)
+    content = read(outcome)
+    assert outcome.configs[0].path.name == "2d.yml"
+    assert content["model"]["type"] == "PlainConvUNet2D"
+    assert content["train_dataset"]["slices"]["axis"] == 2
+    with pytest.raises(UserError, match="single slice"):
+        planned(root, tmp_path / "other", Settings(kinds=("3d",)))
+
+
+def test_ordered_levels_are_seen_whole(make_dataset: Make, tmp_path: Path) -> None:
+    labels = {"background": 0, "L5": 1, "L4": 2, "L3": 3, "L2": 4}
+    root = make_dataset(cases=2, shape=(48, 64, 160), labels=labels)
+    settings = Settings(step_seconds=0.5)
+    outcome = planned(root, tmp_path, settings)
+    content = read(outcome)
+    data = content["train_dataset"]
+    assert data["patch_size"][2] * data["preprocess"]["spacing"][2] >= 160
+    assert data["preprocess"]["spacing"][2] > 1
+    assert data["transforms"][0]["mirror_axes"] == [0, 1]
+    assert data["sliding"]["mirror_axes"] == [0, 1]
+    assert content["test_config"]["level_order"] == [1, 2, 3, 4]
+    assert "levels along head-foot" in outcome.configs[0].path.read_text(encoding="utf-8")
+
+
+def test_anisotropic_volumes_keep_their_slices_apart(make_dataset: Make, tmp_path: Path) -> None:
+    content = read(planned(make_dataset(shape=(64, 64, 12), spacing=(1, 1, 5)), tmp_path))
+    assert content["train_dataset"]["preprocess"]["image_order"] == [3, 3, 0]
+    assert content["model"]["kernel_size"][0] == [3, 3, 1]
+    assert content["model"]["strides"][1] == [2, 2, 1]
+
+
+def test_a_time_budget_becomes_the_end_and_the_number_of_steps(make_dataset: Make, tmp_path: Path) -> None:
+    content = read(planned(make_dataset(), tmp_path, Settings(time_budget="30m")))
+    assert content["max_time"] == "30m"
+    assert content["iters"] > 0
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"), [("resenc", "ResidualEncoderUNet"), ("unet3d", "UNet3D"), ("vnet", "VNet")]
+)
+def test_other_networks_fit_their_patch(make_dataset: Make, tmp_path: Path, network: str, kind: str) -> None:
+    config = Config(planned(make_dataset(), tmp_path, Settings(network=network)).configs[0].path)
+    assert config.dic["model"]["type"] == kind
+    patch = config.dic["train_dataset"]["patch_size"]
+    assert config.model.next_input_shape(patch) == tuple(patch)
+    assert len(config.dic["loss"]["coef"]) == len(config.model.heads)
+
+
+def test_a_network_for_images_or_an_unknown_one_is_refused(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(cases=2)
+    with pytest.raises(UserError, match="--network nonsense"):
+        planned(root, tmp_path, Settings(network="nonsense"))
+    with pytest.raises(UserError, match="is for images"):
+        planned(root, tmp_path, Settings(network="SegFormer_B0"))
+    with pytest.raises(UserError, match="--kind 2d"):
+        planned(root, tmp_path, Settings(network="unet3d", kinds=("2d",)))
+
+
+def test_nothing_is_overwritten_unless_asked(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(cases=2)
+    planned(root, tmp_path / "out")
+    with pytest.raises(UserError, match="--overwrite"):
+        planned(root, tmp_path / "out")
+    plan(open_dataset(root), Settings(), tmp_path / "out" / "blobs", check=False, overwrite=True)
+
+
+def test_too_little_memory_is_told(make_dataset: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--memory 0\.1G: too little"):
+        planned(make_dataset(cases=2), tmp_path, Settings(memory=0.1))
+
+
+def test_a_dry_run_over_the_limit_makes_batch_and_then_patch_smaller(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def fake(config: Path, shape: tuple[int, ...], **_: Any) -> DryRun | None:
+        assert Config(config).dic["batch_size"] == shape[0]
+        shapes.append(tuple(shape))
+        return None if len(shapes) < 3 else DryRun(2**30, 2**28, 0.5)
+
+    monkeypatch.setattr(module, "dry_run", fake)
+    outcome = plan(open_dataset(make_dataset(cases=60)), Settings(), tmp_path / "out", check=True)
+    batches, patches = [shape[0] for shape in shapes], [np.prod(shape[2:]) for shape in shapes]
+    assert batches[0] > batches[1] == batches[2] == 2
+    assert patches[0] == patches[1] > patches[2]
+    text = outcome.configs[0].path.read_text(encoding="utf-8")
+    assert "0.50 s per step of 2, 1.00 GB" in text
+    assert "made smaller until a dry run" in text
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_real_dry_run(make_dataset: Make, tmp_path: Path) -> None:
+    outcome = plan(open_dataset(make_dataset(cases=2)), Settings(), tmp_path / "out")
+    measured = outcome.configs[0].measured
+    assert measured is not None
+    assert measured.baseline_bytes < measured.peak_bytes < 2 * 2**30
+    assert measured.seconds > 0
+
+
+def test_names_of_folders(make_dataset: Make) -> None:
+    root = make_dataset(cases=1)
+    (root / "dataset_levels.json").write_bytes((root / "dataset.json").read_bytes())
+    assert dataset_name(open_dataset(root)) == "blobs"
+    assert dataset_name(open_dataset(root, dataset_json="dataset_levels.json")) == "blobs_levels"
+
+
+@pytest.mark.parametrize(("text", "value"), [("8G", 8), ("8", 8), ("512M", 0.5), ("1.5GB", 1.5), ("2gib", 2)])
+def test_sizes(text: str, value: float) -> None:
+    assert gigabytes(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "8X", "nan", "inf"])
+def test_wrong_sizes(text: str) -> None:
+    with pytest.raises(UserError, match="--memory"):
+        gigabytes(text)
+
+
+@pytest.mark.parametrize("items", [["a"], ["=1"], ["a=x"], ["a=1", "a=2"]])
+def test_wrong_label_flags(items: list[str]) -> None:
+    with pytest.raises(UserError, match="--labels"):
+        parse_labels(items, "--labels")
+
+
+def test_hippocampus_gets_nnunets_patch(shared_data: Path, tmp_path: Path) -> None:
+    """The published plan: patch 40x56x40, batch 9 of 260 cases; 5 % of the 223 here are 8."""
+    source = open_dataset(shared_data / "hippocampus")
+    gpu = plan(source, Settings(device="gpu"), tmp_path / "gpu", check=False, num_workers=0)
+    stage = gpu.configs[0].stage
+    assert (stage.fit.topology.patch, stage.fit.batch, stage.median) == ((40, 56, 40), 8, (35, 50, 36))
+    content = read(gpu)
+    assert content["model"]["features"] == [32, 64, 128, 256]
+    assert content["train_dataset"]["preprocess"]["spacing"] == [1.0, 1.0, 1.0]
+    cpu = read(plan(source, Settings(), tmp_path / "cpu", check=False, num_workers=0))
+    assert cpu["train_dataset"]["patch_size"] == [40, 56, 40]
+    assert cpu["model"]["features"] == [16, 32, 64, 128]
+    assert cpu["train_dataset"]["transforms"][0]["mirror_axes"] == [0, 2]
