@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import paddle
 import pytest
 
 from medicalseg import losses, ops
+from medicalseg.cvlibs import manager
 from medicalseg.losses import DiceCELoss
 from medicalseg.models import SegmentationModel
 from medicalseg.models.staged_unet import StagedUNet
@@ -135,3 +137,26 @@ def stirred(model: StagedUNet) -> StagedUNet:
         if parameter.ndim == 1:
             parameter.set_value(rng.uniform(0.5, 1.5, parameter.shape).astype("float32"))
     return model
+
+
+def numbered(model: StagedUNet) -> StagedUNet:
+    """Weights that are the same on every machine: drawn in the order in which the network has them."""
+    rng = np.random.default_rng(5)
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            values = rng.uniform(0.5, 1.5, parameter.shape)
+        else:
+            values = rng.standard_normal(parameter.shape) / np.sqrt(np.prod(parameter.shape[1:]))
+        parameter.set_value(values.astype("float32"))
+    return model
+
+
+def check_numbers_of_nnunet(name: str) -> None:
+    """Against `nnunet.json`, made with dynamic_network_architectures 0.4.4 in PyTorch and the weights of `numbered`."""
+    golden = json.loads((Path(__file__).parent / "nnunet.json").read_text())[name]
+    model = numbered(manager.MODELS[name](2, 3, [4, 6, 8], golden["kernel_size"], golden["strides"]))
+    with paddle.no_grad():
+        heads = model(paddle.to_tensor(image(tuple(golden["shape"]), 6)))
+    for head, expected in zip(heads, golden["heads"], strict=True):
+        values = head.numpy().ravel()
+        np.testing.assert_allclose(values[:: values.size // 12][:12], expected, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 
 from medicalseg.models import PlainConvUNet, PlainConvUNet2D
 from tests.models.base import trainable_elements
-from tests.models.staged import Images, StagedTests, Volumes
+from tests.models.staged import Images, StagedTests, Volumes, check_numbers_of_nnunet
 
 MORE = (({"convolutions": [2, 2]}, "convolutions: needs a list of 3"), ({"convolutions": -1}, "convolutions"))
 
@@ -50,3 +50,8 @@ def test_convolutions_per_stage() -> None:
     model = PlainConvUNet(1, 2, [2, 4, 6], convolutions=[1, 2, 3], decoder_convolutions=[2, 1])
     assert [len(stage) for stage in model.encoder] == [1, 2, 3]
     assert [len(stage) for stage in model.decoder] == [2, 1]
+
+
+@pytest.mark.parametrize("name", ["PlainConvUNet", "PlainConvUNet2D"])
+def test_numbers_of_nnunet(name: str) -> None:
+    check_numbers_of_nnunet(name)

@@ -12,7 +12,7 @@ from medicalseg.models import ResidualEncoderUNet, ResidualEncoderUNet2D
 from medicalseg.models.layers.unet_blocks import ResidualBlock
 from medicalseg.models.presets import PRESETS, residual_blocks_of, stage_features
 from tests.models.base import image, trainable_elements
-from tests.models.staged import Images, StagedTests, Volumes
+from tests.models.staged import Images, StagedTests, Volumes, check_numbers_of_nnunet
 
 MORE = (({"blocks": [2, 2]}, "blocks: needs a list of 3"), ({"blocks": "6"}, "blocks"))
 FEW = {"blocks": [1, 2, 1]}
@@ -66,3 +66,8 @@ def test_stages_of_nnunet() -> None:
     assert residual_blocks_of(2) == (1, 3)
     assert residual_blocks_of(7) == (1, 3, 4, 6, 6, 6, 6)
     assert [PRESETS[name].memory_gb for name in ("plain", "ResEncM", "ResEncL", "ResEncXL")] == [8, 8, 24, 40]
+
+
+@pytest.mark.parametrize("name", ["ResidualEncoderUNet", "ResidualEncoderUNet2D"])
+def test_numbers_of_nnunet(name: str) -> None:
+    check_numbers_of_nnunet(name)
