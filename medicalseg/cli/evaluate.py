@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medicalseg.cli.measures import add_measure_arguments, measures_from
+from medicalseg.cli.measures import add_interval_arguments, add_measure_arguments, measures_from
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,11 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value of a YAML configuration")
     add("--missing", choices=MISSING, default="error",
         help="references without a prediction: stop, score as empty, or leave out (default: error)")  # fmt: skip
-    add("--bootstrap", type=int, default=1000, metavar="N",
-        help="draws for the 95 %% confidence intervals over cases; 0: none (default: 1000)")  # fmt: skip
-    add("--seed", type=int, default=0, help="of these draws (default: 0)")
     add("--num_workers", type=int, default=0, help="processes (default: 0, this one)")
     add_measure_arguments(parser, ("dice", "nsd", "hd95"))
+    add_interval_arguments(parser, 1000)
     _add_outputs(parser.add_argument_group("files"))
 
 

@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 
 from medicalseg.metrics import CaseResult, Counts, Summary, dice, iou, precision, recall
+from medicalseg.reports.calibration_plot import write_reliability_png
 from medicalseg.utils.files import write_json, write_text
 
 COLUMNS = (
     *("case", "grid", "class_id", "class", "dice", "iou", "precision", "recall"),
     *("tp", "fp", "fn", "reference_mm3", "prediction_mm3"),
 )
+RELIABILITY = "reliability.png"
 PRESENCE = ("neither mask", "reference only", "prediction only", "both masks")
 
 
 def write_metrics(
     save_dir: str | os.PathLike[str], summary: Summary, run: Mapping[str, Any] | None = None
 ) -> tuple[Path, Path]:
-    """Write `metrics.json` and `metrics.csv`, each atomically.
+    """Write `metrics.json` and `metrics.csv`, and of a calibration `reliability.png`, each atomically.
 
     In the CSV a value that is not applicable is empty; in the JSON it is null.
 
@@ -34,12 +36,15 @@ def write_metrics(
         run: what made them, see `run_facts`; the block `run` of the JSON.
 
     Returns:
-        The two paths.
+        The paths of the first two.
     """
     folder = Path(save_dir)
     json_path, csv_path = folder / "metrics.json", folder / "metrics.csv"
     write_json(json_path, summary.to_dict() | ({"run": dict(run)} if run else {}))
     write_text(csv_path, csv_text(summary))
+    if summary.calibration is not None:
+        names = summary.class_names[-len(summary.calibration.classes) :]
+        write_reliability_png(folder / RELIABILITY, summary.calibration, names, f"{summary.num_cases} cases")
     return json_path, csv_path
 
 
