@@ -70,12 +70,14 @@ def convert(graph: str, weights: str, target: str) -> None:
     """The child's work."""
     import paddle2onnx
 
+    from medicalseg.core.onnx_slopes import repair_slopes
     from medicalseg.core.simplify_onnx import simplify
 
     options: dict[str, Any] = {"opset_version": OPSET, "enable_onnx_checker": True}
     if "optimize_tool" in inspect.signature(paddle2onnx.export).parameters:
         options["optimize_tool"] = None
     paddle2onnx.export(graph, weights, target, **options)
+    repair_slopes(Path(graph), Path(target))
     simplify(Path(target))
 
 

@@ -1,4 +1,4 @@
-"""What an export carries: windows, mirroring, scores, postprocessing, ensembles, cascades; and what infer makes of it."""
+"""What an export carries: windows, mirroring, scores, postprocessing, ensembles, cascades; what infer makes of it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import yaml
 from medicalseg.cli.main import main
 from medicalseg.core.export import export
 from medicalseg.core.export_several import check_alike
+from medicalseg.core.onnx_slopes import slopes_of
 from medicalseg.errors import CheckpointError, UserError
 from medicalseg.inference import segment
 from medicalseg.inference.preprocess import Preprocessing
 from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, read_volume, write_volume
-from medicalseg.models import UNet3D
+from medicalseg.models import ResidualEncoderUNet, UNet3D
 from medicalseg.utils.checkpoint import MODEL_FILE, save_state
 
 CONFIG = """\
@@ -105,19 +106,20 @@ def test_infer_writes_the_very_label_map_of_predict(tmp_path: Path) -> None:
     assert (plain != labels).any()
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_onnx_slides_the_same_windows(tmp_path: Path, backend: str) -> None:
-    pytest.importorskip(backend)
+def test_onnx_slides_the_same_windows(tmp_path: Path) -> None:
     pytest.importorskip("paddle2onnx")
     task = planned_task()
     config = checkpoint(tmp_path / "a", task, 1)
     image = scan(tmp_path / "case.nii.gz")
     run("export", "--config", config, "--model_path", tmp_path / "a", "--save_dir", tmp_path / "e", "--format", "all")
+    checks = [item for item in described(tmp_path / "e")["checks"] if item["precision"] == "fp32"]
+    assert all(item["accepted"] for item in checks)
     expected = segment(read_volume(image), task, StaticNetwork(tmp_path / "e")).array
-    network = StaticNetwork(tmp_path / "e", RuntimeOptions(backend=backend))
-    first, second = (segment(read_volume(image), task, network).array for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    assert (first == expected).mean() > 0.999
+    for backend in {item["backend"] for item in checks} - {"paddle"}:
+        network = StaticNetwork(tmp_path / "e", RuntimeOptions(backend=backend))
+        first, second = (segment(read_volume(image), task, network).array for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        assert (first == expected).mean() > 0.999
 
 
 def test_several_checkpoints_become_an_ensemble(tmp_path: Path) -> None:
@@ -135,13 +137,6 @@ def test_several_checkpoints_become_an_ensemble(tmp_path: Path) -> None:
     np.testing.assert_allclose(network.logits(x), sum(parts) / 2, atol=1e-5)
     run("infer", "--config", tmp_path / "e", "--image_path", image, "--save_dir", tmp_path / "i")
     assert set(np.unique(read_volume(tmp_path / "i" / "case.nii.gz").array)) <= {0, 1, 2}
-
-    run("export", "--config", config, "--model_path", tmp_path / "a", "--save_dir", tmp_path / "single")
-    run("export", "--config", config, "--model_path", tmp_path / "a", tmp_path / "a", "--save_dir", tmp_path / "twice")
-    run("infer", "--config", tmp_path / "single", "--image_path", image, "--save_dir", tmp_path / "s")
-    run("infer", "--config", tmp_path / "twice", "--image_path", image, "--save_dir", tmp_path / "t")
-    single, twice = (read_volume(tmp_path / name / "case.nii.gz").array for name in "st")
-    assert (single == twice).mean() > 0.95
 
     (tmp_path / "e" / "member_2" / "deploy.yaml").write_text("Deploy: {}")
     with pytest.raises(CheckpointError, match="SHA-256"):
@@ -230,18 +225,19 @@ def test_wrong_flags_are_one_line(
     assert said in caplog.text + capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["PlainConvUNet", "ResidualEncoderUNet"])
-def test_networks_of_plans_export_everywhere(tmp_path: Path, kind: str) -> None:
+def test_residual_networks_export_everywhere(tmp_path: Path) -> None:
     pytest.importorskip("paddle2onnx")
-    from medicalseg.cvlibs import manager
-
     paddle.seed(0)
-    model = manager.MODELS[kind](num_classes=3, features=[4, 8, 8], strides=[1, [1, 2, 2], 2])
-    task = TaskSpec(3, sliding={"window": [8, 16, 16]})
-    export(model, task, tmp_path, model_format="all")
-    checks = {
-        (item["backend"], item["accepted"]) for item in described(tmp_path)["checks"] if item["precision"] == "fp32"
-    }
-    assert ("paddle", True) in checks
-    assert all(accepted for _, accepted in checks)
-    assert {name for name, _ in checks} >= {"paddle"}
+    model = ResidualEncoderUNet(num_classes=3, features=[4, 8, 8], strides=[1, [1, 2, 2], 2])
+    export(model, TaskSpec(3, sliding={"window": [8, 16, 16]}), tmp_path, model_format="all")
+    checks = [item for item in described(tmp_path)["checks"] if item["precision"] == "fp32"]
+    assert "paddle" in {item["backend"] for item in checks}
+    assert all(item["accepted"] for item in checks)
+
+
+def test_slopes_of_a_graph_in_order() -> None:
+    def operation(slope: float) -> dict[str, Any]:
+        return {"#": "1.leaky_relu", "A": [{"N": "negative_slope", "AT": {"#": "0.a_f64", "D": slope}}]}
+
+    graph = {"program": {"ops": [operation(0.01), {"#": "1.relu", "A": []}, {"blocks": [operation(0.3)]}]}}
+    assert list(slopes_of(graph)) == [0.01, 0.3]
