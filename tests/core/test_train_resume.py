@@ -67,6 +67,8 @@ def compare(config: Path, folder: Path, iters: int, kills: int) -> None:
     for state in states:
         for column in ("batch_cost", "reader_cost"):
             del state["history"][column]
+        for measured in ("elapsed", "evaluation_seconds"):
+            assert state.pop(measured) > 0
     assert states[0] == states[1]
     assert not [name for name in os.listdir(folder / "cut") if name.startswith(".")]
 
