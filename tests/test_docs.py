@@ -84,9 +84,10 @@ def check_verb(verb: str, words: list[str]) -> None:
         assert not unknown, f"{verb} has no {unknown}"
     else:
         parsed = parser.parse_args(words)
-        config = getattr(parsed, "config", None) or getattr(parsed, "file", None)
-        if config and config.startswith(FOLDERS) and not is_pattern(config):
-            assert (ROOT / config).is_file(), f"{config} does not exist"
+        given = getattr(parsed, "config", None) or getattr(parsed, "file", None) or []
+        for config in [given] if isinstance(given, str) else given:
+            if config.startswith(FOLDERS) and not is_pattern(config):
+                assert (ROOT / config).is_file(), f"{config} does not exist"
 
 
 def is_pattern(path: str) -> bool:
