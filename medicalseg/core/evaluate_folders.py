@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medicalseg.core.counting import count_voxels, further_measures, voxel_volume
+from medicalseg.core.extras import check_levels
 from medicalseg.core.folder_pairs import Pair, Pairs, find_pairs
 from medicalseg.core.label_task import discovered_task, task_near
 from medicalseg.errors import DataError, MedicalSegError, RunError, UserError
@@ -17,7 +18,6 @@ from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, has_directions, is_picture, reorient
 from medicalseg.metrics import CaseResult, MeasureOptions, Summary, summarize
 from medicalseg.metrics.bootstrap import Bootstrap
-from medicalseg.metrics.levels import check_order
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import run_all
 
@@ -86,8 +86,6 @@ def evaluate_folders(
     """
     if missing not in MISSING:
         raise UserError(f"missing: expected one of {', '.join(MISSING)}, got {missing!r}")
-    for order in level_orders:
-        check_order(order)
     task = task or task_near(ref_dir, pred_dir)
     pairs = find_pairs(pred_dir, ref_dir, task)
     _tell_odd(pairs, missing)
@@ -95,7 +93,7 @@ def evaluate_folders(
     if task is None:
         files = [file for pair in wanted for file in (pair.reference, pair.prediction) if file is not None]
         task = discovered_task(files, num_workers)
-    _check_levels(level_orders, task)
+    check_levels(level_orders, task)
     options = options or MeasureOptions()
     scored = _score(wanted, task, options, level_orders, num_workers)
     results = [found.result for found in scored]
@@ -186,14 +184,6 @@ def _tell_odd(pairs: Pairs, missing: str) -> None:
             len(pairs.unused),
             _few([path.name for path in pairs.unused]),
         )
-
-
-def _check_levels(orders: Sequence[Sequence[int]], task: TaskSpec) -> None:
-    if orders and task.overlapping:
-        raise UserError("level_order: needs classes of which each voxel has one, not regions that overlap")
-    wrong = [level for order in orders for level in order if not 0 < level < task.num_ids]
-    if wrong:
-        raise UserError(f"level_order: {wrong} are not among the class ids 1 to {task.num_ids - 1}")
 
 
 def _score(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.core.counting import further_measures
+from medicalseg.errors import UserError
 from medicalseg.inference.task import TaskSpec
 from medicalseg.metrics import Bootstrap, MeasureOptions
 from medicalseg.metrics.levels import check_order
@@ -24,9 +25,6 @@ class Extras:
         bootstrap: draws for confidence intervals; 0 makes none.
         seed: of the draws.
         calibration: whether probabilities are looked at; only where a network runs.
-
-    Raises:
-        UserError: if an order names an id twice.
     """
 
     measures: MeasureOptions = field(default_factory=lambda: MeasureOptions(()))
@@ -34,10 +32,6 @@ class Extras:
     bootstrap: int = 0
     seed: int = 0
     calibration: bool = False
-
-    def __post_init__(self) -> None:
-        for order in self.level_orders:
-            check_order(order)
 
     def of_case(
         self, prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], task: TaskSpec
@@ -57,3 +51,18 @@ def level_orders_of(test_config: Mapping[str, Any]) -> tuple[tuple[int, ...], ..
     if order and not isinstance(order[0], (list, tuple)):
         order = [order]
     return tuple(tuple(int(level) for level in row) for row in order)
+
+
+def check_levels(orders: Sequence[Sequence[int]], task: TaskSpec) -> None:
+    """Make sure that the task has these levels.
+
+    Raises:
+        UserError: if structures may overlap, or an id is no foreground class or named twice.
+    """
+    for order in orders:
+        check_order(order)
+    if orders and task.overlapping:
+        raise UserError("level_order: needs classes of which each voxel has one, not regions that overlap")
+    wrong = [level for order in orders for level in order if not 0 < level < task.num_ids]
+    if wrong:
+        raise UserError(f"level_order: {wrong} are not among the class ids 1 to {task.num_ids - 1}")
