@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from medicalseg.datasets.case import Case
@@ -18,43 +17,11 @@ from medicalseg.datasets.layout import Layout, gap_arguments
 from medicalseg.datasets.volume_files import volumes_at
 from medicalseg.errors import DataError
 from medicalseg.io import case_name, is_volume
+from medicalseg.io.bids_name import LABEL_SUFFIXES, BidsName
 
 ROOTS = ("", "rawdata/")
 PLACES = ("", "ses-*/", "anat/", "ses-*/anat/")
-LABEL_SUFFIXES = (("dseg",), ("msk", "seg", "mask", "label", "labels"))
-OF_LABELS = ("space", "res", "den", "label", "desc", "seg", "hemi", "cohort")
 PATIENT = r"^(sub-[^_]+)"
-
-
-@dataclass(frozen=True)
-class BidsName:
-    """A file name taken apart.
-
-    Attributes:
-        entities: values by key, in order, without those that only labels have.
-        words: what stands without a key: contrasts, and last the suffix.
-    """
-
-    entities: tuple[tuple[str, str], ...]
-    words: tuple[str, ...]
-
-    @classmethod
-    def of(cls, path: Path) -> BidsName:
-        """From "sub-01_ses-2_T2w.nii.gz"."""
-        parts = case_name(path).split("_")
-        pairs = [tuple(part.split("-", 1)) for part in parts if "-" in part]
-        words = tuple(part for part in parts if "-" not in part)
-        return cls(tuple((pair[0], pair[1]) for pair in pairs if pair[0] not in OF_LABELS), words)
-
-    @property
-    def case(self) -> str:
-        """ "sub-01_ses-2"."""
-        return "_".join("-".join(pair) for pair in self.entities)
-
-    @property
-    def suffix(self) -> str:
-        """The last word, "T2w" or "dseg"."""
-        return self.words[-1] if self.words else ""
 
 
 def is_bids(root: Path) -> bool:
@@ -129,11 +96,7 @@ def labels_without_image(root: Path) -> list[Path]:
 def _image_files(root: Path, pattern: str | None) -> Iterable[Path]:
     patterns = [pattern] if pattern else [f"{top}sub-*/{place}sub-*" for top in ROOTS for place in PLACES]
     found = (path for item in patterns for path in sorted(root.glob(item)))
-    return (path for path in found if path.is_file() and is_volume(path) and not _is_label(path))
-
-
-def _is_label(path: Path) -> bool:
-    return any(BidsName.of(path).suffix in suffixes for suffixes in LABEL_SUFFIXES)
+    return (path for path in found if path.is_file() and is_volume(path) and not BidsName.of(path).is_label)
 
 
 def _groups(root: Path, images_dir: str | None) -> dict[str, dict[str, Path]]:

@@ -15,6 +15,7 @@ from medicalseg.errors import UserError, VolumeError
 from medicalseg.inference.outputs import read_reference, structure_paths
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, case_name, find_volumes, is_picture, read_label, read_volume, suffix_of
+from medicalseg.io.bids_name import BidsName
 from medicalseg.io.image_file import has_colours, is_stack
 from medicalseg.utils.files import output_folder
 
@@ -57,7 +58,8 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
     Args:
         image_path: a volume, a DICOM series folder, a folder (searched with its subfolders) or a .txt list.
         in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case,
-            where no number is beyond the channels and the files are no colour pictures.
+            where no number is beyond the channels and the files are no colour pictures; so are BIDS' contrasts of one
+            subject, session and run, `sub-1_T1w`, `sub-1_T2w`, in alphabetical order, where there are as many.
 
     Returns:
         Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, pictures get .png (a
@@ -130,8 +132,15 @@ class Labels:
         names = [case.name, *([match["case"]] if match else [])]
         found = next((self._by_name[name] for name in names if name in self._by_name), None)
         if found is None and task is not None and task.overlapping:
-            return self._of_structures(case_name(case.name), task)
-        return found
+            found = self._of_structures(case_name(case.name), task)
+        return self._of_bids(Path(case.name)) if found is None else found
+
+    def _of_bids(self, name: Path) -> Path | None:
+        """The label `sub-1_desc-manual_dseg` of an image `sub-1_T2w`, where there is one such label."""
+        subject = BidsName.of(Path(f"{name.name}_image") if not BidsName.of(name).words else name)
+        labels = [(BidsName.of(path), path) for path in self._paths]
+        found = [path for label, path in labels if label.is_bids and label.is_label and label.case == subject.case]
+        return found[0] if subject.is_bids and len(found) == 1 else None
 
     def _of_structures(self, name: str, task: TaskSpec) -> Path | None:
         files = [self._by_name.get(path.stem) for path in structure_paths(Path(f"{name}.png"), task)]
@@ -179,7 +188,9 @@ def _channel_groups(paths: Sequence[Path], in_channels: int) -> list[tuple[str, 
     groups: dict[tuple[Path, str], list[Path]] = {}
     for path in paths:
         match = CHANNEL.match(case_name(path))
-        groups.setdefault((path.parent, match["case"] if match else case_name(path)), []).append(path)
+        contrast = BidsName.of(path) if in_channels > 1 and not match and not path.is_dir() else None
+        name = contrast.case if contrast is not None and contrast.is_bids else case_name(path)
+        groups.setdefault((path.parent, match["case"] if match else name), []).append(path)
     found: list[tuple[str, tuple[Path, ...]]] = []
     for (_, name), files in groups.items():
         if _are_channels(files, in_channels):
@@ -192,6 +203,9 @@ def _channel_groups(paths: Sequence[Path], in_channels: int) -> list[tuple[str, 
 def _are_channels(files: Sequence[Path], in_channels: int) -> bool:
     """Whether files of one name are channels of one image, rather than images that are numbered likewise."""
     matches = [CHANNEL.match(case_name(path)) for path in files]
+    contrasts = [BidsName.of(path) for path in files]
+    if 1 < in_channels == len(files) and all(name.is_bids and not name.is_label for name in contrasts):
+        return True
     if in_channels == 1 or not all(match and int(match["channel"]) < in_channels for match in matches):
         return False
     return not has_colours(files[0])

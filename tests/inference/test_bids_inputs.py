@@ -1,0 +1,51 @@
+"""BIDS' contrasts as channels of one input, and the labels of subjects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medicalseg.inference.inputs import Labels, find_inputs
+from medicalseg.io import Volume, write_volume
+from medicalseg.io.bids_name import BidsName
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, name in enumerate(("sub-1/anat/sub-1_T2w", "sub-1/anat/sub-1_T1w", "sub-2/anat/sub-2_T2w")):
+        write_volume(Volume(np.full((4, 4, 4), number, np.uint8), np.eye(4)), tmp_path / "data" / f"{name}.nii.gz")
+    for name in ("sub-1_space-orig_dseg", "sub-2_desc-a_dseg", "sub-2_desc-b_dseg"):
+        write_volume(Volume(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / "labels" / f"{name}.nii.gz")
+    return tmp_path
+
+
+def test_contrasts_are_channels(root: Path) -> None:
+    first, second = find_inputs(root / "data", in_channels=2)
+    assert (first.name, first.output) == ("sub-1", Path("sub-1/anat/sub-1.nii.gz"))
+    np.testing.assert_array_equal(first.read().array[:, 0, 0, 0], [1, 0])
+    assert [path.name for path in second.files] == ["sub-2_T2w.nii.gz"]
+    assert [case.name for case in find_inputs(root / "data")] == ["sub-1_T1w", "sub-1_T2w", "sub-2_T2w"]
+
+
+def test_labels_of_subjects(root: Path) -> None:
+    labels = Labels(root / "labels")
+    for channels in (1, 2):
+        for case in find_inputs(root / "data", in_channels=channels):
+            found = labels.find(case)
+            assert found == (root / "labels/sub-1_space-orig_dseg.nii.gz" if "sub-1" in case.name else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "suffix", "bids"),
+    [
+        ("sub-01_ses-2_run-1_T2w.nii.gz", "sub-01_ses-2_run-1", "T2w", True),
+        ("sub-verse014_seg-vert_msk.nii.gz", "sub-verse014", "msk", True),
+        ("case_1.nii.gz", "", "1", False),
+        ("sub-01.nii.gz", "sub-01", "", False),
+    ],
+)
+def test_names(name: str, case: str, suffix: str, bids: bool) -> None:
+    found = BidsName.of(Path("folder") / name)
+    assert (found.case, found.suffix, found.is_bids) == (case, suffix, bids)
