@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -134,6 +135,13 @@ def test_a_sample_depends_on_seed_epoch_and_index_only(decathlon):
     again = patches(decathlon, transforms=transforms, repeat_times=2)
     again.seed = 8
     assert not np.array_equal(again[(3, 1)][0], alone[0][0][0])
+
+
+def test_a_copy_in_another_process_gives_the_same(decathlon):
+    """What a spawned worker gets is a pickled copy."""
+    dataset = patches(decathlon, transforms=[NnUNetAugmentation()])
+    copy = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(dataset[(1, 2)][0], copy[(1, 2)][0])
 
 
 VIEWS = {

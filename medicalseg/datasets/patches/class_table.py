@@ -87,7 +87,7 @@ def table_of_ids(label: np.ndarray, ids: int, ignore_index: int | None, seed: in
     Raises:
         DataError: if an id is not among them.
     """
-    flat = label.reshape(-1)
+    flat = smallest(label).reshape(-1)
     places = np.flatnonzero(flat)
     found = flat[places]
     order = np.argsort(found, kind="stable")
@@ -101,6 +101,12 @@ def table_of_ids(label: np.ndarray, ids: int, ignore_index: int | None, seed: in
     known = np.flatnonzero(flat != ignore_index) if ignored else None
     counts = [flat.size - len(places), *(len(groups.get(label, ())) for label in range(1, ids))]
     return _table(label.shape, counts, ignored, known, [groups.get(label) for label in range(1, ids)], seed)
+
+
+def smallest(label: np.ndarray) -> np.ndarray:
+    """The same integers in the smallest type that holds them, which also sorts fastest."""
+    low, high = int(label.min()), int(label.max())
+    return label.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
 
 
 def table_of_codes(codes: np.ndarray, structures: int, seed: int) -> ClassTable:

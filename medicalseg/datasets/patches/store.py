@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medicalseg.datasets.cache import cache_key
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
 from medicalseg.datasets.patches.block_file import BlockFile, write_blocks
-from medicalseg.datasets.patches.class_table import ClassTable, table_of_codes, table_of_ids
+from medicalseg.datasets.patches.class_table import ClassTable, smallest, table_of_codes, table_of_ids
 from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.transforms.pointwise import mean_and_deviation
@@ -159,9 +157,7 @@ class PatchStore:
             label, table = self.folder / "labels" / f"{key}.b2nd", self.folder / "tables" / f"{key}.npz"
         if self.previous is not None:
             files = [*case.images, self.previous.path(case)]
-            key = cache_key(
-                files, [FORMAT, "previous", sides, self.previous.settings(), self.reader.label_settings()]
-            )
+            key = cache_key(files, [FORMAT, "previous", sides, self.previous.settings(), self.reader.label_settings()])
             previous = self.folder / "previous" / f"{key}.b2nd"
         return Parts(parts.image, label, table, previous)
 
@@ -217,9 +213,3 @@ def _record_of(image: Path) -> GridRecord | None:
 
 def _are_files(*paths: Path) -> bool:
     return all(path.is_file() for path in paths)
-
-
-def smallest(label: np.ndarray) -> np.ndarray:
-    """The same integers in the smallest type that holds them."""
-    low, high = int(label.min()), int(label.max())
-    return label.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)))
