@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
 from medicalseg.cli.backend import add_backend_arguments, choose_device
+from medicalseg.cli.members import add_output_arguments, earlier_of
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overlays", type=int, default=0, choices=range(4), help="with --label_path, pictures of 1 to 3 cases")
     _add_device_arguments(parser.add_argument_group("device"))
     _add_window_arguments(parser.add_argument_group("large volumes"))
+    add_output_arguments(parser)
     _add_benchmark_arguments(parser.add_argument_group("benchmark"))
     kept = parser.add_argument_group("kept for PaddleSeg3D's command lines, without effect")
     kept.add_argument("--with_argmax", action="store_true", help="labels are always written")
@@ -78,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
     from medicalseg.core.predict import conclude, predict_cases, write_report
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
+    from medicalseg.inference.memory import parse_memory
     from medicalseg.inference.static_network import StaticNetwork
     from medicalseg.ops.process import choose_threads
     from medicalseg.utils.logger import logger
@@ -103,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
         sliding=sliding,
         batch_size=args.batch_size,
         ahead=0 if args.benchmark else 1,
+        previous=earlier_of(network),
+        uncertainty=args.uncertainty,
+        memory=None if args.memory is None else parse_memory(args.memory),
     )
     made_by = {"config": str(args.config)}
     write_report(report, cases, network.task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)

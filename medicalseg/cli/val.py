@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.cli.arguments import truth
+from medicalseg.cli.measures import add_interval_arguments, add_measure_arguments, extras_from
+from medicalseg.cli.members import add_window_arguments, restored_as
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All flags of PaddleSeg3D's val.py, and ours."""
     add = parser.add_argument
     add("--config", required=True, help="YAML file the network was trained with")
-    add("--model_path", required=True, help="weights: a .pdparams file or the folder that holds it")
+    add("--model_path", required=True, nargs="+",
+        help="weights: a .pdparams file or the folder that holds it; several, as of folds: their mean")  # fmt: skip
     add("--save_dir", default="./output/val", help="folder for the report (default: ./output/val)")
     add("--split", choices=SPLITS, default="val", help="which dataset of the file (default: val)")
     add("--eval_space", choices=("original", "network"),
@@ -43,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures: best, median, worst case (default: test_config.overlays, else 3)")  # fmt: skip
     add("--atlas", action="store_true",
         help="also score a majority-label atlas of the training cases, the figure a network has to beat")  # fmt: skip
+    add("--calibration", type=truth, default=None,
+        help="also tell how far probabilities can be believed (default: test_config.calibration, else False)")  # fmt: skip
+    add_interval_arguments(parser, 0)
+    add_measure_arguments(parser, ())
+    add_window_arguments(parser)
     add_device_arguments(parser)
 
 
@@ -65,16 +73,18 @@ def run(args: argparse.Namespace) -> int:
     from medicalseg.utils import distributed
     from medicalseg.utils.environment import choose_device
 
-    config = open_config(args.config, args.model_path, args.opts)
+    config = open_config(args.config, args.model_path[0], args.opts)
     distributed.init("auto", choose_device(args.device))
     dataset = _dataset(config, args.split)
+    dataset.task = restored_as(dataset.task, args.restoring)
     _check_save_dir(args.save_dir, dataset)
-    model = load_trained(config, args.model_path, args.cpu_accel)
-    _warn_of_other_preprocessing(config, args.model_path, dataset)
+    more = [(open_config(args.config, path, args.opts), path) for path in args.model_path[1:]]
+    models = [load_trained(each, path, args.cpu_accel) for each, path in ((config, args.model_path[0]), *more)]
+    _warn_of_other_preprocessing(config, args.model_path[0], dataset)
     test = config.test_config
     space = args.eval_space or test.get("eval_space") or "original"
     summary = evaluate(
-        model,
+        models if more else models[0],
         dataset,
         losses=_losses(config),
         num_workers=args.num_workers,
@@ -82,17 +92,23 @@ def run(args: argparse.Namespace) -> int:
         save_dir=args.save_dir,
         overlays=test.get("overlays", OVERLAYS) if args.overlays is None else args.overlays,
         save_predictions=_saved(args.is_save_data, test),
-        sliding=sliding_from(test, dataset.task, model, args.sw_num),
+        sliding=sliding_from(test, dataset.task, models[0], args.sw_num, overlap=args.overlap, mirror=args.tta),
         auc_roc=bool(test.get("auc_roc", False)) if args.auc_roc is None else args.auc_roc,
         print_detail=args.print_detail,
         notes=_trained_on(config, args.split, dataset),
-        run={"config": str(args.config), "model": config.dic["model"], "weights": str(args.model_path)},
+        run={"config": str(args.config), "model": config.dic["model"], "weights": _named(args.model_path)},
+        extras=extras_from(args, test),
     )
     if args.atlas:
         _score_atlas(config, dataset, space, args.save_dir, summary)
     if distributed.is_main():
         _say_where(args.save_dir, args.use_vdl)
     return 0
+
+
+def _named(files: list[str]) -> str | list[str]:
+    """One file as itself, several as a list."""
+    return files[0] if len(files) == 1 else files
 
 
 def _losses(config: Config) -> dict[str, list[Any]] | None:

@@ -15,20 +15,24 @@ from typing import Any
 import numpy as np
 
 from medicalseg.core.counting import count_voxels, voxel_volume
+from medicalseg.core.extras import Extras, check_levels
 from medicalseg.core.prefetch import Behind, prefetch
 from medicalseg.errors import DataError, MedicalSegError
-from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
+from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for, segment
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
+from medicalseg.inference.memory import MemoryPlan, is_out_of_memory
+from medicalseg.inference.mixture import Member, check_members, mix
 from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import Result, prepare, restore, run_network
-from medicalseg.io import Volume, is_picture
+from medicalseg.io import Volume, case_name, is_picture, write_volume
 from medicalseg.metrics import CaseResult, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import representative_cases
 from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils.logger import logger
 
+LARGE_FILE = 64 << 20
 FAILURES = (MedicalSegError, OSError, ValueError, RuntimeError, MemoryError)
 
 
@@ -42,6 +46,7 @@ class Predictions:
         timings: seconds per stage.
         results: counts of the cases that have a reference, by case name.
         unlabelled: cases without a reference, if references were given.
+        extras: what is reported beside Dice.
     """
 
     written: dict[str, Path] = field(default_factory=dict)
@@ -49,6 +54,7 @@ class Predictions:
     timings: Timings = field(default_factory=Timings)
     results: dict[str, CaseResult] = field(default_factory=dict)
     unlabelled: list[str] = field(default_factory=list)
+    extras: Extras = field(default_factory=Extras)
 
     def summary(self, task: TaskSpec) -> Summary | None:
         """Figures on the original grid; None if no case was scored."""
@@ -59,7 +65,8 @@ class Predictions:
             notes.append(f"{len(self.unlabelled)} cases have no label and were not scored: {_few(self.unlabelled)}")
         if self.failed:
             notes.append(f"{len(self.failed)} cases failed and were not scored: {_few(list(self.failed))}")
-        return summarize(list(self.results.values()), task, "original", notes=notes)
+        results = list(self.results.values())
+        return summarize(results, task, "original", notes=notes, **self.extras.of_summary(len(results)))
 
 
 def predict_cases(
@@ -72,6 +79,11 @@ def predict_cases(
     sliding: Inferer | None = None,
     batch_size: int = 1,
     ahead: int = 1,
+    others: Sequence[Member] = (),
+    previous: Member | None = None,
+    uncertainty: bool = False,
+    memory: int | None = None,
+    extras: Extras | None = None,
 ) -> Predictions:
     """Segment cases; one that fails is logged with its name and the rest goes on.
 
@@ -83,13 +95,27 @@ def predict_cases(
         network: computes labels.
         save_dir: gets each case's label map under `case.output`, see `medicalseg.inference.outputs.write_labels`.
         labels: references to score against.
-        sliding: how a volume goes through the network; None = in one piece, or slice by slice as the task says.
+        sliding: how a volume goes through the network; None = as the task says.
         batch_size: cases that go through the network together where their network grids are equal.
-        ahead: batches that may wait on either side of the network; 0 does one thing after the other.
+        ahead: batches that may wait on either side of the network; 0 does one thing after the other, as is always
+            done with `memory`, `others` or `previous`, and with files above 64 MB.
+        others: networks of the same classes that see the image differently; probabilities are averaged.
+        previous: of a cascade, the network whose labels the others take.
+        uncertainty: also write `CASE_uncertainty.nii.gz`, see `ScoresToOriginal.uncertainty`.
+        memory: bytes that may be used beside what the process holds now; None = what the machine has free.
+        extras: what is measured beside Dice where there are references; None = nothing.
     """
-    run = _Run(task, network, Path(save_dir), labels, inferer_for(task, sliding), alone=len(cases) == 1)
+    member = Member(task, network, inferer_for(task, sliding))
+    check_members([member, *others])
+    run = _Run(member, Path(save_dir), labels, alone=len(cases) == 1)
+    run.others, run.previous, run.uncertainty = list(others), previous, uncertainty
+    run.memory = MemoryPlan(memory)
+    run.report.extras = extras or Extras()
+    check_levels(run.report.extras.level_orders, task)
+    batch_size = 1 if others or previous is not None or memory else batch_size
     batches = [list(cases[start : start + batch_size]) for start in range(0, len(cases), batch_size)]
-    ahead = min(ahead, len(batches) - 1)
+    alone = bool(others) or previous is not None or memory is not None or any(_is_large(case) for case in cases)
+    ahead = 0 if alone else min(ahead, len(batches) - 1)
     behind: Behind[Sequence[_Work]] = Behind(lambda works: run.finish(works, len(cases)), ahead)
     with behind:
         for _, works in prefetch(run.load, batches, ahead):
@@ -156,17 +182,13 @@ class _Work:
 class _Run:
     """One prediction run: how a batch of cases becomes label maps and figures."""
 
-    def __init__(
-        self,
-        task: TaskSpec,
-        network: Network,
-        save_dir: Path,
-        labels: Labels | None,
-        sliding: Inferer | None,
-        alone: bool,
-    ) -> None:
-        self.task, self.network, self.save_dir = task, network, save_dir
-        self.labels, self.sliding, self.alone = labels, sliding, alone
+    def __init__(self, member: Member, save_dir: Path, labels: Labels | None, alone: bool) -> None:
+        self.task, self.network, self.sliding = member.task, member.network, member.inferer
+        self.save_dir, self.labels, self.alone = save_dir, labels, alone
+        self.others: list[Member] = []
+        self.previous: Member | None = None
+        self.uncertainty = False
+        self.memory = MemoryPlan()
         self.report = Predictions()
 
     def load(self, batch: Sequence[InputCase]) -> list[_Work]:
@@ -176,31 +198,59 @@ class _Run:
             with _failing(work):
                 with work.timings.measure("read"):
                     image = work.case.read()
-                work.array, work.record = prepare(image, self.task, work.timings)
+                self.sliding = self.memory.fit(image, Member(self.task, self.network, self.sliding), self.uncertainty)
+                earlier = self._earlier(image, work.timings)
+                if self.others:
+                    members = [Member(self.task, self.network, self.sliding), *self.others]
+                    work.result, work.record = mix(image, members, work.timings, earlier, self.uncertainty)
+                else:
+                    work.array, work.record = prepare(image, self.task, work.timings, earlier)
                 work.image = image.with_array(np.broadcast_to(np.uint8(0), image.array.shape))
+                del image, earlier
         return works
+
+    def _earlier(self, image: Volume, timings: Timings) -> Volume | None:
+        """Labels of the earlier network of a cascade."""
+        if self.previous is None:
+            return None
+        own = Timings()
+        task, network, inferer = self.previous.task, self.previous.network, self.previous.inferer
+        labels = segment(image, task, network, inferer, own)
+        timings.seconds["earlier"] = [sum(own.mean().values())]
+        return labels
 
     def compute(self, works: Sequence[_Work]) -> None:
         """Labels of every work; a batch that fails is taken apart to find the case."""
-        works = [work for work in works if work.failure is None]
+        works = [work for work in works if work.failure is None and work.result is None]
         if not works:
             return
         clock = time.perf_counter()
         arrays = [work.array for work in works if work.array is not None]
         records = [work.record for work in works if work.record is not None]
         try:
-            results = run_network(arrays, records, self.task, self.network, self.sliding)
+            results = run_network(arrays, records, self.task, self.network, self.sliding, self.uncertainty)
         except FAILURES as error:
-            if len(works) == 1:
-                works[0].failure = _reason(error)
-            else:
+            if len(works) > 1:
                 for work in works:
                     self.compute([work])
+            elif self._smaller(works[0], error):
+                self.compute(works)
+            else:
+                works[0].failure = _reason(error)
             return
         seconds = (time.perf_counter() - clock) / len(works)
         for work, result in zip(works, results, strict=True):
             work.array, work.result = None, result
             work.timings.seconds["run"] = [seconds]
+
+    def _smaller(self, work: _Work, error: Exception) -> bool:
+        """Whether memory ran out and there is a way with less, which is then taken from now on."""
+        way = self.sliding.smaller() if is_out_of_memory(error) else None
+        if way is None:
+            return False
+        self.sliding, what = way
+        logger.warning("%s: memory ran out; tried again in smaller pieces: %s.", work.case.name, what)
+        return True
 
     def finish(self, works: Sequence[_Work], total: int) -> None:
         """Restore, write and score; say how each case went."""
@@ -221,10 +271,14 @@ class _Run:
         if work.failure is not None or work.image is None or work.result is None or work.record is None:
             return
         result = restore(work.result, work.record, self.task, work.timings)
+        work.result.labels = work.result.restored = None
         result = work.image.with_array(result.array, labels=True)
         path = self.save_dir / work.case.output
         with work.timings.measure("write"):
             written = write_labels(result, self.task, path)
+            if work.result.uncertainty is not None:
+                written.append(_write_uncertainty(work.image, work.result.uncertainty, path))
+                work.result.uncertainty = None
         work.files = len(written)
         scored = self._score(work, self.labels, work.image, result) if self.labels is not None else {}
         self.report.timings.add(work.timings)
@@ -251,7 +305,17 @@ class _Run:
         volume, seconds = voxel_volume(reference.spacing, case.files[0]), work.timings.total("pre", "run", "post")
         seen = None if self.task.slices is None or work.record is None else work.record.network_shape
         slices = None if seen is None or self.task.slices is None else int(seen[self.task.slices.axis])
-        return {case.name: CaseResult(case.name, counts, volume, seconds=seconds, slices=slices)}
+        more = self.report.extras.of_case(result.array, reference.array, reference.spacing, self.task)
+        return {case.name: CaseResult(case.name, counts, volume, seconds=seconds, slices=slices, **more)}
+
+
+def _write_uncertainty(image: Volume, uncertainty: np.ndarray, path: Path) -> Path:
+    target = path.with_name(f"{case_name(path)}_uncertainty.nii.gz")
+    return write_volume(image.with_array(uncertainty), target)
+
+
+def _is_large(case: InputCase) -> bool:
+    return sum(file.stat().st_size for file in case.files if file.is_file()) > LARGE_FILE
 
 
 @contextlib.contextmanager

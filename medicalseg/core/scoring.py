@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medicalseg.core.counting import count_voxels, voxel_volume
+from medicalseg.core.extras import Extras
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference import EagerNetwork, Ensemble, Inferer, WholeVolume, inferer_for
 from medicalseg.inference.decision import unpack
@@ -18,8 +19,9 @@ from medicalseg.inference.network import Network
 from medicalseg.inference.pipeline import Collector, Result, to_original
 from medicalseg.inference.probabilities import to_logits
 from medicalseg.inference.sliding_window import Part
+from medicalseg.inference.windows import with_classes
 from medicalseg.io import Volume
-from medicalseg.metrics import CaseResult, HistogramAuc, SoftDiceSums
+from medicalseg.metrics import Calibration, CaseResult, HistogramAuc, SoftDiceSums
 from medicalseg.postprocessing import postprocess
 from medicalseg.utils.logger import logger
 
@@ -52,6 +54,7 @@ class Scorer:
         inferer: how a volume goes through the network; None = as its task needs.
         space: "original" or "network": where labels are compared.
         auc: gets the logits and labels of every case.
+        extras: what is measured beside Dice; None = nothing.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Scorer:
         inferer: Inferer | None = None,
         space: str = "original",
         auc: HistogramAuc | None = None,
+        extras: Extras | None = None,
     ) -> None:
         self.task: TaskSpec = dataset.task
         models = list(model) if isinstance(model, (list, tuple)) else [model]
@@ -73,7 +77,10 @@ class Scorer:
         self._losses = None if losses is None else {key: list(losses[key])[:1] for key in ("types", "coef")}
         self._codes = self.task.head == "sigmoid"
         self._sigmoid = self._codes or uses_sigmoid(losses)
-        self._auc = auc
+        self._auc, self.extras = auc, extras or Extras()
+        self.calibration: Calibration | None = None
+        if self.extras.calibration:
+            self.calibration = Calibration(dataset.num_classes, dataset.ignore_index, self._codes)
 
     def predict(self, image: np.ndarray, label: np.ndarray, record: GridRecord | None = None) -> Prediction:
         """Labels, soft Dice and loss of an image (C, X, Y, Z) with label (X, Y, Z).
@@ -90,9 +97,11 @@ class Scorer:
             sums.add(logits, label[part.region])
             if self._auc is not None:
                 self._auc.add(logits, label[part.region])
+            if self.calibration is not None:
+                self.calibration.add(logits, label[part.region])
             if fits:
                 whole = np.empty((len(logits), *label.shape), np.float32) if whole is None else whole
-                whole[(slice(None), *part.region)] = logits
+                whole[with_classes(part.region)] = logits
             del logits
             collector.add(part)
         loss = None if whole is None else self._loss(whole, label)
@@ -125,7 +134,9 @@ class Scorer:
             raise DataError(f"case {name}: on the {self.space} grid, {error}") from error
         seconds = time.perf_counter() - start
         slices = None if self.task.slices is None else int(label.shape[self.task.slices.axis])
-        result = CaseResult(name, counts, volume, prediction.soft_dice, prediction.loss, seconds, slices)
+        sides = labels.spacing if isinstance(labels, Volume) else network_spacing(self.dataset, index, label.shape)
+        more = self.extras.of_case(found, reference, sides, self.task)
+        result = CaseResult(name, counts, volume, prediction.soft_dice, prediction.loss, seconds, slices, **more)
         return result, labels
 
     def restored(self, index: int, result: Result) -> Volume | None:

@@ -122,7 +122,7 @@ def _sliding_arguments(
     crop, stride = test_config.get("crop_size"), test_config.get("stride")
     if task.slices is None:
         windowed = bool(block or count or test_config.get("is_slide")) and set(asked) != {"mirror_axes"}
-        sizes = (crop, getattr(model, "img_shape", None), task.preprocessing.size)
+        sizes: tuple[Any, ...] = (crop, getattr(model, "img_shape", None), task.preprocessing.size)
         hint = (
             "set test_config.sliding.window, as in --opts 'test_config={sliding: {window: [128, 128, 32]}}', "
             "or leave --sw_num out"

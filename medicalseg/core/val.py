@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medicalseg.core.extras import Extras, check_levels
 from medicalseg.core.fit import check_network, gives_pictures
 from medicalseg.core.prefetch import prefetch
 from medicalseg.core.scoring import SPACES, Losses, Scorer, network_axcodes, network_spacing
@@ -18,7 +19,7 @@ from medicalseg.inference import Inferer
 from medicalseg.inference.outputs import ON_TOP, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import Result
 from medicalseg.io import Volume, is_picture
-from medicalseg.metrics import CaseResult, HistogramAuc, Summary, summarize
+from medicalseg.metrics import Calibration, CalibrationResult, CaseResult, HistogramAuc, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import PICTURES, representative_cases
 from medicalseg.reports.run_facts import run_facts
@@ -36,7 +37,7 @@ NO_ORIGINALS = (
 
 
 def evaluate(
-    model: paddle.nn.Layer,
+    model: paddle.nn.Layer | Sequence[paddle.nn.Layer],
     dataset: Any,
     *,
     losses: Losses | None = None,
@@ -50,6 +51,7 @@ def evaluate(
     print_detail: bool = True,
     notes: Sequence[str] = (),
     run: Mapping[str, Any] | None = None,
+    extras: Extras | None = None,
 ) -> Summary:
     """Evaluate a network on the labelled cases of a dataset.
 
@@ -58,7 +60,7 @@ def evaluate(
     loss is asked for), never those of several.
 
     Args:
-        model: the network.
+        model: the network, or several whose probabilities are averaged.
         dataset: `medicalseg.datasets.CaseDataset`, or what behaves like it.
         losses: `{"types": [...], "coef": [...]}`; the first is applied to the first head and reported.
         num_workers: threads that read ahead.
@@ -72,6 +74,7 @@ def evaluate(
         print_detail: log progress and the table.
         notes: what a reader must know before believing the figures, beside the task's own notes.
         run: what metrics.json says of the run besides, such as its config.
+        extras: what is reported beside Dice: surface distances, levels, calibration, intervals; None = nothing.
 
     Raises:
         DataError: if no case can be scored, or one is wrong; names it.
@@ -79,10 +82,14 @@ def evaluate(
     """
     cases, left_out = _labelled_cases(dataset)
     space, more = _space(dataset, eval_space, cases[0])
-    check_network(model, dataset.task, "the dataset", pictures=gives_pictures(dataset))
+    models = list(model) if isinstance(model, (list, tuple)) else [model]
+    for each in models:
+        check_network(each, dataset.task, "the dataset", pictures=gives_pictures(dataset))
     codes = dataset.task.head == "sigmoid"
     auc = HistogramAuc(dataset.num_classes, dataset.ignore_index, codes) if auc_roc else None
-    scorer = Scorer(model, dataset, losses, sliding, space, auc)
+    extras = extras or Extras()
+    check_levels(extras.level_orders, dataset.task)
+    scorer = Scorer(models, dataset, losses, sliding, space, auc, extras)
     folder = None if save_dir is None else Path(save_dir)
     kept = set(cases if save_predictions is None else cases[:save_predictions]) if folder is not None else set()
     if print_detail:
@@ -96,10 +103,12 @@ def evaluate(
         space,
         auc_roc=_auc_value(auc),
         notes=(*notes, *left_out, *more),
+        calibration=_calibration_value(scorer.calibration),
+        **extras.of_summary(len(cases)),
     )
     _log(summary, print_detail)
     if folder is not None and distributed.is_main():
-        facts = run_facts(dataset.task, model, {"size": _usual(shapes), **(run or {})})
+        facts = run_facts(dataset.task, models[0], {"size": _usual(shapes), **(run or {})})
         write_metrics(folder, summary, facts)
         _write_overlays(scorer, cases, summary, folder / "overlays", overlays)
     distributed.barrier()
@@ -182,6 +191,13 @@ def _auc_value(auc: HistogramAuc | None) -> float | None:
         auc.negatives = negatives if number == 0 else auc.negatives + negatives
     values = auc.value()
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def _calibration_value(calibration: Calibration | None) -> CalibrationResult | None:
+    if calibration is None:
+        return None
+    calibration.merge(distributed.gather_objects(calibration.state))
+    return calibration.value()
 
 
 def _log(summary: Summary, print_detail: bool) -> None:

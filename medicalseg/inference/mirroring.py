@@ -30,7 +30,7 @@ class Mirrored(WithDecision):
         total: np.ndarray | None = None
         combinations = list(_combinations(self.axes))
         for axes in combinations:
-            flipped = [2 + axis for axis in axes]
+            flipped = tuple(2 + axis for axis in axes)
             found = np.flip(self.network.logits(np.ascontiguousarray(np.flip(x, flipped))), flipped)
             total = np.array(found, np.float32) if total is None else np.add(total, found, out=total)
         if total is None:

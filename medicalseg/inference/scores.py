@@ -145,14 +145,14 @@ class ScoresToOriginal:
             slice(int(line.low[part.start]), int(line.last[part.stop - 1]) + 1)
             for line, part in zip(self._lines, chosen, strict=True)
         ]
-        winner = _Winner(self._decision, self._classes, [part.stop - part.start for part in chosen], len(targets) > 1)
+        winner = Winner(self._decision, self._classes, [part.stop - part.start for part in chosen], len(targets) > 1)
         for channel in range(self._classes):
             content = pieces.channel(channel, source)
             if not winner.needs(content):
                 continue
             for axis in self._order:
                 line, part = self._lines[axis], chosen[axis]
-                content = _along(content, axis, line.low[part] - source[axis].start, line.weight[part])
+                content = along_axis(content, axis, line.low[part] - source[axis].start, line.weight[part])
             winner.add(channel, content)
         targets[0][...] = winner.labels
         if winner.entropy is not None:
@@ -195,7 +195,7 @@ class _Pieces:
         return result
 
 
-class _Winner:
+class Winner:
     """Labels and entropy of classes that come one after the other."""
 
     def __init__(self, decision: Decision, classes: int, shape: Sequence[int], entropy: bool) -> None:
@@ -232,7 +232,7 @@ def _entropy(probability: np.ndarray, softmax: bool, classes: int) -> np.ndarray
     return (term(probability) + term(1 - probability)) / np.float32(math.log(2) * classes)
 
 
-def _along(content: np.ndarray, axis: int, low: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def along_axis(content: np.ndarray, axis: int, low: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Linear interpolation along an axis: lower neighbours and weights of the upper ones."""
     if not weight.any():
         first, last = int(low[0]), int(low[-1]) + 1

@@ -70,6 +70,17 @@ class SliceWise(Inferer):
         """Slices after one another, each whole."""
         return (self.slices.axis, *self.slices.plane)
 
+    def smaller(self) -> tuple[Inferer, str] | None:
+        """Half the slices, or windows, at a time."""
+        batch = self.batch or (1 if self.window is not None else LARGEST_BATCH)
+        if batch < 2:
+            return None
+        window, overlap, weights, skip = self.window, 0.5, "gaussian", True
+        if self._sliding is not None:
+            overlap, weights, skip = self._sliding.overlap, self._sliding.weights, self._sliding.skip_empty
+        smaller = SliceWise(self.slices, batch // 2, window, overlap, weights, self.mirror_axes, skip)
+        return smaller, f"{batch // 2} {'slices' if window is None else 'windows'} at a time"
+
     def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
         """Parts of a batch of slices; of windows, single slices."""
         if self._sliding is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +19,8 @@ from medicalseg.inference.network import Network
 from medicalseg.inference.probabilities import background
 from medicalseg.inference.windows import Region, Sums, Triple, WindowGrid, as_triple, gaussian, window_starts
 from medicalseg.inference.windows import with_classes as _with_classes
+
+LARGEST_SUMS = 1 << 30
 
 __all__ = ["Inferer", "Part", "Region", "SlidingWindow", "WholeVolume"]
 
@@ -52,6 +57,10 @@ class Inferer(ABC):
     def axes(self, shape: Sequence[int]) -> Triple:
         """In which order the axes of a volume (X, Y, Z) are gone through."""
         return (0, 1, 2)
+
+    def smaller(self) -> tuple[Inferer, str] | None:
+        """The same with less memory at once, and what that is; None if there is no such way."""
+        return None
 
     def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
         """As `parts`: their place, and their logits (K, x, y, z)."""
@@ -133,6 +142,8 @@ class SlidingWindow(Inferer):
         mirror_axes: axes along which every window is mirrored too, the mean being taken (`Mirrored`).
         skip_empty: a window of one grey value, as in the air around a patient, does not go through the network;
             voxels that only such windows cover are background.
+        on_disk: whether sums wait for the next row of windows in temporary files rather than in memory; None = where
+            they would take more than 1 GiB.
 
     Raises:
         ConfigError: if a value is wrong; names the argument.
@@ -146,6 +157,7 @@ class SlidingWindow(Inferer):
         batch: int = 1,
         mirror_axes: Sequence[int] | None = None,
         skip_empty: bool = True,
+        on_disk: bool | None = None,
     ) -> None:
         self.window = _triple(window)
         if isinstance(overlap, bool) or not isinstance(overlap, (int, float)) or not 0 <= overlap < 1:
@@ -157,6 +169,9 @@ class SlidingWindow(Inferer):
         if not isinstance(skip_empty, bool):
             raise ConfigError(f"SlidingWindow.skip_empty: expected true or false, got {skip_empty!r}")
         self.mirror_axes = check_axes(mirror_axes, 3, "SlidingWindow.mirror_axes")
+        if on_disk is not None and not isinstance(on_disk, bool):
+            raise ConfigError(f"SlidingWindow.on_disk: expected true, false or null, got {on_disk!r}")
+        self.weights, self.on_disk = weights, on_disk
         self.overlap, self.batch, self.skip_empty = float(overlap), batch, skip_empty
         self._weights = gaussian(self.window) if weights == "gaussian" else np.ones(self.window, np.float32)
 
@@ -170,30 +185,50 @@ class SlidingWindow(Inferer):
 
     def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
         """What is final after every strip of windows."""
-        network = mirrored(network, self.mirror_axes)
+        with contextlib.ExitStack() as stack:
+            yield from self._parts(mirrored(network, self.mirror_axes), image, stack)
+
+    def rests(self, shape: Sequence[int], classes: int) -> bool:
+        """Whether sums of a volume (X, Y, Z) wait for the next row of windows on disk rather than in memory."""
+        if self.on_disk is not None:
+            return self.on_disk
+        return 4 * (classes + 1) * self.grid(shape).peak_voxels() > LARGEST_SUMS
+
+    def _parts(self, network: Network, image: np.ndarray, stack: contextlib.ExitStack) -> Iterator[Part]:
         shape = as_triple(image.shape[-3:])
         grid = self.grid(shape)
         padded = _padded(image, grid.shape)
-        visited = self._visited(grid, padded)
-        sums, strips = Sums(grid), deque(grid.strips())
-        rows, across, _ = grid.axes
+        visited, strips = self._visited(grid, padded), deque(grid.strips())
+        sums = Sums(grid)
         empty: np.ndarray | None = None
         for first in range(0, max(1, len(visited)), self.batch):
             corners = visited[first : first + self.batch] or [(0, 0, 0)]
-            windows = np.stack([padded[_with_classes(grid.region(corner))] for corner in corners])
-            scores = network.logits(windows)
+            scores = network.logits(np.stack([padded[_with_classes(grid.region(corner))] for corner in corners]))
+            if first == 0:
+                if self.rests(shape, scores.shape[1]):
+                    sums.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="medicalseg-windows-")))
+                if len(visited) < grid.count:
+                    empty = background(scores.shape[1], network.decision.head, network.gives_probabilities)
             if visited:
                 for corner, found in zip(corners, scores, strict=True):
                     sums.add(corner, found, self._weights)
-            if empty is None and len(visited) < grid.count:
-                empty = background(scores.shape[1], network.decision.head, network.gives_probabilities)
-            del scores, windows
+            scores = found = np.empty(0, np.float32)
             following = visited[first + self.batch] if first + self.batch < len(visited) else None
-            while strips and (
-                following is None
-                or (strips[0][rows], strips[0][across]) < (following[rows], following[across])
-            ):  # fmt: skip
-                yield _part(sums, grid.final(strips.popleft()), shape, empty)
+            while strips and (following is None or grid.strip_of(strips[0]) < grid.strip_of(following)):
+                region = grid.final(strips.popleft())
+                yield _part(sums, region, shape, empty)
+                sums.rest(region[grid.axes[1]].stop)
+
+    def smaller(self) -> tuple[Inferer, str] | None:
+        """Sums on disk first, which changes no label; then half the windows at a time."""
+        arguments: dict[str, Any] = {"window": self.window, "overlap": self.overlap, "weights": self.weights}
+        arguments |= {"mirror_axes": self.mirror_axes, "skip_empty": self.skip_empty, "on_disk": True}
+        if not self.on_disk:
+            return SlidingWindow(**arguments, batch=self.batch), "sums of windows wait on disk"
+        if self.batch > 1:
+            half = self.batch // 2
+            return SlidingWindow(**arguments, batch=half), f"{half} windows at a time"
+        return None
 
     def starts(self, size: int, window: int) -> list[int]:
         """First voxels of the windows along an axis: evenly spread, first and last flush with the volume."""

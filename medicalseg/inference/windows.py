@@ -12,10 +12,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from medicalseg.inference.threads import for_each
+from medicalseg.utils.logger import logger
 
 Region = tuple[slice, slice, slice]
 Triple = tuple[int, int, int]
@@ -82,6 +84,11 @@ class WindowGrid:
         parts[along] = slice(0, self.shape[along])
         return parts[0], parts[1], parts[2]
 
+    def strip_of(self, corner: Sequence[int]) -> tuple[int, int]:
+        """Where the strip of a window begins along the first two axes: strips are visited in this order."""
+        rows, across, _ = self.axes
+        return corner[rows], corner[across]
+
     def strips(self) -> Iterator[Triple]:
         """The first corner of every strip, in order."""
         along = self.axes[2]
@@ -97,18 +104,22 @@ class WindowGrid:
             edges.append(sorted({0, size, *inner, *(start + self.window[axis] for start in inner)}))
         return edges[0], edges[1], edges[2]
 
-    def peak_voxels(self) -> int:
-        """Most voxels whose sums are held at once."""
+    def peak_voxels(self, resting: bool = False) -> int:
+        """Most voxels whose sums are held at once; without those that wait for the next row if they are `resting`."""
         touched: set[Cell] = set()
         held = peak = 0
         for corner in self.strips():
-            for cell in self._cells(self._strip(corner)):
-                if cell not in touched:
-                    touched.add(cell)
-                    held += self.voxels(cell)
-            peak = max(peak, held)
+            strip = list(self._cells(self._strip(corner)))
+            held += sum(self.voxels(cell) for cell in strip if cell not in touched)
+            touched.update(strip)
+            peak = max(peak, sum(self.voxels(cell) for cell in strip) if resting else held)
             held -= sum(self.voxels(cell) for cell in self._cells(self.final(corner)))
         return peak
+
+    def largest_part(self) -> int:
+        """Most voxels that are final after one strip."""
+        parts = (self.final(corner) for corner in self.strips())
+        return max(math.prod(part.stop - part.start for part in region) for region in parts)
 
     def cells(self, region: Sequence[slice]) -> list[Cell]:
         """Cells between edges that a region touches."""
@@ -139,11 +150,17 @@ class Sums:
     """Weighted sums of the windows' scores, in cells that exist from the first window on that touches them.
 
     Every voxel's sum adds its windows in the order of their visit, whatever the cells are.
+
+    Args:
+        grid: of the windows.
+
+    Attributes:
+        folder: where cells wait for the next row of windows, as files; None = in memory.
     """
 
-    def __init__(self, grid: WindowGrid) -> None:
-        self._grid = grid
-        self._cells: dict[Cell, tuple[np.ndarray, np.ndarray]] = {}
+    def __init__(self, grid: WindowGrid, folder: Path | None = None) -> None:
+        self._grid, self.folder = grid, folder
+        self._cells: dict[Cell, tuple[np.ndarray, np.ndarray] | Path] = {}
 
     def add(self, corner: Sequence[int], scores: np.ndarray, weights: np.ndarray) -> None:
         """Add a window's scores (K, x, y, z) with its weights (x, y, z)."""
@@ -153,14 +170,34 @@ class Sums:
             if cell not in self._cells:
                 shape = [part.stop - part.start for part in place]
                 self._cells[cell] = np.zeros((len(scores), *shape), np.float32), np.zeros(shape, np.float32)
-            sums, total = self._cells[cell]
-            common = [
-                (max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(place, region, strict=True)
-            ]  # fmt: skip
+            sums, total = self._loaded(cell)
+            common = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(place, region, strict=True)]
             inside = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, place, strict=True))
             window = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, region, strict=True))
             total[inside] += weights[window]
             add_weighted(sums[with_classes(inside)], scores[with_classes(window)], weights[window])
+
+    def rest(self, border: int) -> None:
+        """Bring cells before `border` along the axis of the strips, which wait for the next row, to the folder.
+
+        Where the folder takes no more, cells wait in memory from then on.
+        """
+        if self.folder is None:
+            return
+        across = self._grid.axes[1]
+        for cell, held in self._cells.items():
+            if isinstance(held, Path) or self._grid.cell_region(cell)[across].stop > border:
+                continue
+            path = self.folder / "-".join(map(str, cell))
+            try:
+                with path.open("wb") as file:
+                    held[0].tofile(file)
+                    held[1].tofile(file)
+            except OSError as error:
+                logger.warning("%s: %s; sums of windows wait in memory instead.", self.folder, error)
+                self.folder = None
+                return
+            self._cells[cell] = path
 
     def take(self, region: Region) -> tuple[np.ndarray, np.ndarray] | None:
         """Sums (K, x, y, z) and weights (x, y, z) of a final region, then forgotten; None if no window was there."""
@@ -168,16 +205,28 @@ class Sums:
         if not cells:
             return None
         shape = tuple(part.stop - part.start for part in region)
-        first = self._cells[cells[0]]
+        first = self._loaded(cells[0])
         if len(cells) == 1 and first[1].shape == shape:
-            return self._cells.pop(cells[0])
+            del self._cells[cells[0]]
+            return first
         sums, total = np.zeros((len(first[0]), *shape), np.float32), np.zeros(shape, np.float32)
         del first
         for cell in cells:
             place = self._grid.cell_region(cell)
             inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(place, region, strict=True))
-            sums[with_classes(inside)], total[inside] = self._cells.pop(cell)
+            sums[with_classes(inside)], total[inside] = self._loaded(cell)
+            del self._cells[cell]
         return sums, total
+
+    def _loaded(self, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+        held = self._cells[cell]
+        if isinstance(held, Path):
+            shape = [part.stop - part.start for part in self._grid.cell_region(cell)]
+            numbers = np.fromfile(held, np.float32).reshape(-1, *shape)
+            held.unlink()
+            held = numbers[:-1], numbers[-1]
+            self._cells[cell] = held
+        return held
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:

@@ -18,7 +18,9 @@ from medicalseg.core.prefetch import Behind  # noqa: E402
 from medicalseg.errors import UserError, VolumeError  # noqa: E402
 from medicalseg.inference import EagerNetwork, Preprocessing, SlidingWindow, segment  # noqa: E402
 from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs  # noqa: E402
-from medicalseg.io import Volume, read_label, write_volume  # noqa: E402
+from medicalseg.inference.mixture import Member  # noqa: E402
+from medicalseg.inference.slice_wise import inferer_for  # noqa: E402
+from medicalseg.io import Volume, read_label, read_volume, write_volume  # noqa: E402
 from medicalseg.metrics import confusion_counts, dice  # noqa: E402
 
 SAME_GRID = replace(TASK, preprocessing=Preprocessing(orientation="LPS"))
@@ -193,3 +195,61 @@ def test_inputs_that_hold_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError):
         find_inputs(tmp_path / name)
+
+
+def test_uncertainty_is_written_beside_the_labels(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    task = replace(SAME_GRID, restoring="scores")
+    report = predict_cases(
+        find_inputs(tmp_path / "in"), task, EagerNetwork(Oracle()), tmp_path / "out", uncertainty=True
+    )
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+    found = read_volume(tmp_path / "out" / "a_uncertainty.nii.gz")
+    assert found.array.dtype == np.float32
+    np.testing.assert_allclose(found.affine, AFFINE, atol=1e-5)
+    assert 0 <= found.array.min() <= found.array.max() <= 1
+
+
+def test_memory_that_runs_out_leads_to_smaller_pieces(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Hungry(EagerNetwork):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            if len(x) > 1:
+                raise MemoryError("ResourceExhaustedError")
+            return super().logits(x)
+
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    sliding = SlidingWindow(4, batch=4, skip_empty=False)
+    report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Hungry(Oracle()), tmp_path / "out", sliding=sliding)
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+    assert "in smaller pieces (sums of windows wait on disk, 2 windows at a time, 1 windows at a time)" in caplog.text
+
+
+def test_memory_that_runs_out_later_leads_to_smaller_pieces(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Hungry(EagerNetwork):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            if len(x) > 1:
+                raise MemoryError("ResourceExhaustedError")
+            return super().logits(x)
+
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    sliding = SlidingWindow(6, batch=2, skip_empty=False)
+    report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Hungry(Oracle()), tmp_path / "out", sliding=sliding)
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+    assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
+
+
+def test_networks_of_other_grids_and_cascades_of_files(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    other = replace(SAME_GRID, preprocessing=Preprocessing(orientation="RAS"))
+    others = [Member(other, EagerNetwork(Oracle()), inferer_for(other))]
+    cases = find_inputs(tmp_path / "in")
+    report = predict_cases(cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out", others=others, uncertainty=True)
+    assert report.failed == {}
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+
+    first = Member(SAME_GRID, EagerNetwork(Oracle()), inferer_for(SAME_GRID))
+    second = replace(SAME_GRID, previous_classes=3)
+    report = predict_cases(cases, second, EagerNetwork(Oracle()), tmp_path / "cascade", previous=first)
+    assert report.failed == {}
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+    assert "--previous_config" in predict_cases(cases, second, EagerNetwork(Oracle()), tmp_path / "no").failed["a"]

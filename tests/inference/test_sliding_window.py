@@ -12,7 +12,7 @@ from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError, RunError
 from medicalseg.inference import Decision, Ensemble, Inferer, SlidingWindow, WholeVolume, argmax_classes
 from medicalseg.inference.network import WithDecision
-from medicalseg.inference.windows import WindowGrid
+from medicalseg.inference.windows import Sums, WindowGrid
 
 
 class Pointwise(WithDecision):
@@ -152,10 +152,12 @@ def test_nan_of_any_class_is_an_error() -> None:
         argmax_classes(logits)
 
 
-def test_sums_are_those_of_one_array_to_the_last_bit() -> None:
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_sums_are_those_of_one_array_to_the_last_bit(on_disk: bool, batch: int) -> None:
     """The same windows added to one array of the whole volume, in the same order."""
     x = image((1, 31, 44, 23))
-    sliding = SlidingWindow((8, 12, 10), overlap=0.4)
+    sliding = SlidingWindow((8, 12, 10), overlap=0.4, batch=batch, on_disk=on_disk)
     grid = sliding.grid(x.shape[1:])
     sums, weights = np.zeros((3, *x.shape[1:]), np.float32), np.zeros(x.shape[1:], np.float32)
     for corner in grid.corners():
@@ -238,3 +240,27 @@ def test_an_ensemble_averages_probabilities() -> None:
     np.testing.assert_array_equal(SlidingWindow(32).labels(ensemble, x[0]), expected[0].argmax(axis=0))
     with pytest.raises(ConfigError, match="at least one"):
         Ensemble([])
+
+
+def test_sums_wait_on_disk_and_leave_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    x = image((1, 31, 44, 23))
+    parts = SlidingWindow((8, 12, 10), on_disk=True).parts(Pointwise(), x)
+    most = max(sum(file.is_file() for file in tmp_path.rglob("*")) for _ in parts)
+    assert most > 4
+    assert list(tmp_path.iterdir()) == []
+    parts = SlidingWindow((8, 12, 10), on_disk=True).parts(Pointwise(), x)
+    next(parts)
+    parts.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_sums_wait_in_memory(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
+    x = image((1, 31, 44, 23))
+    expected = SlidingWindow((8, 12, 10), on_disk=False).labels(Pointwise(), x)
+    grid = SlidingWindow((8, 12, 10)).grid(x.shape[1:])
+    sums = Sums(grid, tmp_path / "absent")
+    sums.add((0, 0, 0), np.ones((2, 8, 12, 10), np.float32), np.ones((8, 12, 10), np.float32))
+    sums.rest(44)
+    assert "in memory" in caplog.text
+    np.testing.assert_array_equal(SlidingWindow((8, 12, 10), on_disk=True).labels(Pointwise(), x), expected)
