@@ -11,6 +11,7 @@ from typing import Any
 
 from medicalseg.core.checkpoint_store import BEST, FINAL
 from medicalseg.core.crossval_figures import HONEST, NETWORK, SHIPPED, CrossvalReport, Stage
+from medicalseg.core.extras import check_levels, level_orders_of
 from medicalseg.core.fold_predictions import FoldCases, predict_fold
 from medicalseg.core.folds import OpenConfig, fold_folder, train_folds
 from medicalseg.core.out_of_fold import POSTPROCESSED, Choice, Steps, choose, described, postprocessed, score
@@ -105,8 +106,11 @@ def _predicted(open_config: OpenConfig, options: TrainOptions, fold: int, summin
 def _report(
     config: Any, members: Sequence[FoldCases], choice: Choice, options: TrainOptions, summing: CrossvalOptions
 ) -> CrossvalReport:
+    orders = level_orders_of(config.test_config)
+    check_levels(orders, members[0].task)
+
     def stage(steps: Mapping[int, Steps], name: str | None = None, notes: Sequence[str] = ()) -> Stage:
-        results = _results(members, steps, _level_orders(config), options, summing, name)
+        results = _results(members, steps, orders, options, summing, name)
         flattering = (BEST_NOTE,) if summing.weights == "best" else ()
         rules = summing.measures.rules()
         return Stage.of(results, members[0].task, rules, summing.bootstrap, options.seed, (*notes, *flattering))
@@ -145,13 +149,6 @@ def _results(
             pairs = postprocessed(member, steps.get(member.fold, ()), folder, options.num_workers)
             found[member.fold] = score(pairs, member.task, summing.measures, orders, options.num_workers)
     return found
-
-
-def _level_orders(config: Any) -> list[list[int]]:
-    order = config.test_config.get("level_order")
-    if not order:
-        return []
-    return [list(row) for row in order] if isinstance(order[0], list) else [list(order)]
 
 
 def _store(members: Sequence[FoldCases], choice: Choice, summing: CrossvalOptions) -> None:

@@ -187,8 +187,10 @@ def _mirror(value: Any, path: KeyPath) -> None:
         raise KeyPathError(path, f"must be one of {', '.join(MIRRORING)}, got {value!r}")
 
 
-def _class_ids(value: Any, path: KeyPath) -> None:
-    _class_groups({path[-1]: value}, path[:-1])
+def _level_order(value: Any, path: KeyPath) -> None:
+    several = isinstance(value, list) and value and isinstance(value[0], list)
+    for order in value if several else [value]:
+        _class_groups({path[-1]: order}, path[:-1])
 
 
 def _postprocessing(value: Any, path: KeyPath) -> None:
@@ -229,7 +231,7 @@ TEST_CHECKS: dict[str, Check] = {
     "pseudo_patches": positive_whole,
     "calibration": truth,
     "mirror": _mirror,
-    "level_order": _class_ids,
+    "level_order": _level_order,
 }
 
 CHECKS: dict[str, Check] = {
