@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--atlas", action="store_true",
         help="also score a majority-label atlas of the training cases, the figure a network has to beat")  # fmt: skip
     add("--calibration", type=truth, default=None,
-        help="also tell how far probabilities can be believed (default: test_config.calibration, else False)")  # fmt: skip
+        help="whether probabilities can be believed (default: test_config.calibration, else False)")  # fmt: skip
     add_interval_arguments(parser, 0)
     add_measure_arguments(parser, ())
     add_window_arguments(parser)
