@@ -19,10 +19,11 @@ class CorruptPrevious:
     """Grows, shrinks, closes or opens classes, and drops parts of them; the numbers are nnU-Net's.
 
     Args:
-        p_morphology: probability that every class is dilated, eroded, closed or opened, one of the four for each.
+        p_morphology: probability that classes are dilated, eroded, closed or opened, one of the four for each.
         radius: range of the radius of the ball for that, whole voxels.
-        p_drop: probability that one connected part of every class is dropped.
+        p_drop: probability that one connected part of classes is dropped.
         largest_drop: share of the patch above which a part stays.
+        p_per_class: probability of each class to be among these, drawn for both anew.
 
     Raises:
         ConfigError: if an argument is wrong.
@@ -38,6 +39,7 @@ class CorruptPrevious:
         radius: Sequence[int] = (1, 8),
         p_drop: float = 0.2,
         largest_drop: float = 0.15,
+        p_per_class: float = 0.5,
     ) -> None:
         arguments = Arguments(self)
         self.p_morphology = arguments.probability("p_morphology", p_morphology)
@@ -45,6 +47,7 @@ class CorruptPrevious:
         self.radius = (int(low), int(high))
         self.p_drop = arguments.probability("p_drop", p_drop)
         self.largest_drop = arguments.probability("largest_drop", largest_drop)
+        self.p_per_class = arguments.probability("p_per_class", p_per_class)
 
     def __call__(self, masks: np.ndarray) -> np.ndarray:
         """Changed masks.
@@ -57,12 +60,16 @@ class CorruptPrevious:
         """
         masks = masks.copy()
         if happens(self.p_morphology):
-            for index in rng().permutation(len(masks)).tolist():
+            for index in self._chosen(len(masks)):
                 self._morph(masks, index)
         if happens(self.p_drop):
-            for mask in masks:
-                self._drop(mask)
+            for index in self._chosen(len(masks)):
+                self._drop(masks[index])
         return masks
+
+    def _chosen(self, classes: int) -> list[int]:
+        """Some of the classes, in a random order."""
+        return [index for index in rng().permutation(classes).tolist() if happens(self.p_per_class)]
 
     def _morph(self, masks: np.ndarray, index: int) -> None:
         operation = choose(OPERATIONS)
