@@ -94,7 +94,8 @@ class Layout:
             own = {"labels": {name: value for value, name in self.labels.items()}} if self.num_classes else {}
         if ignore is not None:
             more = [ignore] if isinstance(ignore, int) else list(ignore)
-            own["ignore"] = list(dict.fromkeys([*own.get("ignore", []), *more]))
+            known = [] if self.ignore_index is None else [self.ignore_index]
+            own["ignore"] = list(dict.fromkeys([*known, *own.get("ignore", []), *more]))
             if "labels" in own:
                 own["labels"] = _without(own["labels"], own["ignore"])
         if region_order is not None:

@@ -223,6 +223,13 @@ def test_ignored_value_alone(decathlon: Path) -> None:
     np.testing.assert_array_equal(dataset[0][1], np.where(ids == 2, 255, ids))
 
 
+def test_ignored_value_beside_the_descriptions_own(decathlon: Path, describe: Edit) -> None:
+    describe(labels={"background": 0, "box": 1, "ignore": 2})
+    dataset = DecathlonDataset(str(decathlon), fold="all", ignore=1)
+    np.testing.assert_array_equal(dataset[0][1], np.where(make_pair(0)[1] > 0, 255, 0))
+    assert DecathlonDataset(str(decathlon), fold="all").ignore_index == 2
+
+
 def test_unknown_value_names_the_case(decathlon: Path) -> None:
     dataset = DecathlonDataset(str(decathlon), fold="all", labels={"background": 0, "box": 1})
     with pytest.raises(DataError, match=r"case case_0: label value 2 .*case_0\.nii\.gz"):
