@@ -232,3 +232,31 @@ def test_folds_that_differ_between_the_blocks_are_told(
 def test_wrong_flags(run: Callable[..., int], verb: str) -> None:
     assert run(verb, "--overlays", "7") == 2
     assert run(verb, "--no_such_flag") == 2
+
+
+def test_further_measures_are_the_same_in_val_predict_and_evaluate(run: Callable[..., int], data: Path) -> None:
+    flags = ["--metrics", "nsd", "hd95", "detection", "--level_order", "1", "2", "--bootstrap", "50"]
+    assert run("val", *flags, "--calibration", "True", "--overlays", "0") == 0
+    (data / "list.txt").write_text("data/imagesTr/case_0.nii.gz\ndata/imagesTr/case_1.nii.gz\n", encoding="utf-8")
+    references = str(data / "data" / "labelsTr")
+    assert run("predict", *flags, "--image_path", str(data / "list.txt"), "--label_path", references) == 0
+    folders = [str(data / "val" / "predictions"), references, "--missing", "skip", "--config", str(data / "c.yml")]
+    assert run_verb("evaluate", [*folders, *flags, "--save_dir", str(data / "evaluate")]) == 0
+    reports = [
+        json.loads((data / verb / "metrics.json").read_text(encoding="utf-8"))
+        for verb in ("val", "predict", "evaluate")
+    ]
+    for key in ("foreground_mean", "measures", "levels", "rules", "bootstrap", "pooled_detection"):
+        assert reports[0][key] == reports[1][key] == reports[2][key]
+    assert reports[0]["measures"]["hd95"]["classes"][1]["value"] == pytest.approx(0.75)
+    assert 0 <= reports[0]["calibration"]["foreground_error"] < 0.5
+    assert (data / "val" / "reliability.png").is_file()
+
+
+def test_level_order_and_calibration_of_the_configuration(run: Callable[..., int], data: Path) -> None:
+    block = ["--opts", "test_config={level_order: [1, 2], calibration: True, overlays: 0}"]
+    assert run("val", *block) == 0
+    content = json.loads((data / "val" / "metrics.json").read_text(encoding="utf-8"))
+    assert content["levels"][0]["names"] == ["S", "L5"]
+    assert content["calibration"]["channels"][0]["error"] >= 0
+    assert run("val", "--level_order", "1", "9") == 2
