@@ -195,7 +195,7 @@ class Trainer:
             return
         if validate and self.validation.affordable(self.state, self.clock):
             self._validate(journal)
-        elif pseudo:
+        elif pseudo and self.validation.affordable_patches(self.clock):
             with self.saver.averaged():
                 journal.pseudo(self.validation.patches(self.state))
 

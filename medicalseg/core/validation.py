@@ -19,11 +19,12 @@ from medicalseg.utils.progress import clock as clock_text
 
 Evaluate = Callable[..., Summary]
 SHARE = 0.2
+PSEUDO_SHARE = 0.05
 DEFAULT_PSEUDO_INTERVAL = "5%"
 
 
 class Validation:
-    """Evaluates a network; with a wall-clock budget evaluations take at most a fifth of it.
+    """Evaluates a network; with a wall-clock budget evaluations take at most a fifth of it, patches a twentieth.
 
     Args:
         evaluate: `medicalseg.core.val.evaluate`, or what stands for it.
@@ -45,7 +46,7 @@ class Validation:
     ) -> None:
         self._evaluate, self._model, self._dataset, self._arguments = evaluate, model, dataset, arguments
         self._patches, self._seed = pseudo_patches or PATCHES, seed
-        self._last = 0.0
+        self._last = self._last_pseudo = self._all_pseudo = 0.0
         self._told = False
 
     @staticmethod
@@ -70,9 +71,17 @@ class Validation:
         """The patches; the same ones every time."""
         started = time.monotonic()
         result = pseudo_dice(self._model, self._dataset, self._patches, self._seed)
-        state.evaluation_seconds += time.monotonic() - started
+        self._last_pseudo = time.monotonic() - started
+        self._all_pseudo += self._last_pseudo
+        state.evaluation_seconds += self._last_pseudo
         logger.info("[EVAL] %s: %.4f (%d patches of validation cases)", TITLE, result.mean, result.patches)
         return result
+
+    def affordable_patches(self, clock: TimeBudget) -> bool:
+        """Whether another pseudo-Dice stays within a twentieth of the time used of a budget."""
+        if clock.seconds is None or not self._all_pseudo:
+            return True
+        return distributed.from_main(self._all_pseudo + self._last_pseudo) <= PSEUDO_SHARE * clock.used
 
     def tell_time(self, state: TrainerState, clock: TimeBudget) -> None:
         """Log how long the last evaluation took, and what all of them took of the run."""

@@ -238,6 +238,12 @@ def test_evaluations_stay_within_their_share_of_the_budget():
     validation._last = 6.0
     assert not validation.affordable(state, clock)
     assert validation.affordable(state, time_budget.TimeBudget())
+    assert validation.affordable_patches(clock)
+    validation._last_pseudo, validation._all_pseudo = 1.0, 2.0
+    clock.used = 59.0
+    assert not validation.affordable_patches(clock)
+    clock.used = 61.0
+    assert validation.affordable_patches(clock)
 
 
 def test_a_pseudo_interval_needs_patches(config_file, tmp_path):
