@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,6 +14,7 @@ from medicalseg.inference.label_values import as_values, check_values, values_by
 
 BACKGROUND = "background"
 TABLE = 1 << 17
+PART = 1 << 18
 _UNKNOWN = np.iinfo(np.int32).min
 _IGNORED = _UNKNOWN + 1
 
@@ -150,18 +151,18 @@ class LabelMap:
         """
         stored = np.asarray(stored)
         low, high = (int(stored.min()), int(stored.max())) if stored.size else (0, 0)
-        if high - low < TABLE:
-            labels = self._table(low, high)[stored.astype(np.intp) - low if low else stored]
+        if high - min(low, 0) < TABLE:
+            table = self._table(low, high)
+            labels = _by_parts(lambda part: table[part], stored, np.int32)
         else:
             values, places = np.unique(stored, return_inverse=True)
             meanings = [self._meaning.get(int(value), _UNKNOWN) for value in values]
             labels = np.array(meanings, np.int32)[places.reshape(stored.shape)]
-        self._check_known(stored, labels)
-        ignored = labels == _IGNORED if self.ignore else None
-        if ignored is not None and ignored.any():
+        if labels.size and labels.min() <= _IGNORED:
+            self._check_known(stored, labels)
             if ignore_index is None:
                 raise DataError(f"the stored values {list(self.ignore)} are ignored, which needs an ignore_index")
-            labels[ignored] = -1 if self.regions else ignore_index
+            labels[labels == _IGNORED] = -1 if self.regions else ignore_index
         return labels
 
     def to_stored(self, labels: np.ndarray) -> np.ndarray:
@@ -178,16 +179,20 @@ class LabelMap:
         """
         if not self.one_map:
             raise DataError(f"the regions {list(self.classes)} overlap; one label map of them needs 'region_order'")
-        unknown = self.ignore[0] if self.ignore else self._written[0]
-        kind = _smallest_type([*self._written, unknown])
-        known = (labels >= 0) & (labels >> self.num_classes == 0 if self.regions else labels < self.num_classes)
-        if not self.regions:
-            return np.where(known, np.array(self._written, kind)[np.where(known, labels, 0)], kind(unknown))
-        result = np.full(labels.shape, self._written[0], kind)
-        for index, value in enumerate(self._written[1:]):
-            result[labels >> index & 1 == 1] = value
-        result[~known] = unknown
-        return result
+        written, unknown = self._written, self.ignore[0] if self.ignore else self._written[0]
+        kind = _smallest_type([*written, unknown])
+
+        def values_of(part: np.ndarray) -> np.ndarray:
+            known = (part >= 0) & (part >> len(self.classes) == 0 if self.regions else part < len(self.classes))
+            if not self.regions:
+                return np.where(known, np.array(written, kind)[np.where(known, part, 0)], kind(unknown))
+            result = np.full(part.shape, written[0], kind)
+            for index, value in enumerate(written[1:]):
+                result[part >> index & 1 == 1] = value
+            result[~known] = unknown
+            return result
+
+        return _by_parts(values_of, np.asarray(labels), kind)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON- and YAML-able form."""
@@ -242,10 +247,11 @@ class LabelMap:
         return [self.background[0], *painted]
 
     def _table(self, low: int, high: int) -> np.ndarray:
-        table = np.full(high - low + 1, _UNKNOWN, np.int32)
+        """Meaning by value; negative values count from its end."""
+        table = np.full(max(high, 0) - min(low, 0) + 1, _UNKNOWN, np.int32)
         for value, meaning in self._meaning.items():
             if low <= value <= high:
-                table[value - low] = meaning
+                table[value] = meaning
         return table
 
     def _check_known(self, stored: np.ndarray, labels: np.ndarray) -> None:
@@ -289,6 +295,19 @@ class LabelMap:
         for name, values, value in zip(self.classes, self.values, self.region_order, strict=True):
             if value not in values:
                 raise ConfigError(f"region_order: {value} is painted for '{name}', which has the values {list(values)}")
+
+
+def _by_parts(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray, kind: Any) -> np.ndarray:
+    """A voxel-wise function of an array, some planes at a time, in the order of its memory."""
+    if array.ndim == 0:
+        return function(array)
+    result = np.empty_like(array, dtype=kind)
+    axis = int(np.argmax(np.abs(array.strides)))
+    source, target = np.moveaxis(array, axis, 0), np.moveaxis(result, axis, 0)
+    step = max(1, PART // max(1, array.size // max(1, len(source))))
+    for first in range(0, len(source), step):
+        target[first : first + step] = function(source[first : first + step])
+    return result
 
 
 def _smallest_type(values: Sequence[int]) -> Any:

@@ -200,3 +200,14 @@ def test_names_of_stored_values() -> None:
     }
     names = LabelMap.from_config(regions=BRATS).stored_names
     assert names == {0: "background", 1: "WT, TC", 2: "WT", 3: "WT, TC", 4: "WT, TC, ET"}
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("low", [0, -3])
+def test_large_volumes_in_parts(order: str, low: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medicalseg.inference.label_map.PART", 50)
+    label_map = LabelMap.from_config({"background": [0, -3], "a": 40, "b": 7}, ignore=11)
+    array = np.asarray(stored(low, 40, 7, 11, shape=(9, 8, 7)), order=order)[::-1]
+    ids = label_map.apply(array, 255)
+    np.testing.assert_array_equal(ids, np.select([array == 40, array == 7, array == 11], [1, 2, 255]))
+    np.testing.assert_array_equal(label_map.to_stored(ids), np.where(array == -3, 0, array))
