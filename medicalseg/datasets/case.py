@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from medicalseg.errors import DataError, UserError
+from medicalseg.errors import DataError, RunError, UserError
 
 HEAD_BYTES = 1 << 16
 
@@ -58,9 +58,11 @@ def content_hash(cases: Iterable[Case], extra: str = "") -> str:
 
 @contextlib.contextmanager
 def naming(case: Case) -> Iterator[None]:
-    """Errors inside the block name the case and its files."""
+    """Errors inside the block name the case and its files; a `RunError` is not the case's."""
     try:
         yield
+    except RunError:
+        raise
     except Exception as error:
         files = ", ".join(str(path) for path in case.files)
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
+from medicalseg.datasets.patches import store as store_module
 from medicalseg.datasets.patches.block_file import BlockFile, block_sides, write_blocks
 from medicalseg.datasets.patches.class_table import ClassTable, table_of_codes, table_of_ids
 from medicalseg.datasets.patches.prepare import prepare_all
 from medicalseg.datasets.patches.store import PatchStore
-from medicalseg.errors import DataError
+from medicalseg.errors import DataError, RunError
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import Preprocessing
 
@@ -179,6 +181,15 @@ def test_broken_cases_are_named_and_the_others_made(tmp_path, cases):
     with pytest.raises(DataError, match=r"(?s)case_1.*case_4"):
         prepare_all(store, cases, 0)
     assert [store.is_prepared(case) for case in cases] == [True, False, True, True, False, True]
+
+
+def test_a_full_disk_ends_the_run(tmp_path, cases, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store_module, "write_blocks", full)
+    with pytest.raises(RunError, match=f"no space left.*{tmp_path}.*cache_dir"):
+        prepare_all(store_of(tmp_path), cases, 0)
 
 
 def test_room_is_made_from_other_settings_only(tmp_path, cases):

@@ -8,6 +8,7 @@ is never taken for a case.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 import zlib
@@ -25,6 +26,7 @@ from medicalseg.datasets.patches.class_table import ClassTable, smallest, table_
 from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.transforms.pointwise import mean_and_deviation
+from medicalseg.utils.pool import DiskFullError
 
 TABLES_IN_MEMORY = 64
 ABANDONED = 24 * 3600
@@ -120,14 +122,16 @@ class PatchStore:
 
         Raises:
             DataError: if a file of the case is wrong.
+            RunError: if the disk is full.
         """
-        parts = self.parts(case)
-        record = _record_of(parts.image) or self._make_image(case, parts.image)
-        if parts.label is not None and parts.table is not None and not _are_files(parts.label, parts.table):
-            self._make_label(case, record, parts.label, parts.table)
-        if parts.previous is not None and not parts.previous.is_file():
-            labels = self.previous.read(case, self.reader, record)
-            write_blocks(parts.previous, labels, self.sides, {"case": case.name})
+        try:
+            self._make(case, self.parts(case))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFullError(
+                f"no space left on the disk for preprocessed cases in {self.folder}; choose another cache_dir"
+            ) from error
 
     def make_room(self, cases: Sequence[Case], limit: int) -> None:
         """Delete the longest unused files of other settings until all together have at most `limit` bytes."""
@@ -180,6 +184,14 @@ class PatchStore:
             path.unlink(missing_ok=True)
             self.prepare(case)
             return ClassTable.load(path)
+
+    def _make(self, case: Case, parts: Parts) -> None:
+        record = _record_of(parts.image) or self._make_image(case, parts.image)
+        if parts.label is not None and parts.table is not None and not _are_files(parts.label, parts.table):
+            self._make_label(case, record, parts.label, parts.table)
+        if parts.previous is not None and not parts.previous.is_file():
+            labels = self.previous.read(case, self.reader, record)
+            write_blocks(parts.previous, labels, self.sides, {"case": case.name})
 
     def _make_image(self, case: Case, path: Path) -> GridRecord:
         image, record = self.reader.image(case)
