@@ -27,11 +27,13 @@ class DryRun:
         peak_bytes: highest memory of the process (CPU: resident; GPU: allocated on it).
         baseline_bytes: before the network was built.
         seconds: of the fastest step but the first; data loading not counted.
+        busy: other processes wanted the cores meanwhile.
     """
 
     peak_bytes: int
     baseline_bytes: int
     seconds: float
+    busy: bool = False
 
 
 def dry_run(
@@ -123,7 +125,15 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
         stepper(step, images, labels.astype(np.uint8 if task["regions"] else np.int64))
         seconds.append(time.perf_counter() - started)
     peak = peak_resident() if on_cpu else int(paddle.device.cuda.max_memory_allocated())
-    return {"peak_bytes": peak, "baseline_bytes": before, "seconds": min(seconds[1:])}
+    return {"peak_bytes": peak, "baseline_bytes": before, "seconds": min(seconds[1:]), "busy": on_cpu and is_busy()}
+
+
+def is_busy() -> bool:
+    """Whether more processes want to run than there are cores for, this one included."""
+    try:
+        return os.getloadavg()[0] > (os.cpu_count() or 1) + 1
+    except (AttributeError, OSError):
+        return False
 
 
 if __name__ == "__main__":

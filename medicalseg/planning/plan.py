@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from medicalseg.planning.reasoned import plain, to_yaml
 from medicalseg.planning.settings import Settings
 from medicalseg.planning.source import PlanSource
 from medicalseg.planning.spacing import LOWRES_SHARE
-from medicalseg.planning.stages import Planner, Stage, is_flat
+from medicalseg.planning.stages import WHOLE, Planner, Stage, is_flat
 from medicalseg.utils.files import atomic_path, write_json
 from medicalseg.utils.logger import logger
 
 ATTEMPTS = 6
-SLOWER = 2.0
+SLOWER = 1.5
+Make = Callable[[Planner], Stage]
 
 
 @dataclass(frozen=True)
@@ -132,38 +133,54 @@ def _planner(subject: compose.Subject) -> Planner:
 
 
 def _write_kind(subject: compose.Subject, kind: str, writer: Writer) -> list[Planned]:
-    planner = _planner(subject)
     if kind == "2d":
-        return [_write(subject, planner.slices(), "2d", writer)]
-    full = planner.full()
+        return [_write(subject, Planner.slices, "2d", writer)]
     if kind == "3d":
-        if full.coverage < LOWRES_SHARE and not subject.settings.kinds:
+        planned = _write(subject, Planner.full, "3d", writer)
+        share = planned.stage.coverage
+        if share < LOWRES_SHARE and not subject.settings.kinds:
             writer.notes.append(
-                f"a patch shows {100 * full.coverage:.0f} % of the median volume: if large context matters, "
+                f"a patch shows {100 * share:.0f} % of the median volume: if large context matters, "
                 "plan --kind cascade (or 3d_lowres) as well"
             )
-        return [_write(subject, full, "3d", writer)]
+        return [planned]
     if kind == "3d_lowres":
-        low = planner.lowres(full)
-        if low is None:
+        planned = _write(subject, _lowres, "3d_lowres", writer)
+        if planned.stage.spacing_reason == WHOLE:
             writer.notes.append(
-                "3d_lowres by nnU-Net's rule would be no coarser: a patch shows "
-                f"{100 * min(1, full.coverage):.0f} % of the median volume; it is made to show all of it instead"
+                "3d_lowres by nnU-Net's rule would be hardly coarser: it shows the whole volume instead"
             )
-        return [_write(subject, low or planner.coarse(full), "3d_lowres", writer)]
-    fine = planner.fine()
-    coarse = _write(subject, planner.coarse(fine), "3d_lowres", writer)
-    return [coarse, _write(subject, fine, "cascade", writer, previous=_first_stage(writer.folder))]
+        return [planned]
+    coarse = _write(subject, lambda planner: planner.coarse(planner.fine()), "3d_lowres", writer)
+    return [coarse, _write(subject, Planner.fine, "cascade", writer, previous=_first_stage(writer.folder))]
+
+
+def _lowres(planner: Planner) -> Stage:
+    full = planner.full()
+    return planner.lowres(full) or planner.coarse(full)
 
 
 def _first_stage(folder: Path) -> str:
     return str(Path("output") / folder.name / "3d_lowres")
 
 
-def _write(subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None = None) -> Planned:
+def _write(subject: compose.Subject, make: Make, name: str, writer: Writer, previous: str | None = None) -> Planned:
     path = writer.folder / f"{name}.yml"
-    stage, measured, seconds = _settle(subject, stage, name, writer, previous)
-    tree = compose.compose(subject, stage, seconds, previous)
+    stage = make(_planner(subject))
+    measured = None
+    if writer.check and subject.settings.device == "gpu" and not _has_gpu():
+        writer.notes.append("no GPU here: the plan rests on nnU-Net's estimate of memory, not on a dry run")
+    elif writer.check:
+        stage, measured = _settle(subject, stage, name, writer, previous)
+        slower = _slower(subject, stage, measured)
+        if slower is not None:
+            subject = dataclasses.replace(subject, settings=slower)
+            stage, measured = _settle(subject, make(_planner(subject)), name, writer, previous)
+        if measured.busy:
+            writer.notes.append(
+                "the machine was busy: the dry run's seconds say little, the estimate was used for them"
+            )
+    tree = compose.compose(subject, stage, _seconds(stage, measured), previous)
     _save(path, to_yaml(tree, _head(subject, stage, path, measured, previous)))
     if Config(path, log_notes=False).dic != plain(tree):
         raise DataError(f"{path}: does not read back as it was planned; please report this")
@@ -172,24 +189,13 @@ def _write(subject: compose.Subject, stage: Stage, name: str, writer: Writer, pr
 
 def _settle(
     subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None
-) -> tuple[Stage, DryRun | None, float | None]:
-    """The stage made to fit by dry runs; what the last one measured, and the seconds of a step."""
-    seconds = _estimate(stage)
-    if not writer.check:
-        return stage, None, seconds
-    if subject.settings.device == "gpu" and not _has_gpu():
-        writer.notes.append("no GPU here: the plan rests on nnU-Net's estimate of memory, not on a dry run")
-        return stage, None, None
+) -> tuple[Stage, DryRun]:
+    """The stage made to fit by dry runs, and what the last one measured."""
     limit = subject.settings.memory * GIGABYTE
     for _ in range(ATTEMPTS):
-        measured = _try(subject, stage, name, writer, previous, seconds)
+        measured = _try(subject, stage, name, writer, previous)
         if measured is not None and measured.peak_bytes <= limit:
-            if subject.settings.device == "cpu" and measured.seconds > SLOWER * subject.settings.step_seconds:
-                writer.notes.append(
-                    f"{name}: a step took {measured.seconds:.2g} s here; a larger --step_seconds is honest, a smaller "
-                    "--memory makes patches smaller"
-                )
-            return stage, measured, measured.seconds
+            return stage, measured
         smaller = _smaller(stage, _planner(subject))
         if smaller is None:
             break
@@ -201,10 +207,22 @@ def _settle(
     )
 
 
-def _try(
-    subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None, seconds: float | None
-) -> DryRun | None:
-    tree = compose.compose(subject, stage, seconds, previous)
+def _slower(subject: compose.Subject, stage: Stage, measured: DryRun) -> Settings | None:
+    """Settings of a slower core, if this machine is not busy and took much longer than was planned for."""
+    estimate, settings = _estimate(stage), subject.settings
+    planned_for = stage.budget.seconds if isinstance(stage.budget, CpuBudget) else 0.0
+    if measured.busy or estimate is None or measured.seconds <= SLOWER * planned_for:
+        return None
+    logger.info("A step took %.2g s, not %.2g s: planning for a slower processor.", measured.seconds, estimate)
+    return dataclasses.replace(settings, speed=settings.speed * estimate / measured.seconds)
+
+
+def _seconds(stage: Stage, measured: DryRun | None) -> float | None:
+    return _estimate(stage) if measured is None or measured.busy else measured.seconds
+
+
+def _try(subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None) -> DryRun | None:
+    tree = compose.compose(subject, stage, _estimate(stage), previous)
     channels = plain(tree["model"])["in_channels"]
     draft = writer.folder / f".draft-{name}.yml"
     writer.folder.mkdir(parents=True, exist_ok=True)
@@ -266,8 +284,10 @@ def _head(
 
 def _cost_line(stage: Stage, measured: DryRun | None, settings: Settings) -> str:
     if measured is not None:
+        quiet = _estimate(stage)
+        busy = f" on a busy machine (estimate: {quiet:.2f} s)" if measured.busy and quiet is not None else ""
         return (
-            f"Dry run here, {settings.cores} core(s): {measured.seconds:.2f} s per step of {stage.fit.batch}, "
+            f"Dry run here, {settings.cores} core(s): {measured.seconds:.2f} s per step of {stage.fit.batch}{busy}, "
             f"{measured.peak_bytes / GIGABYTE:.2f} GB at most (data workers not counted)."
         )
     if isinstance(stage.budget, CpuBudget):

@@ -32,6 +32,7 @@ WHOLE_PERCENTILE = 95
 ACROSS_SHARE = 0.5
 COARSEST_FACTOR = 8.0
 ABOUT = 1.5
+WHOLE = "coarse, so that one patch shows the whole volume"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Planner:
         """The first stage of a cascade: coarser until a patch shows the whole median volume."""
         spacing = coarser(full.spacing, 1.5)
         while True:
-            stage = self._stage("3d_lowres", rounded(spacing), "coarse, so that one patch shows the whole volume")
+            stage = self._stage("3d_lowres", rounded(spacing), WHOLE)
             whole = all(p >= m for p, m in zip(stage.fit.topology.patch, stage.median, strict=True))
             if whole or max(spacing) / max(full.spacing) > COARSEST_FACTOR:
                 return stage

@@ -281,3 +281,25 @@ def test_hippocampus_gets_nnunets_patch(shared_data: Path, tmp_path: Path) -> No
     assert cpu["train_dataset"]["patch_size"] == [40, 56, 40]
     assert cpu["model"]["features"] == [16, 32, 64, 128]
     assert cpu["train_dataset"]["transforms"][0]["mirror_axes"] == [0, 2]
+
+
+def test_a_slow_machine_gets_a_smaller_plan_and_a_busy_one_does_not(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_dataset(cases=40, shape=(96, 96, 96))
+    shapes: list[tuple[int, ...]] = []
+    busy = False
+
+    def fake(config: Path, shape: tuple[int, ...], **_: Any) -> DryRun:
+        shapes.append(tuple(shape))
+        return DryRun(2**30, 2**28, 4.0, busy)
+
+    monkeypatch.setattr(module, "dry_run", fake)
+    plan(open_dataset(root), Settings(), tmp_path / "slow")
+    assert len(shapes) == 2
+    assert np.prod(shapes[1]) < np.prod(shapes[0])
+    busy = True
+    outcome = plan(open_dataset(root), Settings(), tmp_path / "busy")
+    assert len(shapes) == 3
+    assert shapes[2] == shapes[0]
+    assert any("busy" in note for note in outcome.notes)
