@@ -90,7 +90,6 @@ def _task(restoring: str) -> TaskSpec:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, object]:
-    import numpy as np
     import paddle
     import psutil
 
@@ -100,7 +99,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
     from medicalseg.core.predict import predict_cases
     from medicalseg.inference import EagerNetwork, SlidingWindow
     from medicalseg.inference.inputs import find_inputs
-    from medicalseg.inference.memory import MemoryWatch, estimate_memory, parse_memory
+    from medicalseg.inference.memory import MemoryWatch, parse_memory
     from medicalseg.models import PlainConvUNet
 
     paddle.seed(1)
@@ -125,9 +124,6 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
         )
         seconds = time.perf_counter() - started
         labels = _digest(report.written)
-    size = (*arguments.size,)
-    affine = np.diag([*SPACING, 1.0])
-    estimated = estimate_memory(size, task, sliding, affine=affine, uncertainty=arguments.uncertainty)
     result: dict[str, object] = {
         "size": arguments.size,
         "window": arguments.window,
@@ -137,7 +133,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, object]:
         "baseline_gib": round(baseline / 2**30, 3),
         "peak_above_baseline_gib": round((watch.peak - baseline) / 2**30, 3),
         "high_water_above_baseline_gib": round((_high_water() - baseline) / 2**30, 3),
-        "estimate_gib": round(estimated.total / 2**30, 3),
+        "estimate_gib": round(report.estimated_memory / 2**30, 3),
         "seconds": round(seconds, 1),
         "labels_sha256": labels,
         "failed": report.failed,

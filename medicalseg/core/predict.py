@@ -121,6 +121,7 @@ def predict_cases(
         for _, works in prefetch(run.load, batches, ahead):
             run.compute(works)
             behind.put(works)
+    run.report.estimated_memory = run.memory.largest
     return run.report
 
 

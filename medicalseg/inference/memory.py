@@ -89,7 +89,8 @@ def estimate_memory(
     labels = label * (voxels if on_original else seen)
     labels += voxels * FLOAT if uncertainty else 0
     sums = _sums(inferer, record, task, scores=on_original or uncertainty)
-    network = network_bytes or 3 * _batch_bytes(inferer, record, task)
+    batch = _batch_bytes(inferer, record, task)
+    network = (network_bytes or 3 * batch) + (2 * batch if getattr(inferer, "mirror_axes", ()) else 0)
     return MemoryEstimate(
         reading=stored + image + SCRATCH,
         running=image + labels + sums + network + SCRATCH,
@@ -128,9 +129,9 @@ def _sums(inferer: Inferer, record: GridRecord, task: TaskSpec, scores: bool) ->
     else:
         return 0
     if not scores:
-        return held + part * FLOAT
+        return held + part * each
     edges = 2 * shape[columns] * shape[along] * each if part < math.prod(shape) else 0
-    return held + part * FLOAT + edges
+    return held + part * each + edges
 
 
 class MemoryPlan:
@@ -138,10 +139,13 @@ class MemoryPlan:
 
     Args:
         limit: bytes that may be used beside what the process holds now; None = what is free when an image comes.
+
+    Attributes:
+        largest: bytes that the neediest image so far was estimated to take, in the pieces that were chosen.
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self._limit = limit
+        self._limit, self.largest = limit, 0
         self._told = 0
         self._measured: dict[tuple[int, ...], int] = {}
 
@@ -156,6 +160,7 @@ class MemoryPlan:
             inferer, what = way
             needed = self._needed(image, member, inferer, uncertainty)
             choices.append(what)
+        self.largest = max(self.largest, needed)
         if first > TOLD * max(self._told, LEAST_TOLD) or choices:
             self._told = max(first, self._told)
             logger.info("%s: about %s of memory; %s may be used.", image.path, gibibytes(first), gibibytes(free))

@@ -128,6 +128,7 @@ def _store(image: np.ndarray, record: GridRecord, member: Member, path: Path) ->
         rows, first, second = stored.axes
         part = found.transpose(1 + rows, 0, 1 + first, 1 + second)
         target[region[rows], :, region[first], region[second]] = part
+        del scores, weights, found, part, target
     if stored is None:
         raise ConfigError(f"an image of shape {image.shape} has no voxels")
     return stored

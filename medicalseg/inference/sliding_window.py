@@ -72,6 +72,7 @@ class Inferer(ABC):
         labels = np.empty(image.shape[-3:], kind)
         for region, scores, weights in self.parts(network, image):
             labels[region] = network.decide(scores, weights)
+            del scores, weights
         return labels
 
     def labels_of_all(
@@ -216,7 +217,10 @@ class SlidingWindow(Inferer):
             following = visited[first + self.batch] if first + self.batch < len(visited) else None
             while strips and (following is None or grid.strip_of(strips[0]) < grid.strip_of(following)):
                 region = grid.final(strips.popleft())
-                yield _part(sums, region, shape, empty)
+                across = grid.axes[1]
+                for piece in grid.pieces(region):
+                    if piece[across].start < shape[across]:
+                        yield _part(sums, piece, shape, empty)
                 sums.rest(region[grid.axes[1]].stop)
 
     def smaller(self) -> tuple[Inferer, str] | None:

@@ -25,6 +25,7 @@ Cell = tuple[int, int, int]
 SMALLEST_WEIGHT = 1e-3
 SIGMA = 1 / 8
 PRODUCT_VOXELS = 1 << 15
+PIECE_VOXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,20 @@ class WindowGrid:
             held -= sum(self.voxels(cell) for cell in self._cells(self.final(corner)))
         return peak
 
+    def pieces(self, region: Region) -> Iterator[Region]:
+        """A final region in pieces of at most `PIECE_VOXELS` along the axis of the strips."""
+        across = self.axes[1]
+        plane = math.prod(part.stop - part.start for axis, part in enumerate(region) if axis != across)
+        step = max(1, PIECE_VOXELS // plane)
+        for start in range(region[across].start, region[across].stop, step):
+            parts = list(region)
+            parts[across] = slice(start, min(start + step, region[across].stop))
+            yield parts[0], parts[1], parts[2]
+
     def largest_part(self) -> int:
-        """Most voxels that are final after one strip."""
-        parts = (self.final(corner) for corner in self.strips())
-        return max(math.prod(part.stop - part.start for part in region) for region in parts)
+        """Most voxels of a piece that is final."""
+        pieces = (piece for corner in self.strips() for piece in self.pieces(self.final(corner)))
+        return max(math.prod(part.stop - part.start for part in piece) for piece in pieces)
 
     def cells(self, region: Sequence[slice]) -> list[Cell]:
         """Cells between edges that a region touches."""
@@ -200,23 +211,29 @@ class Sums:
             self._cells[cell] = path
 
     def take(self, region: Region) -> tuple[np.ndarray, np.ndarray] | None:
-        """Sums (K, x, y, z) and weights (x, y, z) of a final region, then forgotten; None if no window was there."""
+        """Sums (K, x, y, z) and weights (x, y, z) of a final region; None if no window was there.
+
+        Regions are taken in rising order along the axis of the strips; cells that end in one are then forgotten.
+        """
         cells = [cell for cell in self._grid.cells(region) if cell in self._cells]
         if not cells:
             return None
-        shape = tuple(part.stop - part.start for part in region)
-        first = self._loaded(cells[0])
-        if len(cells) == 1 and first[1].shape == shape:
-            del self._cells[cells[0]]
-            return first
-        sums, total = np.zeros((len(first[0]), *shape), np.float32), np.zeros(shape, np.float32)
-        del first
+        shape, across = tuple(part.stop - part.start for part in region), self._grid.axes[1]
+        result: tuple[np.ndarray, np.ndarray] | None = None
         for cell in cells:
+            sums, total = self._loaded(cell)
             place = self._grid.cell_region(cell)
-            inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(place, region, strict=True))
-            sums[with_classes(inside)], total[inside] = self._loaded(cell)
-            del self._cells[cell]
-        return sums, total
+            if place[across].stop <= region[across].stop:
+                del self._cells[cell]
+            if place == region:
+                return sums, total
+            if result is None:
+                result = np.zeros((len(sums), *shape), np.float32), np.zeros(shape, np.float32)
+            common = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(place, region, strict=True)]
+            inside = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, region, strict=True))
+            held = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, place, strict=True))
+            result[0][with_classes(inside)], result[1][inside] = sums[with_classes(held)], total[held]
+        return result
 
     def _loaded(self, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
         held = self._cells[cell]

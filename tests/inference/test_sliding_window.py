@@ -264,3 +264,16 @@ def test_a_full_disk_is_told_and_sums_wait_in_memory(tmp_path, caplog: pytest.Lo
     sums.rest(44)
     assert "in memory" in caplog.text
     np.testing.assert_array_equal(SlidingWindow((8, 12, 10), on_disk=True).labels(Pointwise(), x), expected)
+
+
+def test_final_parts_come_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = image((1, 31, 44, 23))
+    expected = SlidingWindow((8, 12, 10)).labels(Pointwise(), x)
+    monkeypatch.setattr("medicalseg.inference.windows.PIECE_VOXELS", 500)
+    sliding = SlidingWindow((8, 12, 10))
+    sizes = [part.scores[0].size for part in sliding.parts(Pointwise(), x)]
+    assert max(sizes) == sliding.grid(x.shape[1:]).largest_part()
+    assert max(sizes) <= 500
+    np.testing.assert_array_equal(sliding.labels(Pointwise(), x), expected)
+    small = image((1, 5, 4, 3))
+    np.testing.assert_array_equal(sliding.labels(Pointwise(), small), WholeVolume().labels(Pointwise(), small))
