@@ -40,15 +40,15 @@ def is_ct(fingerprint: Fingerprint, channel: int) -> tuple[bool, str]:
     """Whether a channel is CT, and how that is known."""
     name = _name(fingerprint, channel)
     if name.lower() in CT_NAMES:
-        return True, f"dataset.json says {name}"
+        return True, f"the channel is called {name}"
     if words_of(name) & OTHER_WORDS:
-        return False, f"dataset.json says {name}"
+        return False, f"the channel is called {name}"
     facts = [case.channels[channel] for case in fingerprint.cases]
     alike = [item["whole"] and item["least"] < AIR_BELOW and 0 < item["high"] < BRIGHTEST_TISSUE for item in facts]
     share = float(np.mean(alike))
     if share >= MOST_CASES:
         return True, f"whole numbers down to air ({AIR_BELOW:g} and less) in {_percent(share)} of the cases, as HU are"
-    return False, f"dataset.json says {name or 'nothing'}, values are unlike Hounsfield units"
+    return False, f"the channel is called {name or 'nothing'}, values are unlike Hounsfield units"
 
 
 def words_of(name: str) -> set[str]:

@@ -94,6 +94,7 @@ def open_dataset(
         DataError: there is no such dataset, or a file is missing.
         UserError: a label is written wrong.
     """
+    root = root if root.name not in ("", "..") else root.resolve()
     layout = read_layout(root, dataset_json)
     given = {"dataset_json": dataset_json, "labels_dir": labels_dir}
     cases = find_cases(layout, "training", labels_dir=labels_dir)

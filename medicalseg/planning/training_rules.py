@@ -121,7 +121,11 @@ def folds(groups: int, has_file: bool) -> dict[str, Any]:
             "val_on_train": Because(True, "figures are then those of the training case; reports say so"),
         }
     count = min(FOLDS, groups)
-    why = "nnU-Net's rule over the sorted cases" if count == FOLDS else f"only {groups} cases: each validates once"
+    why = (
+        "nnU-Net's rule over the sorted cases"
+        if count == FOLDS
+        else f"only {groups} cases (or patients): each validates once"
+    )
     return {"fold": Because(0, "--folds 0 1 2 or all trains others"), "num_folds": Because(count, why)}
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from medicalseg.cvlibs import Config
 from medicalseg.errors import UserError
+from medicalseg.io import Volume, write_volume
 from medicalseg.planning import plan as module
 from medicalseg.planning.dry_run import DryRun
 from medicalseg.planning.plan import Outcome, dataset_name, plan
@@ -139,8 +140,6 @@ def test_volumes_of_a_single_slice_are_planned_as_slices(make_dataset: Make, tmp
     labels = {"background": 0, "a": 1}
     root = make_dataset(shape=(40, 32, 1), labels=labels)
     for path in sorted((root / "labelsTr").iterdir()):
-        from medicalseg.io import Volume, write_volume
-
         label = np.zeros((40, 32, 1), np.uint8)
         label[4:12, 4:12] = 1
         write_volume(Volume(label, np.eye(4), meta={"labels": True}), path)
@@ -242,6 +241,26 @@ def test_a_real_dry_run(make_dataset: Make, tmp_path: Path) -> None:
     assert measured is not None
     assert measured.baseline_bytes < measured.peak_bytes < 2 * 2**30
     assert measured.seconds > 0
+
+
+def test_a_bids_folder_keeps_patients_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "bids"
+    label = np.zeros((16, 16, 16), np.uint8)
+    label[4:8, 4:8, 4:8], label[10:14, 4:8, 4:8] = 1, 2
+    for name in ("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-03_ses-1"):
+        folder = Path(*name.split("_"), "anat")
+        image = np.random.default_rng(0).normal(100, 5, label.shape).astype(np.float32)
+        write_volume(Volume(image, np.eye(4)), root / folder / f"{name}_T2w.nii.gz")
+        path = root / "derivatives" / "manual" / folder / f"{name}_dseg.nii.gz"
+        write_volume(Volume(label, np.eye(4), meta={"labels": True}), path)
+    (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
+    table = "index\tname\n0\tbackground\n1\tkidney_left\n2\tkidney_right\n"
+    (root / "derivatives" / "manual" / "dseg.tsv").write_text(table)
+    monkeypatch.chdir(root)
+    data = read(plan(open_dataset(Path(".")), Settings(), tmp_path / "out", check=False))["train_dataset"]
+    assert data["dataset_root"] == "bids"
+    assert data["num_folds"] == 3
+    assert data["transforms"][0]["mirror_axes"] == [1, 2]
 
 
 def test_names_of_folders(make_dataset: Make) -> None:
