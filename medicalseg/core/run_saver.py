@@ -84,8 +84,9 @@ class RunSaver:
         distributed.barrier()
 
     def is_saved(self, state: TrainerState) -> bool:
-        """Whether this iteration has its checkpoint."""
-        return state.iteration in state.saved and self._store.path(state.iteration).is_dir()
+        """Whether this iteration has its checkpoint; what rank 0 sees, on every rank."""
+        there = state.iteration in state.saved and self._store.path(state.iteration).is_dir()
+        return bool(distributed.from_main(float(there)))
 
     def rewrite(self, state: TrainerState) -> None:
         """Put what is new in the state into the checkpoint of this iteration, if there is one."""
@@ -100,8 +101,8 @@ class RunSaver:
         state.schedule = None if plateau is None else plateau.state_dict()
 
     def has_final(self, state: TrainerState) -> bool:
-        """Whether `final_model` is of this iteration."""
-        return self._store.final_iteration() == state.iteration
+        """Whether `final_model` is of this iteration; what rank 0 sees, on every rank."""
+        return bool(distributed.from_main(float(self._store.final_iteration() == state.iteration)))
 
     def final(self, state: TrainerState, summary: Summary | None) -> None:
         """Write `final_model`: the network's weights as they are, averaged if the run keeps an average."""

@@ -202,7 +202,7 @@ class Trainer:
     def _finish(self, journal: Journal) -> None:
         """The last checkpoint, the last evaluation and `final_model`, as far as an earlier run has not made them."""
         state = self.state
-        fresh = state.ended != self._ending() or not self.saver.has_final(state)
+        fresh = not self.saver.has_final(state) or state.ended != self._ending()
         if not self.saver.is_saved(state):
             self._save()
         if fresh:
