@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from medicalseg.metrics import CalibrationResult, ReliabilityCurve
 from medicalseg.utils.colours import class_colour
 from medicalseg.utils.files import atomic_path
 
 WIDTH = 13.0
-BARS, GAP = "#1f5fa8", "#c2410c"
+COLOURS = {"as right as it says": "#1f5fa8", "less right": "#f0b89a", "more right": "#a9c8ea"}
 MOST_NAMED = 24
 
 
@@ -54,21 +55,17 @@ def _draw_bars(panel: Any, curve: ReliabilityCurve, title: str) -> None:
     edges = np.arange(bins) / bins
     shown = curve.count > 0
     accuracy, confidence = np.nan_to_num(curve.accuracy), np.nan_to_num(curve.mean_confidence)
-    panel.bar(edges[shown], accuracy[shown], 1 / bins, align="edge", color=BARS, edgecolor="white", label="share right")
-    panel.bar(
-        edges[shown],
-        (confidence - accuracy)[shown],
-        1 / bins,
-        bottom=accuracy[shown],
-        align="edge",
-        color=GAP,
-        alpha=0.35,
-        label="gap to what it says",
-    )
+    both = np.minimum(accuracy, confidence)
+    style: dict[str, Any] = {"width": 1 / bins, "align": "edge", "edgecolor": "white"}
+    panel.bar(edges[shown], both[shown], color=COLOURS["as right as it says"], **style)
+    for gap, name in ((confidence - accuracy, "less right"), (accuracy - confidence, "more right")):
+        seen = shown & (gap > 0)
+        panel.bar(edges[seen], gap[seen], bottom=both[seen], color=COLOURS[name], **style)
     _diagonal(panel)
     panel.set_ylabel("share right")
     panel.set_title(title, fontsize=10)
-    panel.legend(fontsize=8, loc="upper left", frameon=False)
+    handles = [Patch(color=colour, label=name) for name, colour in COLOURS.items()]
+    panel.legend(handles=handles, fontsize=8, loc="upper left", frameon=False)
 
 
 def _draw_counts(panel: Any, curve: ReliabilityCurve) -> None:
