@@ -21,7 +21,7 @@ from medicalseg.errors import DataError, MedicalSegError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for, segment
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
-from medicalseg.inference.memory import MemoryPlan, is_out_of_memory
+from medicalseg.inference.memory import MemoryPlan, is_out_of_memory, release_memory
 from medicalseg.inference.mixture import Member, check_members, mix
 from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import Result, prepare, restore, run_network
@@ -32,7 +32,7 @@ from medicalseg.reports.overlay import representative_cases
 from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils.logger import logger
 
-LARGE_FILE = 64 << 20
+LARGE_FILE, LARGE_ARRAY = 64 << 20, 128 << 20
 FAILURES = (MedicalSegError, OSError, ValueError, RuntimeError, MemoryError)
 
 
@@ -207,7 +207,10 @@ class _Run:
                 else:
                     work.array, work.record = prepare(image, self.task, work.timings, earlier)
                 work.image = image.with_array(np.broadcast_to(np.uint8(0), image.array.shape))
+                large = image.array.nbytes > LARGE_ARRAY
                 del image, earlier
+                if large:
+                    release_memory()
         return works
 
     def _earlier(self, image: Volume, timings: Timings) -> Volume | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import mmap
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ SMALLEST_WEIGHT = 1e-3
 SIGMA = 1 / 8
 PRODUCT_VOXELS = 1 << 15
 PIECE_VOXELS = 1 << 20
+OWN_PAGES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class Sums:
             place = self._grid.cell_region(cell)
             if cell not in self._cells:
                 shape = [part.stop - part.start for part in place]
-                self._cells[cell] = np.zeros((len(scores), *shape), np.float32), np.zeros(shape, np.float32)
+                self._cells[cell] = zeros((len(scores), *shape)), zeros(shape)
             sums, total = self._loaded(cell)
             common = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(place, region, strict=True)]
             inside = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, place, strict=True))
@@ -228,7 +230,7 @@ class Sums:
             if place == region:
                 return sums, total
             if result is None:
-                result = np.zeros((len(sums), *shape), np.float32), np.zeros(shape, np.float32)
+                result = zeros((len(sums), *shape)), zeros(shape)
             common = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(place, region, strict=True)]
             inside = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, region, strict=True))
             held = tuple(slice(a - part.start, b - part.start) for (a, b), part in zip(common, place, strict=True))
@@ -239,11 +241,25 @@ class Sums:
         held = self._cells[cell]
         if isinstance(held, Path):
             shape = [part.stop - part.start for part in self._grid.cell_region(cell)]
-            numbers = np.fromfile(held, np.float32).reshape(-1, *shape)
+            numbers = zeros((held.stat().st_size // (4 * math.prod(shape)), *shape))
+            with held.open("rb") as file:
+                file.readinto(numbers.data.cast("B"))
             held.unlink()
             held = numbers[:-1], numbers[-1]
             self._cells[cell] = held
         return held
+
+
+def zeros(shape: Sequence[int]) -> np.ndarray:
+    """Float32 zeros; large ones in pages of their own, which go back to the system with the array.
+
+    The allocator is told to keep what is freed (`medicalseg.ops.process`), which is fast for a network's tensors, but
+    leaves holes between arrays of many sizes.
+    """
+    size = 4 * math.prod(shape)
+    if size < OWN_PAGES:
+        return np.zeros(tuple(shape), np.float32)
+    return np.frombuffer(mmap.mmap(-1, size), np.float32).reshape(tuple(shape))
 
 
 def window_starts(size: int, window: int, overlap: float) -> list[int]:

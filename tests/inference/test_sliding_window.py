@@ -277,3 +277,11 @@ def test_final_parts_come_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_array_equal(sliding.labels(Pointwise(), x), expected)
     small = image((1, 5, 4, 3))
     np.testing.assert_array_equal(sliding.labels(Pointwise(), small), WholeVolume().labels(Pointwise(), small))
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_large_sums_have_pages_of_their_own(on_disk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = image((1, 31, 44, 23))
+    expected = SlidingWindow((8, 12, 10)).logits(Pointwise(), x)
+    monkeypatch.setattr("medicalseg.inference.windows.OWN_PAGES", 1)
+    np.testing.assert_array_equal(SlidingWindow((8, 12, 10), on_disk=on_disk).logits(Pointwise(), x), expected)
