@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from medicalseg.cvlibs import manager
-from medicalseg.postprocessing.base import Postprocessing, checked_classes, checked_number, masks_within
+from medicalseg.postprocessing.base import Postprocessing, checked_classes, checked_number, masks_within, part_sizes
 
 FACES = ndimage.generate_binary_structure(3, 1)
 
@@ -38,7 +38,7 @@ class FillHoles(Postprocessing):
         result = labels.copy()
         for box, mask in masks_within(labels, self.of(labels), together=True):
             holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask, FACES)
-            volumes = np.bincount(holes.ravel(), minlength=count + 1) * float(np.prod(spacing))
+            volumes = part_sizes(holes, count) * float(np.prod(spacing))
             known = np.where(mask, labels[box], 0)
             for index, place in enumerate(ndimage.find_objects(holes), start=1):
                 if self.max_volume_mm3 is None or volumes[index] <= self.max_volume_mm3:

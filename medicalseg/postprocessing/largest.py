@@ -14,6 +14,7 @@ from medicalseg.postprocessing.base import (
     checked_connectivity,
     checked_flag,
     masks_within,
+    part_sizes,
 )
 
 
@@ -64,6 +65,6 @@ def largest(mask: np.ndarray, structure: np.ndarray) -> np.ndarray:
     parts, count = ndimage.label(mask, structure)
     if count < 2:
         return mask.astype(bool)
-    sizes = np.bincount(parts.ravel())
+    sizes = part_sizes(parts, count)
     sizes[0] = 0
     return parts == int(sizes.argmax())

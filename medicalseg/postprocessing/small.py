@@ -15,6 +15,7 @@ from medicalseg.postprocessing.base import (
     checked_flag,
     checked_number,
     masks_within,
+    part_sizes,
 )
 
 
@@ -63,7 +64,7 @@ class RemoveSmallComponents(Postprocessing):
         return result
 
     def _small(self, mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-        parts, _ = ndimage.label(mask, self._structure)
-        small = np.bincount(parts.ravel()) * float(np.prod(spacing)) < self.min_volume_mm3
+        parts, count = ndimage.label(mask, self._structure)
+        small = part_sizes(parts, count) * float(np.prod(spacing)) < self.min_volume_mm3
         small[0] = False
         return small[parts]

@@ -44,7 +44,7 @@ class OrderAlongSpine(Postprocessing):
         self,
         vertebrae: Sequence[int],
         discs: Sequence[int] = (),
-        gap_penalty: float = 25.0,
+        gap_penalty: float = 50.0,
         anchor: float = 0.0,
     ) -> None:
         bones, between = checked_classes(vertebrae, "vertebrae") or (), checked_classes(discs or None, "discs") or ()
@@ -90,7 +90,9 @@ class OrderAlongSpine(Postprocessing):
         return result
 
     def _ranks_of(self, labels: np.ndarray) -> np.ndarray:
-        table = np.full(max(int(labels.max()), int(self._ids.max())) + 1, -1, np.int16)
+        table = np.full(
+            max(int(labels.max()), int(self._ids.max())) + 1, -1, np.int8 if len(self._ids) < 128 else np.int16
+        )
         table[self._ids] = np.arange(len(self._ids))
         return table[labels]
 
@@ -124,7 +126,9 @@ def _ranks(bones: Sequence[int], between: Sequence[int], bone_first: bool) -> tu
 
 def _chain(column: Column, order: np.ndarray, positions: np.ndarray, ranks: int) -> Chain:
     parts = column.parts()
-    votes = np.bincount(column.part * ranks + column.rank, minlength=len(parts.size) * ranks).reshape(-1, ranks)
+    votes = np.bincount(column.part * ranks + column.rank.astype(np.int64), minlength=len(parts.size) * ranks).reshape(
+        -1, ranks
+    )
     usual = np.where(parts.disc, parts.usual_size(disc=True), parts.usual_size(disc=False))
     weight = np.minimum(1.0, parts.size / usual)
     return Chain(positions, parts.disc[order], weight[order], votes[order] / parts.size[order, None])

@@ -47,17 +47,20 @@ class Column:
             DataError: if no axis runs from feet to head or back.
         """
         disc = np.append(rank_is_disc, False)[ranks]
-        bones, count = ndimage.label((ranks >= 0) & ~disc, FACES)
-        discs, _ = ndimage.label((ranks >= 0) & disc, FACES)
-        parts = np.where(disc, discs + count, bones)
         index = np.flatnonzero(ranks >= 0)
+        parts, count = ndimage.label((ranks >= 0) & ~disc, FACES)
+        part = parts.ravel()[index]
+        parts, _ = ndimage.label((ranks >= 0) & disc, FACES)
+        between = parts.ravel()[index]
+        del parts
+        part = np.where(between > 0, between + count, part)
         places = np.unravel_index(index, ranks.shape)
         axis = _cranial_axis(axcodes)
         order = [other for other in range(3) if other != axis] + [axis]
         points = np.stack([places[a] * float(spacing[a]) for a in order], axis=1)
         if axcodes[axis] == "I":
             points[:, 2] *= -1
-        return cls(index, points, ranks.ravel()[index], disc.ravel()[index], parts.ravel()[index] - 1)
+        return cls(index, points, ranks.ravel()[index], disc.ravel()[index], part - 1)
 
     def parts(self) -> Parts:
         """Size, kind and centre of every part, numbered as in `part`, and from now on without gaps in the numbers."""
