@@ -47,6 +47,7 @@ class Predictions:
         results: counts of the cases that have a reference, by case name.
         unlabelled: cases without a reference, if references were given.
         extras: what is reported beside Dice.
+        estimated_memory: bytes that the neediest case was estimated to take above the loaded network.
     """
 
     written: dict[str, Path] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Predictions:
     results: dict[str, CaseResult] = field(default_factory=dict)
     unlabelled: list[str] = field(default_factory=list)
     extras: Extras = field(default_factory=Extras)
+    estimated_memory: int = 0
 
     def summary(self, task: TaskSpec) -> Summary | None:
         """Figures on the original grid; None if no case was scored."""
