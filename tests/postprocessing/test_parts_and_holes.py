@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage import measure, morphology
 
 from medicalseg.errors import ConfigError
 from medicalseg.inference.decision import pack, unpack
@@ -19,6 +18,8 @@ from medicalseg.postprocessing import (
     postprocess,
 )
 
+measure = pytest.importorskip("skimage.measure")
+morphology = pytest.importorskip("skimage.morphology")
 SPACING = (1.0, 0.5, 2.0)
 
 
