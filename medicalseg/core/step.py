@@ -124,10 +124,10 @@ class Stepper:
             result = self._report(outputs[0], target, parts)
         del outputs
         if np.isfinite(result.loss):
-            self._update(sum(parts[1:], parts[0]), result.loss)
+            self._update(sum(parts[1:], parts[0]), result.loss, iteration)
         return result
 
-    def _update(self, total: paddle.Tensor, loss: float) -> None:
+    def _update(self, total: paddle.Tensor, loss: float, iteration: int) -> None:
         (self.scaler.scale(total) if self.scaler else total).backward()
         distributed.average_gradients(self._parameters)
         if self.scaler:
@@ -138,7 +138,7 @@ class Stepper:
         step_schedule(self._optimizer, loss, None if self._position is None else self._position())
         self._optimizer.clear_grad(set_to_zero=False)
         if self._ema is not None:
-            self._ema.update()
+            self._ema.update(iteration)
 
     def _report(self, logits: paddle.Tensor, target: paddle.Tensor, parts: Sequence[paddle.Tensor]) -> StepResult:
         with paddle.no_grad():

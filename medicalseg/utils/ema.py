@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     import paddle
 
 BLOCK = 1 << 16
+WARM_UP = 10
 
 
 class ExponentialMovingAverage:
     """Average of the weights over the last steps; often segments better than the last weights.
 
-    Trainable parameters are averaged, everything else (running statistics) is copied.
+    Trainable parameters are averaged, everything else (running statistics) is copied. At the beginning the average
+    forgets faster, so that the random weights it starts from do not stay in it: step t keeps at most t / (t + 10).
 
     Args:
         model: the network that is trained.
@@ -38,19 +40,20 @@ class ExponentialMovingAverage:
         self._average = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
         self._trainable = {name for name, parameter in model.named_parameters() if not parameter.stop_gradient}
 
-    def update(self) -> None:
-        """Take the weights of the step that was just done into the average."""
+    def update(self, iteration: int) -> None:
+        """Take the weights of the step that was just done, number `iteration` from 0, into the average."""
         import paddle
 
+        decay = min(self._decay, iteration / (iteration + WARM_UP))
         with paddle.no_grad():
             for key, tensor in self._model.state_dict().items():
                 average = self._average[key]
                 if key not in self._trainable:
                     average.set_value(tensor.detach())
                 elif is_host_array(average) and is_host_array(tensor) and average.is_contiguous():
-                    _blend(host_array(average).reshape(-1), host_array(tensor).reshape(-1), self._decay)
+                    _blend(host_array(average).reshape(-1), host_array(tensor).reshape(-1), decay)
                 else:
-                    average.set_value(average * self._decay + tensor.detach().astype(average.dtype) * (1 - self._decay))
+                    average.set_value(average * decay + tensor.detach().astype(average.dtype) * (1 - decay))
 
     def state_dict(self) -> dict[str, paddle.Tensor]:
         """The averaged weights under the network's keys."""

@@ -109,12 +109,24 @@ def test_average_by_formula():
     expected = layer.weight.numpy().copy()
     for k in range(3):
         layer.weight.set_value(paddle.full([2, 1], float(k)))
-        ema.update()
+        ema.update(1000 + k)
         expected = 0.9 * expected + 0.1 * k
     np.testing.assert_allclose(ema.state_dict()["weight"].numpy(), expected, rtol=1e-6)
     with ema.applied():
         np.testing.assert_allclose(layer.weight.numpy(), expected, rtol=1e-6)
     np.testing.assert_array_equal(layer.weight.numpy(), 2)
+
+
+def test_the_first_weights_do_not_stay_in_the_average():
+    layer = paddle.nn.Linear(1, 1)
+    layer.weight.set_value(paddle.full([1, 1], 1e6))
+    ema = ExponentialMovingAverage(layer, decay=0.999)
+    layer.weight.set_value(paddle.full([1, 1], 2.0))
+    ema.update(0)
+    np.testing.assert_array_equal(ema.state_dict()["weight"].numpy(), 2)
+    layer.weight.set_value(paddle.full([1, 1], 13.0))
+    ema.update(1)
+    np.testing.assert_allclose(ema.state_dict()["weight"].numpy(), (1 * 2 + 10 * 13) / 11, rtol=1e-6)
 
 
 def test_large_weights_are_averaged_block_by_block(monkeypatch):
@@ -123,13 +135,13 @@ def test_large_weights_are_averaged_block_by_block(monkeypatch):
     ema = ExponentialMovingAverage(layer, decay=0.75)
     before = layer.weight.numpy()
     layer.weight.set_value(paddle.randn([7, 9]))
-    ema.update()
+    ema.update(1000)
     expected = 0.75 * before + 0.25 * layer.weight.numpy()
     np.testing.assert_allclose(ema.state_dict()["weight"].numpy(), expected, rtol=1e-6)
     monkeypatch.setattr("medicalseg.utils.ema.is_host_array", lambda tensor: False)
     again = ExponentialMovingAverage(layer, decay=0.75)
     again.set_state_dict({"weight": before, "bias": layer.bias.numpy()})
-    again.update()
+    again.update(1000)
     np.testing.assert_array_equal(again.state_dict()["weight"].numpy(), ema.state_dict()["weight"].numpy())
 
 
@@ -137,7 +149,7 @@ def test_running_statistics_are_copied():
     norm = paddle.nn.BatchNorm1D(2)
     ema = ExponentialMovingAverage(norm, decay=0.9)
     norm._mean.set_value(paddle.full([2], 5.0))
-    ema.update()
+    ema.update(0)
     np.testing.assert_array_equal(ema.state_dict()["_mean"].numpy(), 5)
 
 
