@@ -11,10 +11,11 @@ import pytest
 
 paddle = pytest.importorskip("paddle")
 
-from evaluation_fakes import AFFINE, TASK, Oracle, blocks  # noqa: E402
+from evaluation_fakes import AFFINE, TASK, FakeDataset, Oracle, blocks  # noqa: E402
 
 from medicalseg.core.predict import predict_cases, write_report  # noqa: E402
 from medicalseg.core.prefetch import Behind  # noqa: E402
+from medicalseg.core.scoring import Scorer  # noqa: E402
 from medicalseg.errors import UserError, VolumeError  # noqa: E402
 from medicalseg.inference import EagerNetwork, Preprocessing, SlidingWindow, segment  # noqa: E402
 from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs  # noqa: E402
@@ -253,3 +254,40 @@ def test_networks_of_other_grids_and_cascades_of_files(tmp_path: Path) -> None:
     assert report.failed == {}
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
     assert "--previous_config" in predict_cases(cases, second, EagerNetwork(Oracle()), tmp_path / "no").failed["a"]
+
+
+@pytest.mark.parametrize("restoring", ["labels", "scores"])
+@pytest.mark.parametrize("sliding", [None, {"window": [5, 4, 6], "mirror_axes": [0, 2]}])
+def test_evaluation_and_prediction_give_the_same_counts(tmp_path: Path, restoring: str, sliding) -> None:
+    """Also where the network is unsure: windows, mirroring, probabilities, another grid, postprocessing."""
+
+    class Unsure(Oracle):
+        def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+            return [super().forward(paddle.roll(x, 1, 3))[0] * 0.1 + 0.3 * paddle.sin(40 * x)]
+
+    task = replace(
+        TASK,
+        preprocessing=Preprocessing(orientation="LPS", spacing=(1.3, 1.1, 2.0)),
+        restoring=restoring,
+        sliding=sliding,
+        postprocessing=({"type": "RemoveSmallComponents", "min_volume_mm3": 9, "classes": [1]},),
+    )
+    data = FakeDataset(1, task)
+    data.__class__ = type("Exact", (FakeDataset,), {"__getitem__": exact_item})
+    scorer = Scorer(Unsure(), data)
+    result, _ = scorer.score(0, *data[0])
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    write(tmp_path / "labels" / "a.nii.gz", blocks(), np.uint8)
+    network = EagerNetwork(Unsure(), task.decision)
+    report = predict_cases(
+        find_inputs(tmp_path / "in"), task, network, tmp_path / "out", labels=Labels(tmp_path / "labels")
+    )
+    for name in ("tp", "fp", "fn"):
+        np.testing.assert_array_equal(
+            getattr(report.results["a"].counts, name), getattr(result.counts, name), err_msg=name
+        )
+
+
+def exact_item(self: FakeDataset, index: int) -> tuple[np.ndarray, np.ndarray, str]:
+    image, _ = self.task.preprocessing.apply(Volume(blocks(index).astype(np.float32), AFFINE))
+    return image, self.task.preprocessing.apply_label(Volume(blocks(), AFFINE)).astype(np.int64), self.cases[index]
