@@ -124,6 +124,7 @@ def _report(
     return CrossvalReport(
         stages=stages,
         cases={member.fold: tuple(pair.name for pair in member.pairs) for member in members},
+        given=members[0].task.postprocessing,
         steps=choice.shipped,
         steps_of_fold=choice.of_fold or {},
         table=choice.table,
@@ -160,7 +161,7 @@ def _store(members: Sequence[FoldCases], choice: Choice, summing: CrossvalOption
     for member in members:
         for name in (FINAL, BEST):
             if (member.folder / name).is_dir():
-                set_postprocessing(member.folder / name, choice.shipped)
+                set_postprocessing(member.folder / name, (*member.task.postprocessing, *choice.shipped))
 
 
 def ensemble_command(config: Any, members: Sequence[FoldCases], summing: CrossvalOptions) -> str:

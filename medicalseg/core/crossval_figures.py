@@ -76,7 +76,8 @@ class CrossvalReport:
     Attributes:
         stages: by name: `NETWORK`, `HONEST`, `SHIPPED`, as far as they differ.
         cases: case names by fold.
-        steps: postprocessing stored with the weights.
+        given: the configuration's own postprocessing, part of every stage.
+        steps: postprocessing that was chosen on all folds and comes after it; both are stored with the weights.
         steps_of_fold: by fold, those chosen on the other folds.
         table: what the choice was made of.
         weights: "final" or "best".
@@ -86,6 +87,7 @@ class CrossvalReport:
 
     stages: Mapping[str, Stage] = field(default_factory=dict)
     cases: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    given: Sequence[Mapping[str, Any]] = ()
     steps: Sequence[Mapping[str, Any]] = ()
     steps_of_fold: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     table: Any = None

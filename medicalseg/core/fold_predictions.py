@@ -39,8 +39,8 @@ class FoldCases:
     Attributes:
         fold: number of the fold.
         folder: of the fold's run.
-        pairs: reference and prediction of every case, before postprocessing.
-        task: of the network, without postprocessing.
+        pairs: reference and prediction of every case, before any postprocessing is chosen.
+        task: of the network, with the configuration's own postprocessing alone, which predictions have behind them.
     """
 
     fold: int
@@ -63,7 +63,7 @@ def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: An
         DataError: a case has no label, or cannot be predicted; names it.
     """
     dataset, model_path = config.val_dataset, folder / weights
-    task = replace(task_for(config, model_path), postprocessing=())
+    task = replace(task_for(config, model_path), postprocessing=tuple(config.dic.get("postprocessing") or ()))
     pairs = tuple(_pair(case, folder / FOLDER) for case in dataset.cases)
     made_by = {
         "weights": sha256(weights_file(model_path)),

@@ -16,6 +16,7 @@ from medicalseg.planning.settings import Settings
 from medicalseg.planning.source import PlanSource
 from medicalseg.planning.spacing import is_anisotropic
 from medicalseg.planning.stages import Stage
+from medicalseg.postprocessing.levels import spine_levels
 
 FOREGROUND = 0.33
 LEVEL_DEGREES = 15
@@ -87,8 +88,18 @@ def compose(subject: Subject, stage: Stage, seconds: float | None = None, previo
     if subject.anatomy.vertebrae:
         order = list(subject.anatomy.vertebrae)
         tree["test_config"] = {"level_order": Because(order, "vertebrae from below: reports say how many are one off")}
-    tree["postprocessing"] = Because([], "medicalseg crossval chooses it, only where it helps")
+    tree["postprocessing"] = _postprocessing(subject)
     return tree
+
+
+def _postprocessing(subject: Subject) -> Because:
+    fingerprint = subject.fingerprint
+    present = {label for label in fingerprint.foreground if fingerprint.cases_with(label)}
+    levels = spine_levels(fingerprint.names, present) if subject.anatomy.levels else None
+    if levels is None:
+        return Because([], "medicalseg crossval chooses it, only where it helps")
+    step = {"type": "OrderAlongSpine", "vertebrae": levels[0], "discs": levels[1]}
+    return Because([step], "levels have one order; medicalseg crossval chooses further steps, only where they help")
 
 
 def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:

@@ -44,7 +44,8 @@ def to_dict(report: CrossvalReport) -> dict[str, Any]:
             }
             for fold, cases in report.cases.items()
         ],
-        "postprocessing": [dict(step) for step in report.steps],
+        "postprocessing": [dict(step) for step in (*report.given, *report.steps)],
+        "postprocessing_of_the_configuration": [dict(step) for step in report.given],
         "postprocessing_choice": None if report.table is None else _plain(report.table.as_dict()),
         "ensemble": report.command,
         "run": {"program": program(), **report.run},
@@ -90,7 +91,8 @@ def markdown(report: CrossvalReport) -> str:
     lines += ["", *(f"- **Note:** {note}" for note in notes)] if notes else []
     lines += ["", "## Means", "", *table(mean_rows(report)), "", "## Classes", "", *table(_class_rows(report)), ""]
     lines += ["## Cases", "", *table(_case_rows(report)), "", "## Postprocessing", ""]
-    lines += [f"- stored with every fold's weights: {_steps(report.steps)}"]
+    lines += [f"- of the configuration, in every stage: {_steps(report.given)}"] if report.given else []
+    lines += [f"- chosen on all folds, stored with every fold's weights: {_steps(report.steps)}"]
     lines += [
         f"- of fold {fold}, chosen on the others: {_steps(steps)}" for fold, steps in report.steps_of_fold.items()
     ]

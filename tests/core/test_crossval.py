@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,23 @@ def test_predict_gives_the_same_labels(done):
     written = next((done / "predicted").glob("c1*.nii.gz"))
     if not meta["task"]["postprocessing"]:
         np.testing.assert_array_equal(labels(written), labels(done / "out/fold_0/validation/c1.nii.gz"))
+
+
+def test_steps_of_the_configuration_are_part_of_every_stage(done, tmp_path):
+    """They are applied to what is scored, and stored in front of what is chosen."""
+    config = tmp_path / "steps.yml"
+    step = {"type": "RemoveSmallComponents", "min_volume_mm3": 1e9}
+    config.write_text(json.dumps({"_base_": str(done / "cubes.yml"), "postprocessing": [step]}))
+    shutil.copytree(done / "out", tmp_path / "out")
+    arguments = flags(tmp_path, "--postprocessing", "auto")
+    arguments[1] = str(config)
+    assert run_verb("crossval", arguments) == 0
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["postprocessing_of_the_configuration"] == [step] == summary["postprocessing"][:1]
+    assert summary["stages"]["network"]["foreground_mean"]["dice"] == 0
+    assert not labels(tmp_path / "out/fold_0/validation/c0.nii.gz").any()
+    meta = checkpoint.read_meta(tmp_path / "out/fold_0/final_model")
+    assert meta["task"]["postprocessing"] == summary["postprocessing"]
 
 
 def test_what_is_done_is_kept(done):

@@ -164,6 +164,7 @@ def test_ordered_levels_are_seen_whole(make_dataset: Make, tmp_path: Path) -> No
     assert data["transforms"][0]["mirror_axes"] == [0, 1]
     assert data["sliding"]["mirror_axes"] == [0, 1]
     assert content["test_config"]["level_order"] == [1, 2, 3, 4]
+    assert content["postprocessing"] == [{"type": "OrderAlongSpine", "vertebrae": [1, 2, 3, 4], "discs": []}]
     assert "levels along head-foot" in outcome.configs[0].path.read_text(encoding="utf-8")
 
 
