@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from medicalseg.errors import ConfigError, DataError, UserError
+from medicalseg.errors import CheckpointError, ConfigError, DataError, UserError
+from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import read_label
@@ -49,12 +50,16 @@ def configured_task(path: str | os.PathLike[str], opts: Sequence[str] | None = N
 
     Raises:
         UserError: if none of them tells a task, or the dataset is not there.
+        CheckpointError: if a deploy.yaml or a meta.json has none.
     """
     file = Path(path)
     if file.is_dir() and (file / META_FILE).is_file():
-        return TaskSpec.from_dict((read_meta(file) or {})["task"])
+        content = read_meta(file) or {}
+        if "task" not in content:
+            raise CheckpointError(f"{file / META_FILE}: has no task; give the classes with --labels")
+        return TaskSpec.from_dict(content["task"])
     if file.is_dir() or file.name == "deploy.yaml":
-        return _exported_task(file / "deploy.yaml" if file.is_dir() else file)
+        return TaskSpec.from_dict(ModelFiles.read(file).description["task"])
     from medicalseg.cvlibs import Config
 
     config = Config(file, opts=opts, log_notes=False)
@@ -127,16 +132,6 @@ def _label_map(labels: Mapping[str, Any], order: Any) -> LabelMap | None:
     if any(isinstance(value, Iterable) and not isinstance(value, str) for value in kept.values()):
         return LabelMap.from_config(regions=kept, region_order=order, ignore=ignored)
     return LabelMap.from_config(labels=kept, ignore=ignored)
-
-
-def _exported_task(file: Path) -> TaskSpec:
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return TaskSpec.from_dict(content["task"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: is no deploy.yaml with a task: {error}") from error
 
 
 def _few(values: Sequence[int]) -> str:

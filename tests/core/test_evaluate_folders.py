@@ -11,7 +11,7 @@ import pytest
 
 from medicalseg.core.evaluate_folders import evaluate_folders
 from medicalseg.core.label_task import configured_task, described_task, task_of_map
-from medicalseg.errors import DataError, UserError
+from medicalseg.errors import CheckpointError, DataError, UserError
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.io import Volume, reorient, write_volume
 from medicalseg.metrics import MeasureOptions
@@ -236,11 +236,15 @@ def test_task_of_weights_and_exports(tmp_path):
     (tmp_path / "best_model").mkdir()
     (tmp_path / "best_model" / "meta.json").write_text(json.dumps({"task": task.to_dict()}))
     assert configured_task(tmp_path / "best_model") == task
-    (tmp_path / "deploy.yaml").write_text(json.dumps({"task": task.to_dict()}))
-    assert configured_task(tmp_path / "deploy.yaml") == task
+    exported = {"onnx": "model.onnx", "task": task.to_dict()}
+    (tmp_path / "deploy.yaml").write_text(json.dumps({"Deploy": exported}))
+    assert configured_task(tmp_path / "deploy.yaml") == configured_task(tmp_path) == task
     (tmp_path / "deploy.yaml").write_text("Deploy: {}")
-    with pytest.raises(UserError, match=r"is no deploy\.yaml with a task"):
+    with pytest.raises(CheckpointError, match=r"deploy\.yaml: has no 'Deploy'"):
         configured_task(tmp_path)
+    (tmp_path / "best_model" / "meta.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"meta\.json: has no task"):
+        configured_task(tmp_path / "best_model")
 
 
 @pytest.mark.parametrize("content", ["{}", '{"labels": []}', "[1]", '{"labels": {"background": 0, "a": "x"}}'])
