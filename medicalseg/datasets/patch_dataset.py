@@ -23,7 +23,7 @@ from medicalseg.datasets.patches.prepare import prepare_all
 from medicalseg.datasets.patches.previous import PreviousStage, one_hot, parted
 from medicalseg.datasets.patches.slab import Slab, in_plane_order
 from medicalseg.datasets.patches.store import PatchStore
-from medicalseg.datasets.patches.stored_volume import StoredVolume
+from medicalseg.datasets.patches.stored_volume import StoredVolume, normalized
 from medicalseg.datasets.sides import warn_of_mirrored_sides
 from medicalseg.errors import ConfigError
 from medicalseg.inference.decision import unpack
@@ -123,7 +123,10 @@ class PatchDataset(DecathlonDataset):
             raise ConfigError("patch_size: PatchDataset needs [x, y, z] in voxels, such as [64, 64, 64]")
         share: Any = FOREGROUND if foreground is None or whole_slices else foreground
         self._draw = PatchDraw(self.patch_size or (1, 1, 1), share, class_sampling, overhang)
+        self._normalize = self.transforms.normalize_name
         self._previous = self._earlier_stage(previous, previous_classes)
+        if self._previous is not None:
+            self.transforms = Compose(self.transforms.transforms, normalize="none")
         self._corrupt = None if corrupt_previous is None else CorruptPrevious(**corrupt_previous)
         self._spatial, self._then = self._cutting()
         warn_of_mirrored_sides(self.task, self.transforms.transforms)
@@ -147,9 +150,11 @@ class PatchDataset(DecathlonDataset):
             self._draw.owners(self.cases, self._store.table)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
-        """Preprocessed image, with the channels of the earlier stage, and label of the whole volume."""
-        image, label, earlier = self._store.image(case).read(), self._store.label(case), self._store.earlier(case)
+        """Preprocessed image and label of the whole volume; before channels of an earlier stage it is normalised."""
+        file, label, earlier = self._store.image(case), self._store.label(case), self._store.earlier(case)
+        image = file.read()
         if earlier is not None:
+            image = normalized(image, file, self._normalize)
             image = np.concatenate([image, one_hot(earlier.read(), self.task.previous_classes)])
         return image, None if label is None else self._as_stored(label.read())
 
@@ -227,7 +232,7 @@ class PatchDataset(DecathlonDataset):
     def _volume(self, case: Case) -> Readable:
         store = self._store
         files = store.image(case), store.label(case), store.earlier(case)
-        return StoredVolume(*files, self._reader.codes, self._labels.ignored, self.transforms.normalize_name)
+        return StoredVolume(*files, self._reader.codes, self._labels.ignored, self._normalize)
 
     def _earlier_channels(self, earlier: np.ndarray, augmented: bool) -> np.ndarray:
         masks = one_hot(earlier, self.task.previous_classes)

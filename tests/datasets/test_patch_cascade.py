@@ -44,8 +44,10 @@ def test_the_image_is_the_one_without_a_cascade(decathlon):
         np.testing.assert_array_equal(with_it[(0, index)][1], without[(0, index)][1])
 
 
-def test_whole_volumes_are_those_of_prediction(decathlon):
-    dataset = patches(decathlon, mode="val", fold=0, transforms=[])
+@pytest.mark.parametrize("normalize", ["none", "zscore", "max"])
+def test_whole_volumes_are_those_of_prediction(decathlon, normalize):
+    """The channels of the earlier stage are 0 and 1, however the image is normalised."""
+    dataset = patches(decathlon, mode="val", fold=0, transforms=[], normalize=normalize)
     for index, case in enumerate(dataset.cases):
         image, _ = dataset.task.preprocessing.apply(read_volume(case.images[0], channels=True))
         previous = read_label(decathlon / "labelsTr" / f"{case.name}.nii.gz")

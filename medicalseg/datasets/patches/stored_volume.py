@@ -34,17 +34,13 @@ class StoredVolume:
     ) -> None:
         self._image, self._label, self._earlier = image, label, earlier
         self._codes, self._ignored = codes, ignored
-        self._shift, self._factor = _numbers(image, normalize)
+        self._normalize = normalize
         x, y, z = image.shape[-3:]
         self.sides = (x, y, z)
 
     def read(self, low: Sequence[int], high: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Image float32 (C, x, y, z) and label; only the blocks that the box touches are decoded."""
-        image = self._image.read(low, high)
-        if self._shift:
-            image -= np.float32(self._shift)
-        if self._factor != 1:
-            image /= np.float32(self._factor)
+        image = normalized(self._image.read(low, high), self._image, self._normalize)
         label = self._moving_label(low, high)
         return image, label if self._earlier is None else joined(label, self._earlier.read(low, high))
 
@@ -54,6 +50,16 @@ class StoredVolume:
             return np.full(lengths, self._ignored, np.int32)
         label = self._label.read(low, high)
         return marked(label.astype(np.int32)) if self._codes else label
+
+
+def normalized(box: np.ndarray, image: BlockFile, normalize: str) -> np.ndarray:
+    """A box of an image, normalised in place by the numbers of the whole image, see `Compose`."""
+    shift, factor = _numbers(image, normalize)
+    if shift:
+        box -= np.float32(shift)
+    if factor != 1:
+        box /= np.float32(factor)
+    return box
 
 
 def _numbers(image: BlockFile, normalize: str) -> tuple[float, float]:
