@@ -171,6 +171,7 @@ def _masks(
             masks = [(array >> index & 1 == 1) & ~unknown for array in (prediction, reference)]
             box = find_objects((masks[0] | masks[1]).view(np.uint8), max_label=1)[0]
             if box is not None:
+                box = _not_flat(box, reference.shape)
                 yield index + 1, masks[0][box], masks[1][box]
         return
     if task.ignore_index is not None:
@@ -183,7 +184,16 @@ def _masks(
     ]
     for index in range(1, task.num_ids):
         if index != task.ignore_index and (box := _union(boxes[0][index - 1], boxes[1][index - 1])) is not None:
+            box = _not_flat(box, reference.shape)
             yield index, prediction[box] == index, reference[box] == index
+
+
+def _not_flat(box: tuple[slice, ...], shape: Sequence[int]) -> tuple[slice, ...]:
+    """The box, wider where it is one voxel thick and the volume is not, since masks of one slice count as pictures."""
+    return tuple(
+        part if part.stop - part.start > 1 else slice(max(0, part.start - 1), min(size, part.stop + 1))
+        for part, size in zip(box, shape, strict=True)
+    )
 
 
 def _union(first: tuple[slice, ...] | None, second: tuple[slice, ...] | None) -> tuple[slice, ...] | None:

@@ -15,6 +15,7 @@ from medicalseg.metrics import (
     Bootstrap,
     CaseResult,
     MeasureOptions,
+    average_surface_distance,
     case_metrics,
     hausdorff_distance,
     normalized_surface_dice,
@@ -51,6 +52,17 @@ def test_every_class_as_if_measured_alone():
     np.testing.assert_allclose(found["volume_difference"], [np.nan, 8 * 1.5, 0, np.nan])
     np.testing.assert_allclose(found["volume_relative"], [np.nan, 100 / 3, 0, np.nan])
     np.testing.assert_allclose(found["detection_f1"], [np.nan, 1, 1, np.nan])
+
+
+def test_structures_on_one_slice_of_a_volume_have_flat_sides():
+    prediction, reference = np.zeros((20, 20, 5), np.uint8), np.zeros((20, 20, 5), np.uint8)
+    reference[5:12, 5:12, 2] = 1
+    prediction[6:15, 5:12, 2] = 1
+    spacing = (1.0, 1.0, 4.0)
+    found = case_metrics(prediction, reference, spacing, TaskSpec(2), ("nsd", "assd"))
+    distances = surface_distances(prediction == 1, reference == 1, spacing)
+    assert found["nsd"][1] == pytest.approx(normalized_surface_dice(distances, 1.0))
+    assert found["assd"][1] == pytest.approx(average_surface_distance(distances))
 
 
 def test_class_in_one_mask_only():
