@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import math
 import re
 import threading
@@ -288,7 +289,10 @@ def parse_memory(text: str) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, and nothing else: Python's and NumPy's, and Paddle's by its text."""
+    """Whether an error says that memory ran out, and nothing else: Python's and NumPy's, the system's, and Paddle's by
+    its text."""
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
     return isinstance(error, MemoryError) or (
         isinstance(error, (RuntimeError, SystemError, OSError)) and bool(EXHAUSTED.search(str(error)))
     )

@@ -22,6 +22,7 @@ from medicalseg.inference.memory import (
 from medicalseg.inference.mixture import Member, check_members, mix, same_road
 from medicalseg.inference.network import WithDecision
 from medicalseg.inference.slice_wise import inferer_for
+from medicalseg.inference.windows import zeros
 from medicalseg.io import Volume
 
 AFFINE = np.array([[0, 0, -3.0, 5], [-1.0, 0, 0, 7], [0, -1.5, 0, -9], [0, 0, 0, 1]])
@@ -133,6 +134,10 @@ def test_only_real_shortage_is_out_of_memory() -> None:
     assert is_out_of_memory(found.value)
     assert is_out_of_memory(RuntimeError("ResourceExhaustedError: Fail to alloc memory"))
     assert is_out_of_memory(RuntimeError("Out of memory error on GPU 0"))
+    with pytest.raises(OSError) as mapped:
+        zeros([1 << 50])
+    assert is_out_of_memory(mapped.value)
+    assert not is_out_of_memory(FileNotFoundError(2, "No such file or directory"))
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
     assert not is_out_of_memory(ValueError("out of memory"))
 
