@@ -134,7 +134,7 @@ def test_only_real_shortage_is_out_of_memory() -> None:
     assert is_out_of_memory(found.value)
     assert is_out_of_memory(RuntimeError("ResourceExhaustedError: Fail to alloc memory"))
     assert is_out_of_memory(RuntimeError("Out of memory error on GPU 0"))
-    with pytest.raises(OSError) as mapped:
+    with pytest.raises(OSError, match="memory") as mapped:
         zeros([1 << 50])
     assert is_out_of_memory(mapped.value)
     assert not is_out_of_memory(FileNotFoundError(2, "No such file or directory"))
