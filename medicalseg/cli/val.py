@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
     from medicalseg.cvlibs import Config
+    from medicalseg.inference import TaskSpec
     from medicalseg.metrics import Summary
 
 HELP = "Evaluate a checkpoint: Dice, IoU, precision and recall per class and case, pictures, label maps."
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     ops.configure_process()
     from medicalseg.core.evaluation_options import OVERLAYS
+    from medicalseg.core.task import task_for
     from medicalseg.core.trained import load_trained, open_config, sliding_from
     from medicalseg.core.val import evaluate
     from medicalseg.utils import distributed
@@ -76,11 +79,12 @@ def run(args: argparse.Namespace) -> int:
     config = open_config(args.config, args.model_path[0], args.opts)
     distributed.init("auto", choose_device(args.device))
     dataset = _dataset(config, args.split)
-    dataset.task = restored_as(dataset.task, args.restoring)
+    trained = task_for(config, args.model_path[0])
+    dataset.task = restored_as(_as_trained(dataset.task, trained), args.restoring)
     _check_save_dir(args.save_dir, dataset)
     more = [(open_config(args.config, path, args.opts), path) for path in args.model_path[1:]]
     models = [load_trained(each, path, args.cpu_accel) for each, path in ((config, args.model_path[0]), *more)]
-    _warn_of_other_preprocessing(config, args.model_path[0], dataset)
+    _warn_of_other_preprocessing(trained, dataset)
     test = config.test_config
     space = args.eval_space or test.get("eval_space") or "original"
     summary = evaluate(
@@ -190,11 +194,15 @@ def _trained_on(config: Config, split: str, dataset: Any) -> list[str]:
     return list(leaking_notes(trained, dataset))
 
 
-def _warn_of_other_preprocessing(config: Config, model_path: str, dataset: Any) -> None:
-    from medicalseg.core.task import task_for
+def _as_trained(task: TaskSpec, trained: TaskSpec) -> TaskSpec:
+    """The dataset's task with what is stored with the weights about everything behind the network's input."""
+    return replace(task, sliding=trained.sliding, restoring=trained.restoring, postprocessing=trained.postprocessing)
+
+
+def _warn_of_other_preprocessing(trained: TaskSpec, dataset: Any) -> None:
     from medicalseg.utils.logger import logger
 
-    if task_for(config, model_path).preprocessing != dataset.task.preprocessing:
+    if trained.preprocessing != dataset.task.preprocessing:
         logger.warning(
             "The network was trained with another preprocessing than this dataset has; expect worse figures. "
             "`medicalseg config` shows the dataset's, meta.json beside the weights the network's."

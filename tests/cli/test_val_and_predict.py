@@ -157,6 +157,22 @@ def test_task_comes_from_the_checkpoint(
     assert "trained with another preprocessing" in capsys.readouterr().out
 
 
+def test_steps_and_windows_stored_with_the_weights_count_in_val_and_predict(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preprocessing = {"orientation": "LPS", "divisor": [4, 4, 4]}
+    steps = [{"type": "RemoveSmallComponents", "min_volume_mm3": 150.0}]
+    task = {"num_classes": 3, "preprocessing": preprocessing, "restoring": "scores", "postprocessing": steps}
+    task["sliding"] = {"window": [4, 5, 6], "mirror_axes": [0]}
+    (data / "best_model" / "meta.json").write_text(json.dumps({"task": task}), encoding="utf-8")
+    assert run("val", "--overlays", "0") == 0
+    assert run("predict", "--image_path", str(data / "data" / "imagesTr" / "case_0.nii.gz")) == 0
+    predicted = read_label(data / "predict" / "case_0.nii.gz").array
+    assert set(np.unique(predicted)) == {0, 1}
+    evaluated = read_label(data / "val" / "predictions" / "case_0.nii.gz").array
+    np.testing.assert_array_equal(evaluated, predicted)
+
+
 def test_a_broken_image_gives_exit_code_2_and_the_rest_is_written(
     run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
