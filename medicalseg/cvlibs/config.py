@@ -320,6 +320,8 @@ class Config:
         found, expected = getattr(dataset, "num_classes", None), check_classes(self.dic)
         if found is not None and expected is not None and found != expected:
             raise KeyPathError((key,), f"the data has {found} classes, the rest of the configuration {expected}")
+        if "loss" in self._built:
+            self._leave_out(self._built["loss"], dataset)
         return dataset
 
     def _build_model(self) -> Any:
@@ -346,7 +348,21 @@ class Config:
             build(item, ("loss", "types", position if position < written else 0))
             for position, item in enumerate(block["types"])
         ]
-        return {"types": types, "coef": block["coef"]}
+        losses = {"types": types, "coef": block["coef"]}
+        for key in effective.DATASET_KEYS:
+            if key in self._built:
+                self._leave_out(losses, self._built[key])
+        return losses
+
+    def _leave_out(self, losses: dict[str, list[Any]], dataset: Any) -> None:
+        """Let losses ignore what the data do, where a dataset's description names another value than its argument."""
+        configured, ignored = effective.ignore_index(self.dic), getattr(dataset, "ignore_index", None)
+        if configured is None or ignored in (None, configured[1]):
+            return
+        layers = [layer for loss in losses["types"] for layer in loss.sublayers(include_self=True)]
+        for layer in layers:
+            if hasattr(layer, "ignore_index"):
+                layer.ignore_index = ignored
 
     def _build_scheduler(self) -> Any:
         from medicalseg.optimizers import build_scheduler
