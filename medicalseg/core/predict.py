@@ -251,7 +251,9 @@ class _Run:
 
     def _smaller(self, work: _Work, error: Exception) -> bool:
         """Whether memory ran out and there is a way with less, which is then taken from now on."""
-        way = self.sliding.smaller() if is_out_of_memory(error) else None
+        if work.array is None or not is_out_of_memory(error):
+            return False
+        way = self.sliding.smaller(work.array.shape[-3:])
         if way is None:
             return False
         self.sliding, what = way

@@ -155,11 +155,12 @@ class MemoryPlan:
     def fit(self, image: Volume, member: Member, uncertainty: bool = False) -> Inferer:
         """The inferer for an image that was read, and is held; says what it needs where that is more than before."""
         inferer, choices = member.inferer, []
+        shape = dataclasses.replace(member.task.preprocessing, crop="none").grid(image).network_shape
         needed = self._needed(image, member, inferer, uncertainty)
         free = available_memory() + image.array.nbytes
         free = free if self._limit is None else min(free, self._limit)
         first = needed
-        while needed > free and (way := inferer.smaller()) is not None:
+        while needed > free and (way := inferer.smaller(shape)) is not None:
             inferer, what = way
             needed = self._needed(image, member, inferer, uncertainty)
             choices.append(what)

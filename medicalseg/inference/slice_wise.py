@@ -70,9 +70,10 @@ class SliceWise(Inferer):
         """Slices after one another, each whole."""
         return (self.slices.axis, *self.slices.plane)
 
-    def smaller(self) -> tuple[Inferer, str] | None:
+    def smaller(self, shape: Sequence[int]) -> tuple[Inferer, str] | None:
         """Half the slices, or windows, at a time."""
-        batch = self.batch or (1 if self.window is not None else LARGEST_BATCH)
+        together = min(self.count([shape[axis] for axis in self.slices.plane]), shape[self.slices.axis])
+        batch = (self.batch or 1) if self.window is not None else together
         if batch < 2:
             return None
         window, overlap, weights, skip = self.window, 0.5, "gaussian", True

@@ -58,8 +58,8 @@ class Inferer(ABC):
         """In which order the axes of a volume (X, Y, Z) are gone through."""
         return (0, 1, 2)
 
-    def smaller(self) -> tuple[Inferer, str] | None:
-        """The same with less memory at once, and what that is; None if there is no such way."""
+    def smaller(self, shape: Sequence[int]) -> tuple[Inferer, str] | None:
+        """The same with less memory at once for a volume (X, Y, Z), and what that is; None if there is no such way."""
         return None
 
     def slabs(self, network: Network, image: np.ndarray) -> Iterator[tuple[Region, np.ndarray]]:
@@ -223,7 +223,7 @@ class SlidingWindow(Inferer):
                         yield _part(sums, piece, shape, empty)
                 sums.rest(region[grid.axes[1]].stop)
 
-    def smaller(self) -> tuple[Inferer, str] | None:
+    def smaller(self, shape: Sequence[int]) -> tuple[Inferer, str] | None:
         """Sums on disk first, which changes no label; then half the windows at a time."""
         arguments: dict[str, Any] = {"window": self.window, "overlap": self.overlap, "weights": self.weights}
         arguments |= {"mirror_axes": self.mirror_axes, "skip_empty": self.skip_empty, "on_disk": True}

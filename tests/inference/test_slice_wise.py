@@ -195,3 +195,15 @@ def test_pictures_keep_one_slice_on_the_way_back() -> None:
     assert result.shape == picture.shape
     assert (result.array == picture.array).mean() > 0.9
     assert task.preprocessing.grid(picture).scale[2] == 1
+
+
+def test_smaller_pieces_are_smaller_than_what_went_through_together() -> None:
+    shape = (1024, 700, 40)
+    inferer, sizes = SliceWise(), []
+    while (way := inferer.smaller((256, 256, 40))) is not None:
+        inferer, _ = way
+        sizes.append(inferer.count((256, 256)))
+    assert sizes == [8, 4, 2, 1]
+    assert SliceWise().count(shape[:2]) == 1
+    assert SliceWise().smaller(shape) is None
+    assert SliceWise(window=64, batch=4).smaller(shape)[0].batch == 2  # type: ignore[index]
