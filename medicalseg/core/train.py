@@ -206,7 +206,7 @@ class Trainer:
         if not self.saver.is_saved(state):
             self._save()
         if fresh:
-            self.saver.final(state, None)
+            self.saver.final(state, self._last_summary if state.evaluated else None)
         if self.validation is not None and not state.evaluated:
             self._validate(journal)
             self.saver.final(state, self._last_summary)
