@@ -10,11 +10,13 @@ from typing import Any
 
 import paddle
 
+from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import FINAL, CheckpointStore, read_trainer
 from medicalseg.core.run_length import RunLength
 from medicalseg.core.train import train
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.cvlibs import effective
+from medicalseg.datasets.split_rule import file_of_folds
 from medicalseg.datasets.splits import read_splits
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.utils.logger import logger
@@ -82,11 +84,9 @@ def count_folds(config: Any) -> int:
     """How many folds the training data have: those of their file of folds, else `num_folds`."""
     plain = config.dic
     block, _ = effective.dataset(plain, "train_dataset")
-    root, given = Path(block["dataset_root"]), block.get("splits")
-    candidates = [root / given, Path(given)] if given else [root / "splits_final.json"]
-    for path in candidates:
-        if path.is_file():
-            return len(read_splits(path))
+    path = file_of_folds(Path(block["dataset_root"]), block.get("splits"), grouped=bool(block.get("group_pattern")))
+    if path is not None:
+        return len(read_splits(path))
     return int(effective.dataset_argument(plain, "train_dataset", "num_folds") or 5)
 
 
@@ -127,7 +127,9 @@ def train_fold(open_config: OpenConfig, options: TrainOptions, fold: int | str) 
     config.require_data("train_dataset", *(["val_dataset"] if evaluates else []))
     own = replace(options, save_dir=str(fold_folder(options.save_dir, fold)), do_eval=evaluates)
     if options.resume == "auto" and is_finished(own.save_dir, RunLength.of(config, own)):
-        logger.info("Fold %s is done: %s", fold, Path(own.save_dir) / FINAL)
+        done = Path(own.save_dir) / FINAL
+        logger.info("Fold %s is done: %s", fold, done)
+        run_checkpoint.tell_changes(done, config.dic)
         return
     with paddle.utils.unique_name.guard():
         train(config, own)

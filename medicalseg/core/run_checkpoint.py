@@ -153,6 +153,15 @@ def compare(restored: TrainerState, fresh: TrainerState, folder: Path, config: M
         )
     if restored.global_batch and restored.seed != fresh.seed:
         logger.warning("The run was started with seed %d and goes on with %d.", restored.seed, fresh.seed)
+    tell_changes(folder, config)
+
+
+def tell_changes(folder: Path, config: Mapping[str, Any]) -> None:
+    """Warn of keys of the configuration that differ from those that a folder was made with.
+
+    Raises:
+        CheckpointError: `meta.json` is damaged.
+    """
     before = (checkpoint.read_meta(folder) or {}).get("config")
     if not isinstance(before, dict):
         return

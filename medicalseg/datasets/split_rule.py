@@ -98,13 +98,7 @@ class SplitRule:
         return folds[int(self.fold)], source
 
     def _file(self, root: Path) -> Path | None:
-        if self.file is None:
-            standard = root / "splits_final.json"
-            return standard if standard.is_file() and self.group_of is None else None
-        for path in (root / self.file, Path(self.file)):
-            if path.is_file():
-                return path
-        raise DataError(f"splits: {root / self.file} does not exist")
+        return file_of_folds(root, self.file, grouped=self.group_of is not None)
 
     def _write(self, names: Sequence[str], folds: Sequence[Split]) -> None:
         text = "\0".join([*names, str(self.num_folds), str(self.seed), str(self.group_pattern)])
@@ -117,6 +111,26 @@ class SplitRule:
             logger.warning("%s: the split cannot be recorded (%s)", path, error)
         else:
             logger.info("The dataset has no splits_final.json; %s: recorded in %s", folds[0].rule, path)
+
+
+def file_of_folds(root: Path, given: str | None, grouped: bool) -> Path | None:
+    """The file that says which cases are of which fold; None where a rule does.
+
+    Args:
+        root: the dataset's folder.
+        given: its name or path; None = `splits_final.json`, if there is one and no patients are to be kept together.
+        grouped: whether they are.
+
+    Raises:
+        DataError: if `given` does not exist.
+    """
+    if given is None:
+        standard = root / "splits_final.json"
+        return standard if standard.is_file() and not grouped else None
+    for path in (root / given, Path(given)):
+        if path.is_file():
+            return path
+    raise DataError(f"splits: {root / given} does not exist")
 
 
 def few(items: Sequence[str]) -> str:

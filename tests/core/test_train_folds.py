@@ -77,6 +77,8 @@ def test_which_folds(config_file):
     assert folds_of(config, ("none",)) == ("all",)
     with pytest.raises(ConfigError, match="--folds 2: the data have the folds 0 to 1"):
         folds_of(config, (0, 2))
+    patients = ["train_dataset.group_pattern=(c[0-9])", "train_dataset.num_folds=4"]
+    assert count_folds(Config(config_file, opts=patients)) == 4
     other = Config(config_file, opts=["train_dataset.splits=None", "train_dataset.num_folds=3"])
     (config_file.parent / "cubes/splits_final.json").rename(config_file.parent / "kept.json")
     try:
@@ -104,6 +106,9 @@ def test_folds_are_trained_and_skipped_when_done(config_file, tmp_path, capsys):
     assert "Fold 0 is done" in capsys.readouterr().out
     for fold, time in before.items():
         assert (tmp_path / f"fold_{fold}/final_model/model.pdparams").stat().st_mtime_ns == time
+    train_folds(partial(Config, config_file, iters=2, learning_rate=0.5), options(tmp_path, resume="auto"), (0,))
+    assert "The configuration differs from that of" in (told := capsys.readouterr().out)
+    assert "fold_0/final_model in: lr_scheduler" in told
     train_folds(partial(Config, config_file, iters=3), options(tmp_path, resume="auto"), (0,))
     assert checkpoint.read_meta(tmp_path / "fold_0/final_model")["iteration"] == 3
 
@@ -226,7 +231,9 @@ def test_final_weights_after_an_early_stop(config_file, tmp_path):
     )  # fmt: skip
     assert state.iteration == 3
     assert state.ended["early"] is True
-    assert checkpoint.read_meta(tmp_path / "final_model")["iteration"] == 3
+    meta = checkpoint.read_meta(tmp_path / "final_model")
+    assert meta["iteration"] == 3
+    assert meta["metric"]["foreground_mean"] == pytest.approx(state.history["eval_dice"][-1])
     assert state.saved == [3]
 
 
