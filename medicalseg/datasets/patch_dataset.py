@@ -93,7 +93,7 @@ class PatchDataset(DecathlonDataset):
         slices: for networks that see images, see `CaseDataset`. Without `patch_size` a sample is a whole slice, and
             `foreground` and `normalize` are as there.
         **options: every other argument of `DecathlonDataset`. `cache_gb` bounds the blocks of all settings together;
-            those of this dataset are never deleted.
+            those of this dataset, and of others in this process, are never deleted.
 
     Raises:
         DataError: if the folder, the description, a file or the split is wrong.

@@ -203,6 +203,16 @@ def test_room_is_made_from_other_settings_only(tmp_path, cases):
     assert not any(old.parts(case).image.is_file() for case in cases[:2])
 
 
+def test_training_and_validation_leave_each_other_room(tmp_path, cases):
+    train, val = store_of(tmp_path), store_of(tmp_path)
+    prepare_all(train, cases[:1], 0)
+    train.make_room(cases[:1], 1)
+    prepare_all(val, cases[1:2], 0)
+    val.make_room(cases[1:2], 1)
+    assert train.is_prepared(cases[0])
+    assert val.is_prepared(cases[1])
+
+
 def test_progress_is_logged_once(tmp_path, cases, caplog):
     with caplog.at_level(logging.INFO, logger="medicalseg"):
         prepare_all(store_of(tmp_path), cases[:2], 0)

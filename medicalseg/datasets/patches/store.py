@@ -32,6 +32,7 @@ TABLES_IN_MEMORY = 64
 ABANDONED = 24 * 3600
 FORMAT = "patches 2"
 FOLDERS = ("images", "labels", "tables", "previous")
+_in_use: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -134,19 +135,22 @@ class PatchStore:
             ) from error
 
     def make_room(self, cases: Sequence[Case], limit: int) -> None:
-        """Delete the longest unused files of other settings until all together have at most `limit` bytes."""
-        own = {path for case in cases for path in self.parts(case).files}
+        """Delete the longest unused files of other settings until all together have at most `limit` bytes.
+
+        Files for which any store of this process made room stay: training and validation data are used in turn.
+        """
+        _in_use.update(path for case in cases for path in self.parts(case).files)
         entries = []
         for path in (path for name in FOLDERS for path in (self.folder / name).glob("*")):
             with contextlib.suppress(OSError):
                 state = path.stat()
                 entries.append((state.st_mtime, state.st_size, path))
-                if path in own:
+                if path in _in_use:
                     os.utime(path)
         used = sum(size for _, size, _ in entries)
         for used_at, size, path in sorted(entries):
             abandoned = path.name.startswith(".tmp-") and time.time() - used_at > ABANDONED
-            if abandoned or (used > limit and path not in own and not path.name.startswith(".tmp-")):
+            if abandoned or (used > limit and path not in _in_use and not path.name.startswith(".tmp-")):
                 path.unlink(missing_ok=True)
                 used -= size
 
