@@ -17,7 +17,7 @@ import numpy as np
 from medicalseg.core.counting import count_voxels, voxel_volume
 from medicalseg.core.extras import Extras, check_levels
 from medicalseg.core.prefetch import Behind, prefetch
-from medicalseg.errors import DataError, MedicalSegError
+from medicalseg.errors import DataError, MedicalSegError, UserError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for, segment
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
@@ -106,9 +106,14 @@ def predict_cases(
         uncertainty: also write `CASE_uncertainty.nii.gz`, see `ScoresToOriginal.uncertainty`.
         memory: bytes that may be used beside what the process holds now; None = what the machine has free.
         extras: what is measured beside Dice where there are references; None = nothing.
+
+    Raises:
+        UserError: if networks cannot be averaged, or `previous` is given and none of them is of a cascade.
     """
     member = Member(task, network, inferer_for(task, sliding))
     check_members([member, *others])
+    if previous is not None and not any(each.task.previous_classes for each in (member, *others)):
+        raise UserError("--previous_config: the network takes no labels of an earlier one; leave it out")
     run = _Run(member, Path(save_dir), labels, alone=len(cases) == 1)
     run.others, run.previous, run.uncertainty = list(others), previous, uncertainty
     run.memory = MemoryPlan(memory)
@@ -233,16 +238,16 @@ class _Run:
         clock = time.perf_counter()
         arrays = [work.array for work in works if work.array is not None]
         records = [work.record for work in works if work.record is not None]
+        results: list[Result] = []
         try:
-            results = run_network(arrays, records, self.task, self.network, self.sliding, self.uncertainty)
+            with self.memory.lock:
+                results = run_network(arrays, records, self.task, self.network, self.sliding, self.uncertainty)
         except FAILURES as error:
-            if len(works) > 1:
-                for work in works:
-                    self.compute([work])
-            elif self._smaller(works[0], error):
-                self.compute(works)
-            else:
+            if len(works) == 1 and not self._smaller(works[0], error):
                 works[0].failure = _reason(error)
+        if not results:
+            for work in works:
+                self.compute([work])
             return
         seconds = (time.perf_counter() - clock) / len(works)
         for work, result in zip(works, results, strict=True):
@@ -323,7 +328,8 @@ def _write_uncertainty(image: Volume, uncertainty: np.ndarray, path: Path) -> Pa
 
 
 def _is_large(case: InputCase) -> bool:
-    return sum(file.stat().st_size for file in case.files if file.is_file()) > LARGE_FILE
+    files = (file for path in case.files for file in (path.iterdir() if path.is_dir() else (path,)))
+    return sum(file.stat().st_size for file in files if file.is_file()) > LARGE_FILE
 
 
 @contextlib.contextmanager

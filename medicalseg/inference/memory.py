@@ -145,10 +145,11 @@ class MemoryPlan:
 
     Attributes:
         largest: bytes that the neediest image so far was estimated to take, in the pieces that were chosen.
+        lock: held while a network is measured; who runs it in another thread holds it meanwhile.
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self._limit, self.largest = limit, 0
+        self._limit, self.largest, self.lock = limit, 0, threading.Lock()
         self._told = 0
         self._measured: dict[tuple[int, ...], int] = {}
 
@@ -183,7 +184,8 @@ class MemoryPlan:
         batch = batch_shape(inferer, plain.network_shape, task)
         many = isinstance(inferer, SlidingWindow) and inferer.grid(plain.network_shape).count >= WORTH_MEASURING
         if many and batch not in self._measured:
-            self._measured[batch] = _measured(member.network, batch)
+            with self.lock:
+                self._measured[batch] = _measured(member.network, batch)
         return estimate_memory(
             shape,
             task,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +16,13 @@ paddle = pytest.importorskip("paddle")
 
 from evaluation_fakes import AFFINE, TASK, FakeDataset, Oracle, blocks  # noqa: E402
 
+from medicalseg.core import predict  # noqa: E402
 from medicalseg.core.predict import predict_cases, write_report  # noqa: E402
 from medicalseg.core.prefetch import Behind  # noqa: E402
 from medicalseg.core.scoring import Scorer  # noqa: E402
 from medicalseg.errors import UserError, VolumeError  # noqa: E402
 from medicalseg.inference import EagerNetwork, Preprocessing, SlidingWindow, segment  # noqa: E402
-from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs  # noqa: E402
+from medicalseg.inference.inputs import InputCase, Labels, check_output_folder, find_inputs  # noqa: E402
 from medicalseg.inference.mixture import Member  # noqa: E402
 from medicalseg.inference.slice_wise import inferer_for  # noqa: E402
 from medicalseg.io import Volume, read_label, read_volume, write_volume  # noqa: E402
@@ -237,6 +241,64 @@ def test_memory_that_runs_out_later_leads_to_smaller_pieces(tmp_path: Path, capl
     report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Hungry(Oracle()), tmp_path / "out", sliding=sliding)
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
     assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
+
+
+def test_what_a_failed_attempt_held_is_free_before_the_next(tmp_path: Path) -> None:
+    held: list[weakref.ref[np.ndarray]] = []
+
+    class Hungry(EagerNetwork):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            if len(x) > 1:
+                scratch = np.zeros(x.shape, np.float32)
+                held.append(weakref.ref(scratch))
+                raise MemoryError("ResourceExhaustedError")
+            assert held
+            assert held[0]() is None
+            return super().logits(x)
+
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    sliding = SlidingWindow(6, batch=2, skip_empty=False, on_disk=True)
+    report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Hungry(Oracle()), tmp_path / "out", sliding=sliding)
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+
+
+def test_a_network_is_never_asked_by_two_threads_at_once(tmp_path: Path) -> None:
+    inside = threading.Lock()
+
+    class Alone(EagerNetwork):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            assert inside.acquire(blocking=False)
+            try:
+                time.sleep(0.002)
+                return super().logits(x)
+            finally:
+                inside.release()
+
+    few, many = blocks(), np.tile(blocks(), (2, 2, 2))
+    for index, array in enumerate((few, many, few, many)):
+        write(tmp_path / "in" / f"{index}.nii.gz", array)
+    sliding = SlidingWindow(6, skip_empty=False)
+    assert sliding.grid(few.shape).count < 32 <= sliding.grid(many.shape).count
+    report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Alone(Oracle()), tmp_path / "out", sliding=sliding)
+    assert not report.failed
+
+
+def test_a_first_network_that_nothing_asks_for_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    first = Member(SAME_GRID, EagerNetwork(Oracle()), inferer_for(SAME_GRID))
+    with pytest.raises(UserError, match="takes no labels of an earlier one"):
+        predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, first.network, tmp_path / "out", previous=first)
+
+
+def test_a_dicom_folder_is_as_large_as_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "series").mkdir()
+    for index in range(4):
+        (tmp_path / "series" / f"{index}.dcm").write_bytes(bytes(10))
+    case = InputCase("series", (tmp_path / "series",), Path("series.nii.gz"))
+    monkeypatch.setattr(predict, "LARGE_FILE", 39)
+    assert predict._is_large(case)
+    monkeypatch.setattr(predict, "LARGE_FILE", 40)
+    assert not predict._is_large(case)
 
 
 def test_networks_of_other_grids_and_cascades_of_files(tmp_path: Path) -> None:
