@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from medicalseg.inference.decision import Decision
-from medicalseg.inference.probabilities import to_probabilities
+from medicalseg.inference.probabilities import refuse_nan, to_probabilities
 
 if TYPE_CHECKING:
     import paddle
@@ -75,11 +75,16 @@ class WithDecision:
         return scores
 
     def probabilities_of(self, logits: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities of logits (K, ...), or of sums of them with the weights (...); in their place."""
+        """Probabilities of logits (K, ...), or of sums of them with the weights (...); in their place.
+
+        Raises:
+            RunError: if one is NaN.
+        """
         if not logits.flags.writeable:
             logits = logits.copy()
         if not self.gives_probabilities:
             return to_probabilities(logits, self.decision.head, weights)
+        refuse_nan(logits)
         return logits if weights is None else np.divide(logits, weights, out=logits)
 
 

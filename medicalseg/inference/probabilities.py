@@ -39,11 +39,16 @@ def to_probabilities(scores: np.ndarray, head: str, weights: np.ndarray | None =
             np.exp(np.negative(part, out=part), out=part)
             part += 1
             np.reciprocal(part, out=part)
-        if np.isnan(part).any():
-            raise RunError("the network's output is NaN: its weights have diverged, or the image holds NaN")
+        refuse_nan(part)
 
     for_each(row, range(scores.shape[1]), scores.size)
     return scores
+
+
+def refuse_nan(scores: np.ndarray) -> None:
+    """Raise RunError if a score is NaN."""
+    if scores.size and np.isnan(scores.min()):
+        raise RunError("the network's output is NaN: its weights have diverged, or the image holds NaN")
 
 
 def to_logits(probabilities: np.ndarray, head: str) -> np.ndarray:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medicalseg.inference import EagerNetwork
-from medicalseg.inference.network import evaluation_mode
+from medicalseg.errors import RunError
+from medicalseg.inference import Decision, EagerNetwork
+from medicalseg.inference.network import WithDecision, evaluation_mode
 
 paddle = pytest.importorskip("paddle")
 
@@ -41,6 +42,19 @@ def test_first_head_in_evaluation_mode_without_gradients(x: np.ndarray) -> None:
     assert not model.frozen.training
     model.eval()
     np.testing.assert_allclose(model(paddle.to_tensor(x))[0].numpy(), network.logits(x), rtol=1e-6)
+
+
+def test_probabilities_that_are_nan_are_refused() -> None:
+    class Exported(WithDecision):
+        decision, gives_probabilities = Decision(), True
+
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            return np.full((1, 2, *x.shape[2:]), np.nan, np.float32)
+
+    image = np.zeros((1, 1, 4, 4, 4), np.float32)
+    for scores in ({}, {"weights": np.ones((4, 4, 4), np.float32)}):
+        with pytest.raises(RunError, match="NaN"):
+            Exported().probabilities_of(Exported().logits(image)[0], **scores)
 
 
 def test_labels_are_the_argmax(x: np.ndarray) -> None:
