@@ -186,9 +186,7 @@ def _write_prediction(scorer: Scorer, index: int, labels: np.ndarray | Volume, p
 def _auc_value(auc: HistogramAuc | None) -> float | None:
     if auc is None:
         return None
-    for number, (positives, negatives) in enumerate(distributed.gather_objects((auc.positives, auc.negatives))):
-        auc.positives = positives if number == 0 else auc.positives + positives
-        auc.negatives = negatives if number == 0 else auc.negatives + negatives
+    auc.merge(distributed.gather_objects(auc.state))
     values = auc.value()
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
