@@ -84,29 +84,49 @@ class Layout:
             ConfigError: if a value is wrong.
             DataError: if `ignore` is given alone, and nothing names the label values.
         """
+        arguments = self.arguments(labels, regions, region_order, ignore, num_classes)
+        return LabelMap.from_config(**arguments) if arguments else None
+
+    def arguments(
+        self,
+        labels: Any = None,
+        regions: Any = None,
+        region_order: Sequence[int] | None = None,
+        ignore: int | Sequence[int] | None = None,
+        num_classes: int | None = None,
+    ) -> dict[str, Any]:
+        """What `label_map` makes its map from, as a dataset's arguments; empty where stored values are the ids.
+
+        Raises:
+            DataError: if `ignore` is given alone, and nothing names the label values.
+        """
         if labels is not None or regions is not None:
-            return LabelMap.from_config(labels, regions, region_order, ignore)
+            given = {"labels": labels, "regions": regions, "region_order": region_order, "ignore": ignore}
+            return {key: value for key, value in given.items() if value is not None}
         own = dict(self.label_arguments)
         gaps_only = "labels" in own and all(isinstance(value, int) for value in own["labels"].values())
         if gaps_only and num_classes is not None and ignore is None:
             own = {}
-        if ignore is not None and not own:
-            own = {"labels": {name: value for value, name in self.labels.items()}} if self.num_classes else {}
         if ignore is not None:
-            more = [ignore] if isinstance(ignore, int) else list(ignore)
-            known = [] if self.ignore_index is None else [self.ignore_index]
-            own["ignore"] = list(dict.fromkeys([*known, *own.get("ignore", []), *more]))
-            if "labels" in own:
-                own["labels"] = _without(own["labels"], own["ignore"])
+            own = self._with_ignored(own, [ignore] if isinstance(ignore, int) else list(ignore))
         if region_order is not None:
             own["region_order"] = list(region_order)
-        return LabelMap.from_config(**own) if own else None
+        return own
+
+    def _with_ignored(self, own: dict[str, Any], more: list[int]) -> dict[str, Any]:
+        if not own and self.num_classes:
+            own = {"labels": {name: value for value, name in self.labels.items()}}
+        known = [] if self.ignore_index is None else [self.ignore_index]
+        own["ignore"] = list(dict.fromkeys([*known, *own.get("ignore", []), *more]))
+        if "labels" in own:
+            own["labels"] = _without(own["labels"], own["ignore"])
+        return own
 
 
-def _without(labels: Mapping[str, Any], ignored: Sequence[int]) -> dict[str, list[int]]:
+def _without(labels: Mapping[str, Any], ignored: Sequence[int]) -> dict[str, Any]:
     lists = {name: values if isinstance(values, list) else [values] for name, values in labels.items()}
     kept = {name: [value for value in values if value not in ignored] for name, values in lists.items()}
-    return {name: values for name, values in kept.items() if values}
+    return {name: values[0] if len(values) == 1 else values for name, values in kept.items() if values}
 
 
 def gap_arguments(labels: Mapping[int, str], ignored: Sequence[int]) -> dict[str, Any]:

@@ -151,21 +151,12 @@ def _label_arguments(
 ) -> dict[str, Any]:
     if labels and regions:
         raise UserError("--labels and --regions exclude each other: a voxel has one class, or regions overlap")
-    arguments: dict[str, Any] = dict(layout.label_arguments)
-    if labels:
-        arguments = {"labels": parse_labels(labels, "--labels")}
-        if all(name.lower() != BACKGROUND for name in arguments["labels"]):
-            arguments["labels"] = {BACKGROUND: 0, **arguments["labels"]}
-    elif regions:
-        arguments = {"regions": parse_labels(regions, "--regions")}
-    if region_order:
-        arguments["region_order"] = list(region_order)
-    if ignore:
-        if not arguments and layout.num_classes:
-            arguments["labels"] = {name: label for label, name in layout.labels.items() if label not in ignore}
-        known = arguments.get("ignore", [])
-        arguments["ignore"] = list(dict.fromkeys([*(known if isinstance(known, list) else [known]), *ignore]))
-    return arguments
+    classes = parse_labels(labels, "--labels") if labels else None
+    if classes is not None and all(name.lower() != BACKGROUND for name in classes):
+        classes = {BACKGROUND: 0, **classes}
+    overlapping = parse_labels(regions, "--regions") if regions else None
+    order, ignored = (list(values) if values else None for values in (region_order, ignore))
+    return layout.arguments(classes, overlapping, order, ignored)
 
 
 def _check_files(layout: Layout, cases: Sequence[Case]) -> None:

@@ -110,6 +110,22 @@ def test_merged_and_ignored_labels_of_flags(make_dataset: Make, tmp_path: Path) 
     assert content["model"]["num_classes"] == 2
 
 
+@pytest.mark.parametrize(
+    ("labels", "ignore", "kept", "ignored"),
+    [
+        ({"background": 0, "a": 1, "b": 2, "ignore": 3}, 2, {"background": 0, "a": 1}, [3, 2]),
+        ({"background": 0, "a": 5, "b": 9}, 9, {"background": 0, "a": 5}, [9]),
+        ({"background": 0, "a": [1, 4], "b": 2}, 4, {"background": 0, "a": 1, "b": 2}, [4]),
+    ],
+)
+def test_ignored_labels_beside_the_descriptions_own(
+    make_dataset: Make, tmp_path: Path, labels: dict[str, Any], ignore: int, kept: dict[str, int], ignored: list[int]
+) -> None:
+    root = make_dataset(labels=labels)
+    dataset = read(planned(root, tmp_path, ignore=[ignore]))["train_dataset"]
+    assert (dataset["labels"], dataset["ignore"]) == (kept, ignored)
+
+
 def test_few_cases_have_few_folds_and_one_case_none(make_dataset: Make, tmp_path: Path) -> None:
     three = read(planned(make_dataset("three", cases=3), tmp_path))["train_dataset"]
     assert (three["fold"], three["num_folds"]) == (0, 3)
