@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import generate_binary_structure, label
-from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from medicalseg.errors import UserError
 
@@ -20,8 +21,8 @@ class DetectionRule:
     """When a part counts as found.
 
     Attributes:
-        matching: "iou": parts are paired one to one, so that the most pairs, of these the best overlapping, have an
-            IoU of at least `threshold`; the paired are found. "overlap": a part is found if at least the share
+        matching: "iou": parts are paired one to one, so that the most pairs have an IoU of at least `threshold`; the
+            paired are found. "overlap": a part is found if at least the share
             `threshold` of its voxels lies in the other mask, whatever part; several may share one.
         threshold: above 0, at most 1.
         connectivity: voxels of one part touch at faces (1), also edges (2), also corners (3).
@@ -127,13 +128,14 @@ def detect(
     true, true_sizes = _parts(reference, rule, voxel)
     if not sizes.size or not true_sizes.size:
         return Detection(0, int(true_sizes.size), 0, int(sizes.size))
-    shared = _shared(predicted, true, len(sizes), len(true_sizes))
+    rows, columns, shared = _shared(predicted, true, len(true_sizes))
     if rule.matching == "overlap":
-        found = int(np.count_nonzero(shared.sum(axis=0) >= rule.threshold * true_sizes))
-        right = int(np.count_nonzero(shared.sum(axis=1) >= rule.threshold * sizes))
+        found = _large_enough(np.bincount(columns, shared, len(true_sizes)), true_sizes, rule.threshold)
+        right = _large_enough(np.bincount(rows, shared, len(sizes)), sizes, rule.threshold)
         return Detection(found, len(true_sizes) - found, right, len(sizes) - right)
-    iou = shared / (sizes[:, None] + true_sizes[None] - shared)
-    pairs = _most_pairs(iou, rule.threshold)
+    fits = shared >= rule.threshold * (sizes[rows] + true_sizes[columns] - shared)
+    graph = csr_matrix((fits[fits], (rows[fits], columns[fits])), (len(sizes), len(true_sizes)))
+    pairs = int(np.count_nonzero(maximum_bipartite_matching(graph) >= 0))
     return Detection(pairs, len(true_sizes) - pairs, pairs, len(sizes) - pairs)
 
 
@@ -150,21 +152,15 @@ def _parts(mask: np.ndarray, rule: DetectionRule, voxel: float) -> tuple[np.ndar
     return parts, sizes[kept]
 
 
-def _shared(predicted: np.ndarray, true: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Voxels that parts share: (predicted, true)."""
+def _shared(predicted: np.ndarray, true: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parts of both sides, from 0 on, that share voxels, and how many; `count` is that of the true parts."""
     inside = (predicted > 0) & (true > 0)
-    pairs = (predicted[inside].astype(np.int64) - 1) * columns + true[inside] - 1
-    return np.bincount(pairs, minlength=rows * columns).reshape(rows, columns)
+    pairs, voxels = np.unique((predicted[inside].astype(np.int64) - 1) * count + true[inside] - 1, return_counts=True)
+    return pairs // count, pairs % count, voxels
 
 
-def _most_pairs(iou: np.ndarray, threshold: float) -> int:
-    allowed = iou >= threshold
-    rows, columns = allowed.any(axis=1), allowed.any(axis=0)
-    if not rows.any():
-        return 0
-    part, fits = iou[np.ix_(rows, columns)], allowed[np.ix_(rows, columns)]
-    chosen = linear_sum_assignment(np.where(fits, 1 + part / (1 + min(part.shape)), 0), maximize=True)
-    return int(np.count_nonzero(fits[chosen]))
+def _large_enough(shared: np.ndarray, sizes: np.ndarray, threshold: float) -> int:
+    return int(np.count_nonzero(shared >= threshold * sizes))
 
 
 def _share(part: int, whole: int, empty: bool) -> float:

@@ -96,3 +96,13 @@ def test_wrong_rules_are_named(arguments, named):
 def test_the_rule_says_itself():
     assert "IoU of at least 0.1" in str(DetectionRule())
     assert "faces" in str(DetectionRule("overlap", 0.5, 1))
+
+
+@pytest.mark.parametrize("rule", [DetectionRule(), DetectionRule("overlap", 0.5)])
+def test_very_many_parts_need_no_table_of_all_pairs(rule):
+    prediction = np.zeros((64, 64, 64), bool)
+    prediction[::2, ::2, ::2] = True
+    reference = prediction.copy()
+    reference[0, 0, 0] = False
+    found = detect(prediction, reference, (1, 1, 1), rule)
+    assert (found.found, found.missed, found.right, found.invented) == (32**3 - 1, 0, 32**3 - 1, 1)
