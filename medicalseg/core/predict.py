@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +206,7 @@ class _Run:
             with _failing(work):
                 with work.timings.measure("read"):
                     image = work.case.read()
-                self.sliding = self.memory.fit(image, Member(self.task, self.network, self.sliding), self.uncertainty)
+                self._fit_memory(image)
                 earlier = self._earlier(image, work.timings)
                 if self.others:
                     members = [Member(self.task, self.network, self.sliding), *self.others]
@@ -219,6 +219,13 @@ class _Run:
                 if large:
                     release_memory()
         return works
+
+    def _fit_memory(self, image: Volume) -> None:
+        """Smaller pieces for every network that would need more than there is for this image."""
+        self.sliding = self.memory.fit(image, Member(self.task, self.network, self.sliding), self.uncertainty)
+        self.others = [replace(each, inferer=self.memory.fit(image, each, self.uncertainty)) for each in self.others]
+        if self.previous is not None:
+            self.previous = replace(self.previous, inferer=self.memory.fit(image, self.previous))
 
     def _earlier(self, image: Volume, timings: Timings) -> Volume | None:
         """Labels of the earlier network of a cascade."""

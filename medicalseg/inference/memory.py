@@ -182,10 +182,11 @@ class MemoryPlan:
         shape, task = image.array.shape, member.task
         plain = dataclasses.replace(task.preprocessing, crop="none").grid(image)
         batch = batch_shape(inferer, plain.network_shape, task)
+        key = (id(member.network), *batch)
         many = isinstance(inferer, SlidingWindow) and inferer.grid(plain.network_shape).count >= WORTH_MEASURING
-        if many and batch not in self._measured:
+        if many and key not in self._measured:
             with self.lock:
-                self._measured[batch] = _measured(member.network, batch)
+                self._measured[key] = _measured(member.network, batch)
         return estimate_memory(
             shape,
             task,
@@ -193,7 +194,7 @@ class MemoryPlan:
             affine=image.affine,
             itemsize=image.array.itemsize,
             uncertainty=uncertainty,
-            network_bytes=self._measured.get(batch),
+            network_bytes=self._measured.get(key),
         ).total
 
 

@@ -301,6 +301,30 @@ def test_a_dicom_folder_is_as_large_as_its_files(tmp_path: Path, monkeypatch: py
     assert not predict._is_large(case)
 
 
+def test_every_network_of_a_prediction_keeps_to_the_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    batches: dict[str, int] = {}
+
+    class Named(EagerNetwork):
+        def __init__(self, name: str) -> None:
+            super().__init__(Oracle())
+            self.name = name
+
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            batches[self.name] = max(batches.get(self.name, 0), len(x))
+            return super().logits(x)
+
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    sliding = SlidingWindow(6, batch=2, skip_empty=False)
+    task = replace(SAME_GRID, previous_classes=3)
+    other = replace(task, preprocessing=Preprocessing(orientation="RAS"))
+    report = predict_cases(
+        find_inputs(tmp_path / "in"), task, Named("first"), tmp_path / "out", sliding=sliding, memory=1,
+        others=[Member(other, Named("other"), sliding)], previous=Member(SAME_GRID, Named("earlier"), sliding),
+    )  # fmt: skip
+    assert not report.failed
+    assert batches == {"first": 1, "other": 1, "earlier": 1}
+
+
 def test_networks_of_other_grids_and_cascades_of_files(tmp_path: Path) -> None:
     write(tmp_path / "in" / "a.nii.gz", blocks())
     other = replace(SAME_GRID, preprocessing=Preprocessing(orientation="RAS"))
