@@ -11,7 +11,7 @@ from pathlib import Path
 from medicalseg.cvlibs import Config
 from medicalseg.errors import DataError, UserError
 from medicalseg.planning import compose, training_rules
-from medicalseg.planning.anatomy import read_anatomy
+from medicalseg.planning.anatomy import AXIS_NAMES, read_anatomy
 from medicalseg.planning.dry_run import DryRun, dry_run
 from medicalseg.planning.fingerprint import Fingerprint, take
 from medicalseg.planning.memory import GIGABYTE, CpuBudget, training_bytes
@@ -28,6 +28,7 @@ from medicalseg.utils.logger import logger
 
 ATTEMPTS = 6
 SLOWER = 1.5
+SMALLER = "made smaller until a dry run stayed within --memory"
 Make = Callable[[Planner], Stage]
 
 
@@ -241,17 +242,16 @@ def _smaller(stage: Stage, planner: Planner) -> Stage | None:
     fit = stage.fit
     if fit.batch > 2:
         reduced = dataclasses.replace(fit, batch=max(2, fit.batch // 2))
-    else:
-        spacing, median = stage.spacing, stage.median
-        if stage.slice_axis is not None:
-            plane = [axis for axis in reversed(range(3)) if axis != stage.slice_axis]
-            spacing, median = tuple(spacing[k] for k in plane), tuple(median[k] for k in plane)
-        shape = shrink(fit.topology, spacing, median, (), planner.shape)
-        if shape is None:
-            return None
-        reduced = dataclasses.replace(fit, topology=shape, shrunk=True)
-    reason = "made smaller until a dry run stayed within --memory"
-    return dataclasses.replace(stage, fit=reduced, batch_reason=reason)
+        return dataclasses.replace(stage, fit=reduced, batch_reason=SMALLER)
+    spacing, median = stage.spacing, stage.median
+    if stage.slice_axis is not None:
+        plane = [axis for axis in reversed(range(3)) if axis != stage.slice_axis]
+        spacing, median = tuple(spacing[k] for k in plane), tuple(median[k] for k in plane)
+    shape = shrink(fit.topology, spacing, median, stage.whole, planner.shape)
+    if shape is None:
+        return None
+    reason = f"{', '.join(AXIS_NAMES[axis] for axis in stage.whole)} whole; {SMALLER}" if stage.whole else SMALLER
+    return dataclasses.replace(stage, fit=dataclasses.replace(fit, topology=shape, shrunk=True), patch_reason=reason)
 
 
 def _estimate(stage: Stage) -> float | None:

@@ -51,6 +51,7 @@ class Stage:
         base_reason: why.
         budget: what limited it.
         slice_axis: of 2d, the axis that is cut.
+        whole: axes that a patch has to show whole.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Stage:
     base_reason: str
     budget: StepBudget
     slice_axis: int | None = None
+    whole: tuple[int, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -175,14 +177,17 @@ class Planner:
         factor = LEVELS_FACTOR if levels else 1.0
         budget, base, base_reason = make_budget(self.settings, spacing, median, channels, factor)
         start = self._start(spacing, median) if levels else None
-        fit = self._fit(spacing, median, budget, (CRANIOCAUDAL,) if levels else (), start)
+        whole = (CRANIOCAUDAL,) if levels else ()
+        fit = self._fit(spacing, median, budget, whole, start)
         patch_reason = self._patch_reason(fit, median)
         if levels:
             patch_reason = (
                 f"head-foot whole (percentile {WHOLE_PERCENTILE} of the cases), since labels are levels along it"
             )
         batch_reason = self._batch_reason(fit, budget)
-        return Stage(kind, spacing, reason, median, fit, patch_reason, batch_reason, base, base_reason, budget)
+        return Stage(
+            kind, spacing, reason, median, fit, patch_reason, batch_reason, base, base_reason, budget, whole=whole
+        )
 
     def _start(self, spacing: tuple[float, ...], median: tuple[int, ...]) -> list[int]:
         start = list(initial_patch(spacing, median))

@@ -252,6 +252,25 @@ def test_a_dry_run_over_the_limit_makes_batch_and_then_patch_smaller(
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
 
 
+def test_levels_stay_whole_when_a_dry_run_is_over_the_limit(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def fake(config: Path, shape: tuple[int, ...], **_: Any) -> DryRun | None:
+        shapes.append(tuple(shape))
+        return None if len(shapes) < 4 else DryRun(2**30, 2**28, 0.5)
+
+    monkeypatch.setattr(module, "dry_run", fake)
+    root = make_dataset(shape=(24, 20, 64), labels={"background": 0, "L5": 1, "L4": 2, "L3": 3})
+    outcome = plan(open_dataset(root), Settings(), tmp_path / "out")
+    assert len({shape[4] for shape in shapes}) == 1
+    assert np.prod(shapes[-1][2:]) < np.prod(shapes[0][2:])
+    lines = outcome.configs[0].path.read_text(encoding="utf-8").splitlines()
+    above = next(number for number, line in enumerate(lines) if line.strip().startswith("patch_size:"))
+    assert "made smaller until a dry run" in " ".join(lines[above - 2 : above + 1])
+
+
 def test_a_real_dry_run(make_dataset: Make, tmp_path: Path) -> None:
     outcome = plan(open_dataset(make_dataset(cases=2)), Settings(), tmp_path / "out")
     measured = outcome.configs[0].measured
