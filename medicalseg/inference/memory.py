@@ -166,7 +166,7 @@ class MemoryPlan:
             needed = self._needed(image, member, inferer, uncertainty)
             choices.append(what)
         self.largest = max(self.largest, needed)
-        if first > TOLD * max(self._told, LEAST_TOLD) or choices:
+        if not self._told or first > TOLD * max(self._told, LEAST_TOLD) or choices:
             self._told = max(first, self._told)
             logger.info("%s: about %s of memory; %s may be used.", image.path, gibibytes(first), gibibytes(free))
         if choices:

@@ -155,8 +155,10 @@ def test_smaller_pieces_are_chosen_and_told(caplog: pytest.LogCaptureFixture) ->
     image = Volume(np.zeros((64, 64, 90), np.int16), np.eye(4))
     task = replace(TASK, num_classes=40)
     sliding = SlidingWindow(32, batch=4, on_disk=False)
-    plenty = MemoryPlan(8 << 30).fit(image, member(task, 1, sliding))
+    with caplog.at_level(logging.INFO):
+        plenty = MemoryPlan(8 << 30).fit(image, member(task, 1, sliding))
     assert plenty is sliding
+    assert "GiB of memory; 8.00 GiB may be used" in caplog.text
     needed = estimate_memory(image.shape, task, sliding, network_bytes=1).total
     with caplog.at_level(logging.INFO):
         less = MemoryPlan(needed // 3).fit(image, member(task, 1, sliding))
