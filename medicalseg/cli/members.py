@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.cli.backend import is_exported, options_from, refuse_for_checkpoint
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """A network that the command line names: its task, known at once, and how to load it."""
+    """A network that the command line names: its task, known at once, how to load it, and its configuration's
+    `test_config`."""
 
     task: TaskSpec
     load: Callable[[], Member]
+    test_config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def add_window_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -148,17 +150,16 @@ def _trained(args: argparse.Namespace, path: str, weights: str) -> Source:
     from medicalseg.utils.environment import choose_device
 
     config = open_config(path, weights, args.opts)
-    task = restored_as(task_for(config, weights), args.restoring)
+    task, test = restored_as(task_for(config, weights), args.restoring), config.test_config
 
     def load() -> Member:
         choose_device(args.device)
         model = load_trained(config, weights, args.cpu_accel)
         check_network(model, task)
-        test = config.test_config
         sliding = sliding_from(test, task, model, args.sw_num, overlap=args.overlap, mirror=args.tta)
         return Member(task, EagerNetwork(model, task.decision), inferer_for(task, sliding))
 
-    return Source(task, load)
+    return Source(task, load, test)
 
 
 def _exported(args: argparse.Namespace, path: str) -> Source:

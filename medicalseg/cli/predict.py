@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         previous=earlier_of(first.network) if earlier is None else earlier.load(),
         uncertainty=args.uncertainty,
         memory=memory,
-        extras=extras_from(args, {}),
+        extras=extras_from(args, found[0].test_config),
     )
     made_by = {"config": _named(args.config), "weights": _named(args.model_path)}
     write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)

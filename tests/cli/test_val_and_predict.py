@@ -275,4 +275,8 @@ def test_level_order_and_calibration_of_the_configuration(run: Callable[..., int
     content = json.loads((data / "val" / "metrics.json").read_text(encoding="utf-8"))
     assert content["levels"][0]["names"] == ["S", "L5"]
     assert content["calibration"]["channels"][0]["error"] >= 0
+    folders = [str(data / "data" / folder) for folder in ("imagesTr", "labelsTr")]
+    assert run("predict", "--image_path", folders[0], "--label_path", folders[1], "--overlays", "0", *block) == 0
+    content = json.loads((data / "predict" / "metrics.json").read_text(encoding="utf-8"))
+    assert content["levels"][0]["names"] == ["S", "L5"]
     assert run("val", "--level_order", "1", "9") == 2
