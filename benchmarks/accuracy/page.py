@@ -61,7 +61,7 @@ def overview(study: Study, runs: Sequence[dict[str, Any]]) -> list[str]:
         stage = headline(run)
         means = [group_mean(stage, ids) for _, ids in study.groups]
         numbers = level_numbers(run)
-        found = [stage["foreground_mean"]["value"], *means, *(numbers.get(name) for name in measures)]
+        found = [stage["foreground_mean"]["dice"], *means, *(numbers.get(name) for name in measures)]
         rows.append([title(run), *map(number, found)])
     return table(rows)
 

@@ -171,8 +171,11 @@ def test_a_cascade_names_its_first_network(tmp_path: Path) -> None:
     run(
         *("export", "--config", later, "--model_path", tmp_path / "b", "--save_dir", tmp_path / "e"),
         *("--previous_config", config, "--previous_model_path", tmp_path / "a"),
+        *("--output_op", "softmax", "--input_shape", "-1", "3", "-1", "-1", "-1"),
     )
     content = described(tmp_path / "e")
+    assert content["output_op"] == "softmax"
+    assert described(tmp_path / "e" / "previous")["output_op"] == "none"
     assert content["previous"] == "previous/deploy.yaml"
     network = StaticNetwork(tmp_path / "e")
     assert network.previous is not None
