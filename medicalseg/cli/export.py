@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     models = _opened(args.config, args.model_path, args.opts)
     if args.previous_config:
         earlier = _opened(args.previous_config, args.previous_model_path, None)
-        previous = _export(args, earlier, Path(args.save_dir) / PREVIOUS, None)
+        usual = argparse.Namespace(**{**vars(args), "output_op": None, "without_argmax": False, "input_shape": None})
+        previous = _export(usual, earlier, Path(args.save_dir) / PREVIOUS, None)
     target = _export(args, models, Path(args.save_dir), previous)
     logger.info("Exported model: %s", target)
     return 0
