@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy.studies import STUDIES, Study
+from medicalseg.reports.markdown import table
 
 PAGE, FOLDER = "accuracy.md", "accuracy"
 HEAD = """# Accuracy of planned configurations
@@ -124,9 +125,3 @@ def level_numbers(run: dict[str, Any]) -> dict[str, float]:
 def number(value: float | None) -> str:
     """Four digits, or n/a."""
     return "n/a" if value is None or not math.isfinite(value) else f"{value:.4f}"
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; the first row is the heading."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]]

@@ -18,7 +18,8 @@ from medicalseg.core.out_of_fold import POSTPROCESSED, Choice, Steps, choose, de
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.errors import RunError, UserError
 from medicalseg.metrics import CaseResult, MeasureOptions
-from medicalseg.reports.crossval import mean_rows, table, write_crossval
+from medicalseg.reports.crossval import mean_rows, write_crossval
+from medicalseg.reports.markdown import table
 from medicalseg.utils import distributed
 from medicalseg.utils import logger as log
 from medicalseg.utils.logger import logger

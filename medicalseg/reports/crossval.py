@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.metrics import dice
+from medicalseg.reports.markdown import table
 from medicalseg.reports.run_facts import program
 from medicalseg.utils.files import write_json, write_text
 
@@ -137,13 +138,6 @@ def _case_rows(report: CrossvalReport) -> list[list[str]]:
     for fold, cases in report.cases.items():
         rows += [[str(fold), case, *(_text(found[case]) for found in scores.values())] for case in cases]
     return rows
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; the first row is the heading."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
-    return [lines[0], f"|{'---|' * len(cells[0])}", *lines[1:]]
 
 
 def _steps(steps: Sequence[Mapping[str, Any]]) -> str:

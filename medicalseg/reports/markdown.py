@@ -19,9 +19,9 @@ def render_markdown(summary: Summary, title: str = "Evaluation") -> str:
     cases = f"{summary.num_cases} case{'' if summary.num_cases == 1 else 's'}"
     lines = [f"# {title}", "", f"{cases}; hard Dice, scored on the {summary.grid} grid.", ""]
     lines += [f"- **Note:** {note}" for note in summary.notes]
-    lines += ["", *_table([("mean", "value"), *mean_rows(summary)]), ""]
+    lines += ["", *table([("mean", "value"), *mean_rows(summary)]), ""]
     for rows in class_tables(summary):
-        lines += [*_table(rows), ""]
+        lines += [*table(rows), ""]
     sentences = (*detection_lines(summary), *level_lines(summary), *calibration_lines(summary))
     lines += [f"- {line.strip()}" for line in sentences]
     lines += ["", *_cases(summary), "", "## Rules", ""]
@@ -37,16 +37,14 @@ def _cases(summary: Summary) -> list[str]:
         (result.case, "n/a" if score != score else f"{score:.4f}")
         for result, score in zip(summary.cases, summary.case_scores(), strict=True)
     ]
-    return _table(rows)
+    return table(rows)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; the first row is the heading."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return [
-        f"| {' | '.join(cells[0])} |",
-        f"|{'---|' * len(cells[0])}",
-        *(f"| {' | '.join(row)} |" for row in cells[1:]),
-    ]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return [lines[0], f"|{'---|' * len(cells[0])}", *lines[1:]]
 
 
 def _without_double_blanks(lines: Sequence[str]) -> list[str]:
