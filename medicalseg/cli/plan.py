@@ -108,13 +108,11 @@ def _settings(args: argparse.Namespace) -> Settings:
 def _verify(args: argparse.Namespace, source: PlanSource) -> None:
     from medicalseg.datasets.verify import verify_dataset
     from medicalseg.datasets.verify.finding import ERROR
-    from medicalseg.datasets.verify.source import open_source
+    from medicalseg.datasets.verify.source import open_layout
     from medicalseg.errors import DataError
     from medicalseg.utils.logger import logger
 
-    checked = open_source(args.dataset, dataset_json=args.dataset_json, labels_dir=args.labels_dir)
-    if source.label_map is not None:
-        checked.labels = {value: str(value) for value in source.label_map.stored_values}
+    checked = open_layout(source.layout, source.label_map, labels_dir=args.labels_dir)
     report = verify_dataset(checked, num_workers=args.num_workers)
     errors = [finding for finding in report.findings if finding.severity == ERROR]
     if errors:

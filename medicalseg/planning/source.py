@@ -27,6 +27,7 @@ class PlanSource:
         root: the folder.
         cases: labelled cases, sorted by name.
         names: names by id, the background's 0 included.
+        layout: what the folder holds.
         label_map: what stored labels mean; None where they are the ids.
         label_arguments: the dataset's arguments that make `label_map`: labels, regions, region_order, ignore.
         num_classes: channels of the network's output.
@@ -34,20 +35,19 @@ class PlanSource:
         channel_names: as described; may be empty.
         channels: channels to use; None = all.
         folder_arguments: dataset_json and labels_dir, where they differ from the default.
-        layout: the description.
     """
 
     root: Path
     cases: tuple[Case, ...]
     names: dict[int, str]
     num_classes: int
+    layout: Layout
     label_map: LabelMap | None = None
     label_arguments: dict[str, Any] = field(default_factory=dict)
     ignore_index: int | None = 255
     channel_names: tuple[str, ...] = ()
     channels: tuple[int, ...] | None = None
     folder_arguments: dict[str, str] = field(default_factory=dict)
-    layout: Layout | None = None
 
     @property
     def reader(self) -> CaseReader:
@@ -62,7 +62,7 @@ class PlanSource:
     @property
     def groups(self) -> int:
         """Patients, where case names tell them and no file of folds does; else cases."""
-        pattern = None if self.layout is None else self.layout.default_group_pattern
+        pattern = self.layout.default_group_pattern
         if pattern is None:
             return len(self.cases)
         group_of = group_by_pattern(pattern)
