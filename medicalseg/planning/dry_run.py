@@ -16,7 +16,6 @@ from medicalseg.errors import RunError
 
 STEPS = 3
 TIMEOUT = 900.0
-GIGABYTE = 1 << 30
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from medicalseg.planning.patch import LEAST_BATCH
 from medicalseg.planning.topology import Topology
 from medicalseg.planning.unet_cost import RESIDUAL, UNet, convolutions, macs, parameters, unet
 
@@ -22,7 +23,6 @@ RESIDUAL_FEATURE_BYTES = {"bf16": 7.5, "fp32": 11.0}
 MACS_PER_SECOND = {"bf16": 60e9, "fp32": 35e9}
 PASSES = 3
 USABLE = 0.8
-LEAST_BATCH = 2
 SMALLEST = {2: 128**2, 3: 32**3}
 
 

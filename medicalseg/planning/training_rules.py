@@ -17,7 +17,6 @@ MOST_HEADS = 5
 BUSY = 0.9
 RARE_CASES = 0.5
 WARMUP = 250
-RARE_FREQUENCY = 1e-4
 
 
 def heads_of(stages: int) -> int:

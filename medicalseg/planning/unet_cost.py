@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from medicalseg.models.presets import residual_blocks_of
 from medicalseg.planning.topology import Axes, Topology
 
 PLAIN = "PlainConvUNet"
 RESIDUAL = "ResidualEncoderUNet"
 PLAIN_CONVOLUTIONS = 2
-RESIDUAL_BLOCKS = (1, 3, 4, 6)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Convolution:
 def blocks_of(kind: str, stages: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """nnU-Net's number of blocks per stage of the encoder and of the decoder."""
     if kind == RESIDUAL:
-        return tuple(RESIDUAL_BLOCKS[min(stage, 3)] for stage in range(stages)), (1,) * (stages - 1)
+        return residual_blocks_of(stages), (1,) * (stages - 1)
     return (PLAIN_CONVOLUTIONS,) * stages, (PLAIN_CONVOLUTIONS,) * (stages - 1)
 
 
