@@ -6,6 +6,8 @@ grid is gone through slab by slab, class by class.
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medicalseg.errors import ConfigError
+from medicalseg.errors import ConfigError, RunError
 from medicalseg.inference.grid import GridRecord, orient, orientation_change
 from medicalseg.inference.network import Network
 from medicalseg.inference.pipeline import Result, label_type, prepare
@@ -121,10 +123,10 @@ def _store(image: np.ndarray, record: GridRecord, member: Member, path: Path) ->
     stored: _Stored | None = None
     for region, scores, weights in member.inferer.parts(member.network, image):
         found = member.network.probabilities_of(scores, weights)
-        mode = "r+"
         if stored is None:
-            stored, mode = _Stored(record, path, len(found)), "w+"
-        target = stored.opened(mode)
+            stored = _Stored(record, path, len(found))
+            _reserve(path, stored.classes * math.prod(record.network_shape) * np.dtype(np.float16).itemsize)
+        target = stored.opened("r+")
         rows, first, second = stored.axes
         part = found.transpose(1 + rows, 0, 1 + first, 1 + second)
         target[region[rows], :, region[first], region[second]] = part
@@ -132,6 +134,25 @@ def _store(image: np.ndarray, record: GridRecord, member: Member, path: Path) ->
     if stored is None:
         raise ConfigError(f"an image of shape {image.shape} has no voxels")
     return stored
+
+
+def _reserve(path: Path, size: int) -> None:
+    """A file of so many bytes, all of which the disk has: where it is full, writing to a mapping ends the process.
+
+    Raises:
+        RunError: if there is no room.
+    """
+    with path.open("wb") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+        except OSError as error:
+            raise RunError(
+                f"{path.parent}: no room for {size / (1 << 30):.1f} GiB of probabilities ({error.strerror}); "
+                "set TMPDIR to a folder on a larger disk"
+            ) from error
 
 
 def _average(stored: Sequence[_Stored], task: TaskSpec, uncertainty: bool) -> Result:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from medicalseg.errors import ConfigError, UserError
+from medicalseg.errors import ConfigError, RunError, UserError
 from medicalseg.inference import Decision, Preprocessing, SliceSpec, SlidingWindow, TaskSpec, Timings, segment
 from medicalseg.inference.memory import (
     MemoryPlan,
@@ -125,6 +127,16 @@ def test_amounts_of_memory(text: str, amount: int) -> None:
 def test_no_amounts_of_memory(text: str) -> None:
     with pytest.raises(UserError, match="--memory"):
         parse_memory(text)
+
+
+def test_a_full_disk_is_told_before_anything_is_written_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    image = Volume(np.zeros((8, 8, 8), np.float32), np.eye(4))
+    with pytest.raises(RunError, match=r"No space left on device.*TMPDIR"):
+        mix(image, [member(TASK, 1), member(TASK, 2)], Timings())
 
 
 def test_only_real_shortage_is_out_of_memory() -> None:
