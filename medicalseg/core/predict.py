@@ -21,7 +21,7 @@ from medicalseg.errors import DataError, MedicalSegError, UserError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for, segment
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
-from medicalseg.inference.memory import MemoryPlan, is_out_of_memory, release_memory
+from medicalseg.inference.memory import MemoryPlan, is_out_of_memory, largest_grid, release_memory
 from medicalseg.inference.mixture import Member, check_members, mix
 from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import Result, prepare, restore, run_network
@@ -33,6 +33,7 @@ from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils.logger import logger
 
 LARGE_FILE, LARGE_ARRAY = 64 << 20, 128 << 20
+AGAIN = "%s: memory ran out; tried again in smaller pieces: %s."
 FAILURES = (MedicalSegError, OSError, ValueError, RuntimeError, MemoryError)
 
 
@@ -209,8 +210,7 @@ class _Run:
                 self._fit_memory(image)
                 earlier = self._earlier(image, work.timings)
                 if self.others:
-                    members = [Member(self.task, self.network, self.sliding), *self.others]
-                    work.result, work.record = mix(image, members, work.timings, earlier, self.uncertainty)
+                    work.result, work.record = self._mixed(image, work, earlier)
                 else:
                     work.array, work.record = prepare(image, self.task, work.timings, earlier)
                 work.image = image.with_array(np.broadcast_to(np.uint8(0), image.array.shape))
@@ -226,6 +226,21 @@ class _Run:
         self.others = [replace(each, inferer=self.memory.fit(image, each, self.uncertainty)) for each in self.others]
         if self.previous is not None:
             self.previous = replace(self.previous, inferer=self.memory.fit(image, self.previous))
+
+    def _mixed(self, image: Volume, work: _Work, earlier: Volume | None) -> tuple[Result, GridRecord]:
+        """As `mix`; where memory runs out, again with less for every network."""
+        while True:
+            members = [Member(self.task, self.network, self.sliding), *self.others]
+            try:
+                return mix(image, members, work.timings, earlier, self.uncertainty)
+            except FAILURES as error:
+                ways = [each.inferer.smaller(largest_grid(image, each.task)) for each in members]
+                if not is_out_of_memory(error) or not any(ways):
+                    raise
+            inferers = [each.inferer if way is None else way[0] for each, way in zip(members, ways, strict=True)]
+            self.sliding = inferers[0]
+            self.others = [replace(each, inferer=new) for each, new in zip(self.others, inferers[1:], strict=True)]
+            logger.warning(AGAIN, work.case.name, "; ".join(dict.fromkeys(way[1] for way in ways if way is not None)))
 
     def _earlier(self, image: Volume, timings: Timings) -> Volume | None:
         """Labels of the earlier network of a cascade."""
@@ -269,7 +284,7 @@ class _Run:
         if way is None:
             return False
         self.sliding, what = way
-        logger.warning("%s: memory ran out; tried again in smaller pieces: %s.", work.case.name, what)
+        logger.warning(AGAIN, work.case.name, what)
         return True
 
     def finish(self, works: Sequence[_Work], total: int) -> None:

@@ -23,7 +23,7 @@ from medicalseg.io import Volume
 from medicalseg.utils.logger import logger
 
 if TYPE_CHECKING:
-    from medicalseg.inference.grid import GridRecord
+    from medicalseg.inference.grid import GridRecord, Triple
     from medicalseg.inference.mixture import Member
     from medicalseg.inference.network import Network
     from medicalseg.inference.task import TaskSpec
@@ -101,6 +101,11 @@ def estimate_memory(
     )
 
 
+def largest_grid(image: Volume, task: TaskSpec) -> Triple:
+    """(X, Y, Z) of the network's grid for an image, as if nothing were cropped: no voxel is looked at."""
+    return dataclasses.replace(task.preprocessing, crop="none").grid(image).network_shape
+
+
 def batch_shape(inferer: Inferer, shape: Sequence[int], task: TaskSpec) -> tuple[int, ...]:
     """(N, C, ...) of what goes through the network at once, for a volume (X, Y, Z) on its grid."""
     if isinstance(inferer, SlidingWindow):
@@ -156,7 +161,7 @@ class MemoryPlan:
     def fit(self, image: Volume, member: Member, uncertainty: bool = False) -> Inferer:
         """The inferer for an image that was read, and is held; says what it needs where that is more than before."""
         inferer, choices = member.inferer, []
-        shape = dataclasses.replace(member.task.preprocessing, crop="none").grid(image).network_shape
+        shape = largest_grid(image, member.task)
         needed = self._needed(image, member, inferer, uncertainty)
         free = available_memory() + image.array.nbytes
         free = free if self._limit is None else min(free, self._limit)
@@ -180,10 +185,10 @@ class MemoryPlan:
 
     def _needed(self, image: Volume, member: Member, inferer: Inferer, uncertainty: bool) -> int:
         shape, task = image.array.shape, member.task
-        plain = dataclasses.replace(task.preprocessing, crop="none").grid(image)
-        batch = batch_shape(inferer, plain.network_shape, task)
+        grid = largest_grid(image, task)
+        batch = batch_shape(inferer, grid, task)
         key = (id(member.network), *batch)
-        many = isinstance(inferer, SlidingWindow) and inferer.grid(plain.network_shape).count >= WORTH_MEASURING
+        many = isinstance(inferer, SlidingWindow) and inferer.grid(grid).count >= WORTH_MEASURING
         if many and key not in self._measured:
             with self.lock:
                 self._measured[key] = _measured(member.network, batch)

@@ -301,6 +301,24 @@ def test_a_dicom_folder_is_as_large_as_its_files(tmp_path: Path, monkeypatch: py
     assert not predict._is_large(case)
 
 
+def test_memory_that_runs_out_for_networks_of_other_grids(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Hungry(EagerNetwork):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            if len(x) > 1:
+                raise MemoryError("ResourceExhaustedError")
+            return super().logits(x)
+
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    sliding = SlidingWindow(6, batch=2, skip_empty=False, on_disk=True)
+    other = replace(SAME_GRID, preprocessing=Preprocessing(orientation="RAS"))
+    report = predict_cases(
+        find_inputs(tmp_path / "in"), SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out", sliding=sliding,
+        others=[Member(other, Hungry(Oracle()), sliding)],
+    )  # fmt: skip
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+    assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
+
+
 def test_every_network_of_a_prediction_keeps_to_the_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     batches: dict[str, int] = {}
 
