@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train what is missing, predict, choose, sum up."""
     training.refuse_old(args)
+    training.launch_ranks(args)
     training.configure()
     from medicalseg.core.crossval import CrossvalOptions, crossval
     from medicalseg.core.folds import parse_folds

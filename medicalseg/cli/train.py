@@ -99,8 +99,7 @@ def _add_old_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the flags, read the configuration, train."""
     refuse_old(args)
-    if args.nproc_per_node > 1 and os.environ.get("PADDLE_TRAINERS_NUM", "1") == "1":
-        _launch(args.nproc_per_node, args.save_dir)
+    launch_ranks(args)
     configure()
     from medicalseg.core.folds import parse_folds, train_folds
     from medicalseg.core.train import train
@@ -149,6 +148,12 @@ def check_data(config: Config, evaluates: bool) -> None:
     """
     config.require("train_dataset", "model", "loss", "optimizer", "iters")
     config.require_data("train_dataset", *(["val_dataset"] if evaluates else []))
+
+
+def launch_ranks(args: argparse.Namespace) -> None:
+    """Become several processes if `--nproc_per_node` asks for them, and this is not one of them already."""
+    if args.nproc_per_node > 1 and os.environ.get("PADDLE_TRAINERS_NUM", "1") == "1":
+        _launch(args.nproc_per_node, args.save_dir)
 
 
 def _launch(ranks: int, save_dir: str) -> None:

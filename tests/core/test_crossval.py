@@ -142,6 +142,13 @@ def test_wrong_flags(done, capsys, more, message):
     assert message in capsys.readouterr().err
 
 
+def test_ranks_are_started(done, monkeypatch):
+    started = []
+    monkeypatch.setattr("medicalseg.cli.train._launch", lambda ranks, save_dir: started.append(ranks))
+    assert run_verb("crossval", flags(done, "--nproc_per_node", "2")) == 0
+    assert started == [2]
+
+
 def test_wrong_options():
     with pytest.raises(UserError, match="--bootstrap -1"):
         CrossvalOptions(bootstrap=-1)
