@@ -100,6 +100,11 @@ def _predicted(open_config: OpenConfig, options: TrainOptions, fold: int, summin
     config = open_config(fold=fold, log_notes=False)
     config.require_data("val_dataset")
     if not (folder / WEIGHTS[summing.weights]).is_dir():
+        if summing.weights == "best" and (folder / FINAL).is_dir():
+            raise UserError(
+                f"--weights best: fold {fold} was trained without --do_eval, which chooses them, or no class could be "
+                "scored; take --weights final, or train into another --save_dir"
+            )
         raise RunError(f"{folder / WEIGHTS[summing.weights]} does not exist: fold {fold} was not finished")
     return predict_fold(config, fold, folder, WEIGHTS[summing.weights], options)
 

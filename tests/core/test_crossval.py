@@ -134,6 +134,7 @@ def test_other_weights_predict_anew(done):
         (["--folds", "none"], "trains on all cases"),
         (["--resume", "iter_3"], "crossval always goes on"),
         (["--weights", "best"], "needs --do_eval"),
+        (["--weights", "best", "--do_eval"], "was trained without --do_eval"),
         (["--folds", "7"], "the data have the folds 0 to 1"),
     ],
 )
