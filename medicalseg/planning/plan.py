@@ -121,6 +121,8 @@ def _kinds(subject: compose.Subject) -> tuple[str, ...]:
     kinds, flat = subject.settings.kinds, is_flat(subject.fingerprint)
     if flat and any(kind != "2d" for kind in kinds):
         raise UserError(f"--kind {' '.join(kinds)}: most volumes have a single slice; --kind 2d is for such data")
+    if "cascade" in kinds and subject.source.regions and subject.source.num_classes > 1:
+        raise UserError("--kind cascade: regions overlap, and a cascade hands on classes of which a voxel has one")
     if "cascade" in kinds:
         kinds = tuple(kind for kind in kinds if kind != "3d_lowres")
     return kinds or (("2d",) if flat else ("3d",))

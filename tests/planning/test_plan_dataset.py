@@ -96,6 +96,12 @@ def test_regions_are_sigmoids_with_binary_cross_entropy(make_dataset: Make, tmp_
     assert [loss["type"] for loss in content["loss"]["types"][0]["losses"]] == ["DiceLoss", "BCELoss"]
 
 
+def test_no_cascade_of_regions(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(labels={"background": 0, "whole": [1, 2], "core": 2}, regions_class_order=[1, 2])
+    with pytest.raises(UserError, match="--kind cascade: regions overlap"):
+        planned(root, tmp_path, Settings(kinds=("cascade",)))
+
+
 def test_gaps_between_labels_are_closed(make_dataset: Make, tmp_path: Path) -> None:
     content = read(planned(make_dataset(labels={"background": 0, "a": 5, "b": 9}), tmp_path))
     assert content["train_dataset"]["labels"] == {"background": 0, "a": 5, "b": 9}
