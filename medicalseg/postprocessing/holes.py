@@ -18,8 +18,8 @@ class FillHoles(Postprocessing):
     """Background that structures enclose on all sides is given to the structure that most of its neighbours have.
 
     A hole is a part, connected by common faces, of what the treated classes leave and does not reach the edge of the
-    volume. Only background is filled: another class in a hole stays, and of neighbours as frequent as each other the
-    lowest id wins.
+    volume (of a volume of one slice, the edge of the slice). Only background is filled: another class in a hole stays,
+    and of neighbours as frequent as each other the lowest id wins.
 
     Args:
         classes: ids whose holes are filled, all together; None = all.
@@ -36,8 +36,11 @@ class FillHoles(Postprocessing):
     def __call__(self, labels: np.ndarray, spacing: Sequence[float], axcodes: str) -> np.ndarray:
         """See `Postprocessing`."""
         result = labels.copy()
+        flat = tuple(axis for axis, size in enumerate(labels.shape) if size == 1)
+        flat = flat if len(flat) == 1 else ()
         for box, mask in masks_within(labels, self.of(labels), together=True):
-            holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask, FACES)
+            filled = np.expand_dims(ndimage.binary_fill_holes(np.squeeze(mask, flat)), flat)
+            holes, count = ndimage.label(filled & ~mask, FACES)
             volumes = part_sizes(holes, count) * float(np.prod(spacing))
             known = np.where(mask, labels[box], 0)
             for index, place in enumerate(ndimage.find_objects(holes), start=1):

@@ -160,3 +160,16 @@ def test_structures_that_overlap_go_one_by_one() -> None:
     union = RemoveSmallComponents(30)(masks.any(axis=0).astype(np.uint8), (1, 1, 1), "RAS")
     result = unpack(postprocess(Volume(codes, np.eye(4)), small).array, 2)
     np.testing.assert_array_equal(result, masks * union)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_holes_of_a_picture_are_enclosed_within_it(axis: int) -> None:
+    plane = np.zeros((7, 9), np.uint8)
+    plane[1:6, 1:8] = 2
+    plane[3, 4] = 0
+    filled = plane.copy()
+    filled[3, 4] = 2
+    result = FillHoles()(np.expand_dims(plane, axis), SPACING, "RAS")
+    np.testing.assert_array_equal(result, np.expand_dims(filled, axis))
+    single = np.ones((1, 1, 1), np.uint8)
+    np.testing.assert_array_equal(FillHoles()(single, SPACING, "RAS"), single)
