@@ -20,12 +20,13 @@ from medicalseg.datasets.patches.block_file import block_sides
 from medicalseg.datasets.patches.corrupt import CorruptPrevious
 from medicalseg.datasets.patches.draw import PatchDraw, Voxel
 from medicalseg.datasets.patches.prepare import prepare_all
-from medicalseg.datasets.patches.previous import PreviousStage, one_hot, parted
+from medicalseg.datasets.patches.previous import PreviousStage, parted
 from medicalseg.datasets.patches.slab import Slab, in_plane_order
 from medicalseg.datasets.patches.store import PatchStore
 from medicalseg.datasets.patches.stored_volume import StoredVolume, normalized
 from medicalseg.datasets.sides import warn_of_mirrored_sides
 from medicalseg.errors import ConfigError
+from medicalseg.inference.cascade import one_hot
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.inference.slices import SliceSpec

@@ -11,9 +11,9 @@ import scipy.ndimage
 
 from medicalseg.datasets import PatchDataset
 from medicalseg.datasets.patches.corrupt import CorruptPrevious, morphed
-from medicalseg.datasets.patches.previous import joined, one_hot, parted
+from medicalseg.datasets.patches.previous import joined, parted
 from medicalseg.errors import ConfigError, DataError
-from medicalseg.inference.cascade import with_previous
+from medicalseg.inference.cascade import one_hot, with_previous
 from medicalseg.io import Volume, read_label, read_volume, write_volume
 from medicalseg.transforms import LabelRemap, NnUNetAugmentation
 from medicalseg.utils.seeding import sample_seed

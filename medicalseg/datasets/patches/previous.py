@@ -78,11 +78,6 @@ class PreviousStage:
         return [self.classes]
 
 
-def one_hot(ids: np.ndarray, classes: int) -> np.ndarray:
-    """Channels float32 (K, ...) of the ids 1 to K."""
-    return np.stack([(ids == label).astype(np.float32) for label in range(1, classes + 1)])
-
-
 def joined(label: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     """Two label maps as one of 64 bits, so that transforms move both alike; 0 stays 0."""
     pair = np.stack([label, earlier], -1).astype(np.int32)
