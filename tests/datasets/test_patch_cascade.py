@@ -11,7 +11,7 @@ import scipy.ndimage
 
 from medicalseg.datasets import PatchDataset
 from medicalseg.datasets.patches.corrupt import CorruptPrevious, morphed
-from medicalseg.datasets.patches.previous import joined, parted
+from medicalseg.datasets.patches.previous import PreviousStage, joined, parted
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.cascade import one_hot, with_previous
 from medicalseg.io import Volume, read_label, read_volume, write_volume
@@ -62,6 +62,13 @@ def test_predictions_of_the_folds_are_found(decathlon, tmp_path):
         shutil.copy(decathlon / "labelsTr" / f"case_{number}.nii.gz", folder)
     found = patches(decathlon, previous=str(tmp_path / "run"))
     np.testing.assert_array_equal(found[(0, 3)][0], patches(decathlon)[(0, 3)][0])
+    done = tmp_path / "run" / "fold_1" / "validation_postprocessed"
+    done.mkdir()
+    shutil.copy(decathlon / "labelsTr" / "case_0.nii.gz", done / "case_3.nii.gz")
+    postprocessed = patches(decathlon, previous=str(tmp_path / "run"), mode="val", fold="all", val_on_train=True)
+    earlier = PreviousStage(tmp_path / "run", 2)
+    assert earlier.path(postprocessed.case(3)) == done / "case_3.nii.gz"
+    (done / "case_3.nii.gz").unlink()
     (tmp_path / "run" / "fold_0" / "validation" / "case_0.nii.gz").unlink()
     with pytest.raises(DataError, match=r"case_0.*crossval"):
         patches(decathlon, previous=str(tmp_path / "run")).prepare(0)

@@ -15,7 +15,7 @@ from medicalseg.inference.preprocess import GridRecord
 from medicalseg.io import read_label
 
 ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
-OF_FOLDS = "fold_*/validation"
+OF_FOLDS, POSTPROCESSED = "fold_*/validation", "fold_*/validation_postprocessed"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class PreviousStage:
 
     Attributes:
         folder: has CASE.nii.gz, or in fold_K/validation those of each fold's validation cases, as `medicalseg crossval`
-            writes them: of a network that has not been trained on the case.
+            writes them: of a network that has not been trained on the case. Where fold_K/validation_postprocessed has
+            the case, that map is taken, because prediction postprocesses as well.
         classes: foreground ids 1 to this number; each becomes a channel of the input.
 
     Raises:
@@ -48,14 +49,14 @@ class PreviousStage:
         Raises:
             DataError: if there is none, or there are several.
         """
-        folders = [self.folder, *sorted(self.folder.glob(OF_FOLDS))]
-        found = [
-            path for folder in folders for ending in ENDINGS if (path := folder / f"{case.name}{ending}").is_file()
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise DataError(f"case {case.name}: several label maps of the earlier stage: {', '.join(map(str, found))}")
+        for folders in (self.folder.glob(POSTPROCESSED), [self.folder, *self.folder.glob(OF_FOLDS)]):
+            names = [folder / f"{case.name}{ending}" for folder in sorted(folders) for ending in ENDINGS]
+            found = [path for path in names if path.is_file()]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                listed = ", ".join(map(str, found))
+                raise DataError(f"case {case.name}: several label maps of the earlier stage: {listed}")
         raise DataError(
             f"case {case.name}: no {case.name}.nii.gz in {self.folder} or its {OF_FOLDS}; run the earlier stage's "
             "crossval, or predict the case with it"
