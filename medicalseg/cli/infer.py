@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
 from medicalseg.cli.backend import add_backend_arguments, choose_device
-from medicalseg.cli.members import add_output_arguments, earlier_of
+from medicalseg.cli.members import add_output_arguments, add_window_arguments, earlier_of, restored_as
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _add_window_arguments(group: argparse._ArgumentGroup) -> None:
         help="window of --use_swl, one size or one per axis; usual input of --use_trt")  # fmt: skip
     add("--sw_num", type=int, metavar="N",
         help="windows that run together (default: 1), or slices (default: a million pixels)")  # fmt: skip
+    add_window_arguments(group)
 
 
 def _add_benchmark_arguments(group: argparse._ArgumentGroup) -> None:
@@ -91,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     if args.with_argmax:
         logger.info("--with_argmax has no effect: labels are written in any case")
     network = StaticNetwork(args.config, _options(args))
-    cases = find_inputs(args.image_path, network.task.files_per_image)
+    task = restored_as(network.task, args.restoring)
+    cases = find_inputs(args.image_path, task.files_per_image)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
     sliding = _sliding(args, network)
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         _warm_up(network, cases[0], sliding, min(args.batch_size, len(cases)))
     report = predict_cases(
         cases,
-        network.task,
+        task,
         network,
         args.save_dir,
         labels=labels,
@@ -111,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         memory=None if args.memory is None else parse_memory(args.memory),
     )
     made_by = {"config": str(args.config)}
-    write_report(report, cases, network.task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)
+    write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)
     if args.benchmark and report.timings.seconds:
         print(latency_table(report.timings, args.model_name or str(network.path), network))
     return conclude(report, cases, args.save_dir)
@@ -172,11 +174,15 @@ def _sliding(args: argparse.Namespace, network: StaticNetwork) -> Inferer | None
     block = dict(task.sliding or {})
     if args.use_swl:
         block["window"] = _window(args, network)
-    if not args.use_swl and (not args.sw_num or (task.slices is None and "window" not in block)):
-        return None
-    if args.sw_num:
+    if args.sw_num and (task.slices is not None or "window" in block):
         block["batch"] = args.sw_num
-    return build_inferer(task, block, "--use_swl")
+    if args.overlap is not None:
+        if "window" not in block:
+            raise UserError("--overlap is of a sliding window: give --use_swl too")
+        block["overlap"] = args.overlap
+    if args.tta == "none":
+        block.pop("mirror_axes", None)
+    return None if block == (task.sliding or {}) else build_inferer(task, block, "--use_swl")
 
 
 def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:

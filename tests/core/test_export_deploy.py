@@ -97,6 +97,11 @@ def test_infer_writes_the_very_label_map_of_predict(tmp_path: Path) -> None:
     assert predicted == inferred
     labels = read_volume(tmp_path / "p" / "case.nii.gz").array
     assert len(np.unique(labels)) > 1
+    flags = ("--overlap", "0.25", "--tta", "none", "--restoring", "labels", "--image_path", image)
+    run("predict", "--config", config, "--model_path", tmp_path / "a", *flags, "--save_dir", tmp_path / "pf")
+    run("infer", "--config", tmp_path / "e", *flags, "--save_dir", tmp_path / "if")
+    assert (tmp_path / "pf" / "case.nii.gz").read_bytes() == (tmp_path / "if" / "case.nii.gz").read_bytes()
+    assert (tmp_path / "if" / "case.nii.gz").read_bytes() != inferred
     content = described(tmp_path / "e")
     assert (content["output_op"], content["output_dtype"]) == ("none", "float32")
     assert TaskSpec.from_dict(content["task"]) == planned_task()
