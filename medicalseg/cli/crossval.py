@@ -29,6 +29,11 @@ def run(args: argparse.Namespace) -> int:
     from medicalseg.core.folds import parse_folds
 
     options = training.options_of(args)
-    summing = CrossvalOptions(weights=args.weights, choose=args.postprocessing == "auto", bootstrap=args.bootstrap)
+    summing = CrossvalOptions(
+        weights=args.weights,
+        choose=args.postprocessing == "auto",
+        bootstrap=args.bootstrap,
+        opts=tuple(args.opts or ()),
+    )
     crossval(training.opener(args), options, parse_folds(args.folds or ["all"]), summing)
     return 0

@@ -38,12 +38,14 @@ class CrossvalOptions:
         choose: whether postprocessing is chosen; else the labels stay as they are.
         bootstrap: draws of the confidence intervals over cases; 0 makes none.
         measures: what is measured beside Dice.
+        opts: changes of the configuration, which the printed command repeats.
     """
 
     weights: str = "final"
     choose: bool = True
     bootstrap: int = 1000
     measures: MeasureOptions = field(default_factory=MeasureOptions)
+    opts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.weights not in WEIGHTS:
@@ -159,19 +161,17 @@ def _results(
 
 
 def _store(members: Sequence[FoldCases], choice: Choice, summing: CrossvalOptions) -> None:
-    """Put the chosen steps beside the weights of every fold, so that prediction and export take them."""
-    if not summing.choose:
-        return
+    """Put the steps beside the weights that were scored, so that prediction and export take them."""
     from medicalseg.postprocessing import set_postprocessing
 
     for member in members:
-        for name in (FINAL, BEST):
-            if (member.folder / name).is_dir():
-                set_postprocessing(member.folder / name, (*member.task.postprocessing, *choice.shipped))
+        steps = (*member.task.postprocessing, *choice.shipped)
+        set_postprocessing(member.folder / WEIGHTS[summing.weights], steps)
 
 
 def ensemble_command(config: Any, members: Sequence[FoldCases], summing: CrossvalOptions) -> str:
     """The command that predicts with the networks of all folds together."""
     paths = [str(member.folder / WEIGHTS[summing.weights]) for member in members]
     words = ["medicalseg", "predict", "--config", str(config.path), "--model_path", *paths]
-    return f"{shlex.join(words)} --image_path IMAGES --save_dir OUTPUT"
+    changes = ["--opts", *summing.opts] if summing.opts else []
+    return f"{shlex.join([*words, *changes])} --image_path IMAGES --save_dir OUTPUT"

@@ -93,7 +93,7 @@ def test_steps_of_the_configuration_are_part_of_every_stage(done, tmp_path):
     step = {"type": "RemoveSmallComponents", "min_volume_mm3": 1e9}
     config.write_text(json.dumps({"_base_": str(done / "cubes.yml"), "postprocessing": [step]}))
     shutil.copytree(done / "out", tmp_path / "out")
-    arguments = flags(tmp_path, "--postprocessing", "auto")
+    arguments = flags(tmp_path, "--postprocessing", "auto", "--opts", "train_dataset.foreground=0.4")
     arguments[1] = str(config)
     assert run_verb("crossval", arguments) == 0
     summary = json.loads((tmp_path / "out/summary.json").read_text())
@@ -102,6 +102,7 @@ def test_steps_of_the_configuration_are_part_of_every_stage(done, tmp_path):
     assert not labels(tmp_path / "out/fold_0/validation/c0.nii.gz").any()
     meta = checkpoint.read_meta(tmp_path / "out/fold_0/final_model")
     assert meta["task"]["postprocessing"] == summary["postprocessing"]
+    assert "--opts train_dataset.foreground=0.4 --image_path" in summary["ensemble"]
 
 
 def test_what_is_done_is_kept(done):
@@ -114,6 +115,7 @@ def test_what_is_done_is_kept(done):
     np.testing.assert_array_equal(labels(lost), before)
     assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path != lost)
     assert list(json.loads((done / "out/summary.json").read_text())["stages"]) == ["network"]
+    assert checkpoint.read_meta(folder / "final_model")["task"]["postprocessing"] == []
 
 
 def test_other_weights_predict_anew(done):
