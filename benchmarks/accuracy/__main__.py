@@ -57,6 +57,7 @@ def plan(study: Study, data: Path, folder: Path) -> Path:
     config = folder / "plan" / study.name / f"{study.kind}.yml"
     if not config.is_file():
         words = ["plan", str(data / study.dataset), *study.plan, "--device", "cpu", "--name", study.name]
+        words += [] if study.folds == ("all",) else ["--fold", study.folds[0]]
         _run([*words, "--kind", study.kind, "--out", str(folder / "plan"), "--overwrite"], data)
     return config
 

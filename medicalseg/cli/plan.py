@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--network", default="plain", help="plain, resenc, unet3d, vnet or a registered network (default: plain)")
     add("--preset", help="memory numbers of the network: plain, ResEncM, ResEncL, ResEncXL")
     _add_label_arguments(parser)
+    add("--fold", type=int, metavar="K",
+        help="measure the training cases of fold K alone, so that held-out ones have no say")  # fmt: skip
     add("--num_workers", type=int, default=min(4, os.cpu_count() or 1), help="processes (default: %(default)s)")
     add("--skip_verify", action="store_true", help="do not verify the dataset first")
     add("--overwrite", action="store_true", help="replace configurations that are there")
@@ -69,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         regions=args.regions,
         region_order=args.region_order,
         ignore=args.ignore,
+        fold=args.fold,
     )
     settings = _settings(args)
     if not args.skip_verify:

@@ -109,7 +109,7 @@ def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:
         "dataset_root": Because(source.root.name, "the folder that was planned for"),
         **{key: Because(value, f"given as --{key}") for key, value in source.folder_arguments.items()},
         "mode": Because("train", "cases of the other folds"),
-        **rules.folds(source.groups, subject.has_splits),
+        **rules.folds(source.groups, subject.has_splits, source.fold or 0),
         **_labels(subject),
         "preprocess": _preprocess(subject, stage),
         "normalize": Because("none", "done above, on the whole volume"),

@@ -129,7 +129,7 @@ def take(source: PlanSource, num_workers: int = 0, cache_dir: Path | None = None
     function = partial(_cached, source, folder)
     found: dict[str, tuple[CaseFacts, np.ndarray, dict[str, str]]] = {}
     problems = []
-    for case, result in run_all(function, source.cases, num_workers, "fingerprint"):
+    for case, result in run_all(function, source.measured, num_workers, "fingerprint"):
         if isinstance(result, DiskFullError):
             raise result
         if isinstance(result, MedicalSegError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medicalseg.cvlibs import Config
 from medicalseg.errors import DataError, UserError
-from medicalseg.planning import compose, training_rules
+from medicalseg.planning import compose
 from medicalseg.planning.anatomy import AXIS_NAMES, read_anatomy
 from medicalseg.planning.dry_run import DryRun, dry_run
 from medicalseg.planning.fingerprint import Fingerprint, take
@@ -20,7 +20,7 @@ from medicalseg.planning.normalisation import crop
 from medicalseg.planning.patch import shrink
 from medicalseg.planning.reasoned import plain, to_yaml
 from medicalseg.planning.settings import Settings
-from medicalseg.planning.source import PlanSource
+from medicalseg.planning.source import FOLDS, PlanSource
 from medicalseg.planning.spacing import LOWRES_SHARE
 from medicalseg.planning.stages import WHOLE, Planner, Stage, is_flat
 from medicalseg.utils.files import atomic_path, write_json
@@ -270,7 +270,7 @@ def _head(
     lines = [
         f"{subject.source.root.name}, {what}: planned by `medicalseg plan` for the {settings.device}, "
         f"{settings.memory:g} GB, {settings.precision}.",
-        f"{len(fingerprint.cases)} cases, {fingerprint.channels} channel(s), {len(fingerprint.foreground)} foreground "
+        f"{_measured(subject)}, {fingerprint.channels} channel(s), {len(fingerprint.foreground)} foreground "
         f"classes; median volume {' x '.join(map(str, stage.median))} at this spacing.",
         "Axes: x from left to right, y from back to front, z upwards.",
         _cost_line(stage, measured, settings),
@@ -282,6 +282,13 @@ def _head(
     flags = "" if settings.precision == "fp32" else f" --precision {settings.precision}"
     lines.append(f"Train: medicalseg train --config {shlex.quote(str(path))} --do_eval{flags}")
     return lines
+
+
+def _measured(subject: compose.Subject) -> str:
+    count, source = len(subject.fingerprint.cases), subject.source
+    if source.fold is None:
+        return f"{count} cases"
+    return f"{count} of {len(source.cases)} cases measured, those that train in fold {source.fold}"
 
 
 def _cost_line(stage: Stage, measured: DryRun | None, settings: Settings) -> str:
@@ -307,7 +314,7 @@ def _remarks(subject: compose.Subject) -> list[str]:
         notes.append(
             f"no case has {', '.join(missing)}: the class stays in the network (ids are kept) but cannot be learnt"
         )
-    if len(fingerprint.cases) < training_rules.FOLDS:
+    if len(fingerprint.cases) < FOLDS:
         notes.append(f"{len(fingerprint.cases)} case(s) only: figures of so few say little")
     if len(anatomy.mirror_axes) < 3:
         notes.append(f"mirroring: {anatomy.mirror_reason}")

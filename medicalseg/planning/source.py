@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medicalseg.datasets.cache import default_folder
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
 from medicalseg.datasets.decathlon_layout import find_cases, read_layout
 from medicalseg.datasets.layout import Layout
-from medicalseg.datasets.splits import group_by_pattern
+from medicalseg.datasets.split_rule import SplitRule
+from medicalseg.datasets.splits import NNUNET_SEED, group_by_pattern
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import Preprocessing
 
 BACKGROUND = "background"
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class PlanSource:
         channel_names: as described; may be empty.
         channels: channels to use; None = all.
         folder_arguments: dataset_json and labels_dir, where they differ from the default.
+        fold: measure the training cases of this fold alone; None = all labelled cases.
     """
 
     root: Path
@@ -48,6 +52,7 @@ class PlanSource:
     channel_names: tuple[str, ...] = ()
     channels: tuple[int, ...] | None = None
     folder_arguments: dict[str, str] = field(default_factory=dict)
+    fold: int | None = None
 
     @property
     def reader(self) -> CaseReader:
@@ -58,6 +63,20 @@ class PlanSource:
     def regions(self) -> bool:
         """Whether classes overlap."""
         return self.label_map is not None and self.label_map.regions
+
+    @property
+    def measured(self) -> tuple[Case, ...]:
+        """Cases that the fingerprint is taken of.
+
+        Raises:
+            ConfigError: the fold does not exist.
+            DataError: the file of folds is wrong.
+        """
+        if self.fold is None:
+            return self.cases
+        pattern, folder = self.layout.default_group_pattern, default_folder() / "splits"
+        rule = SplitRule(None, self.fold, min(FOLDS, self.groups), NNUNET_SEED, pattern, False, folder)
+        return tuple(rule.select(self.cases, self.root, "train")[0])
 
     @property
     def groups(self) -> int:
@@ -78,6 +97,7 @@ def open_dataset(
     regions: Sequence[str] | None = None,
     region_order: Sequence[int] | None = None,
     ignore: Sequence[int] | None = None,
+    fold: int | None = None,
 ) -> PlanSource:
     """Read a folder's description and list its labelled cases.
 
@@ -89,6 +109,7 @@ def open_dataset(
         regions: regions that may overlap, written the same way.
         region_order: values painted into one written label map.
         ignore: stored values neither trained nor scored.
+        fold: measure the training cases of this fold alone.
 
     Raises:
         DataError: there is no such dataset, or a file is missing.
@@ -114,6 +135,7 @@ def open_dataset(
         channel_names=layout.channels,
         folder_arguments={key: value for key, value in given.items() if value is not None},
         layout=layout,
+        fold=fold,
     )
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from medicalseg.planning.fingerprint import Fingerprint
 from medicalseg.planning.reasoned import Because
 from medicalseg.planning.settings import Settings
+from medicalseg.planning.source import FOLDS
 from medicalseg.utils.duration import seconds_of
 
 GPU_ITERS = 250_000
 CPU_ITERS = 10_000
-FOLDS = 5
 MOST_HEADS = 5
 BUSY = 0.9
 RARE_CASES = 0.5
@@ -105,15 +105,16 @@ def length(settings: Settings, seconds: float | None) -> tuple[int, str]:
     )
 
 
-def folds(groups: int, has_file: bool) -> dict[str, Any]:
+def folds(groups: int, has_file: bool, fold: int = 0) -> dict[str, Any]:
     """Which cases validate.
 
     Args:
         groups: cases, or patients where several cases may be of one.
         has_file: the dataset brings its folds.
+        fold: the one to start with.
     """
     if has_file:
-        return {"fold": Because(0, "of the dataset's splits_final.json; --folds 0 1 2 or all trains others")}
+        return {"fold": Because(fold, "of the dataset's splits_final.json; --folds 0 1 2 or all trains others")}
     if groups == 1:
         return {
             "fold": Because("all", "a single case: nothing can be held out, so the figures say nothing about others"),
@@ -125,7 +126,7 @@ def folds(groups: int, has_file: bool) -> dict[str, Any]:
         if count == FOLDS
         else f"only {groups} cases (or patients): each validates once"
     )
-    return {"fold": Because(0, "--folds 0 1 2 or all trains others"), "num_folds": Because(count, why)}
+    return {"fold": Because(fold, "--folds 0 1 2 or all trains others"), "num_folds": Because(count, why)}
 
 
 def class_sampling(fingerprint: Fingerprint) -> Because:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from medicalseg.cvlibs import Config
-from medicalseg.errors import UserError
+from medicalseg.errors import ConfigError, UserError
 from medicalseg.io import Volume, write_volume
 from medicalseg.planning import plan as module
 from medicalseg.planning.dry_run import DryRun
@@ -172,6 +172,19 @@ def test_volumes_of_a_single_slice_are_planned_as_slices(make_dataset: Make, tmp
     assert content["train_dataset"]["slices"]["axis"] == 2
     with pytest.raises(UserError, match="single slice"):
         planned(root, tmp_path / "other", Settings(kinds=("3d",)))
+
+
+def test_held_out_cases_have_no_say(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(cases=4)
+    names = sorted(path.name.split(".")[0].removesuffix("_0000") for path in (root / "imagesTr").iterdir())
+    folds = [{"train": names[1:], "val": names[:1]}, {"train": names[:1], "val": names[1:]}]
+    (root / "splits_final.json").write_text(json.dumps(folds), encoding="utf-8")
+    for fold, trained in ((0, names[1:]), (1, names[:1])):
+        outcome = planned(root, tmp_path / str(fold), fold=fold)
+        assert [facts.case for facts in outcome.fingerprint.cases] == trained
+        assert read(outcome)["train_dataset"]["fold"] == fold
+    with pytest.raises(ConfigError, match="fold: 2 does not exist"):
+        planned(root, tmp_path / "2", fold=2)
 
 
 def test_ordered_levels_are_seen_whole(make_dataset: Make, tmp_path: Path) -> None:
