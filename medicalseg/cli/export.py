@@ -121,7 +121,7 @@ def _export_one(
         output_op=output_op,
         model_format=args.format,
         precision=args.precision,
-        check_image=_check_image(args.check_image, task) if args.check_image else None,
+        check_image=_check_image(args, task) if args.check_image else None,
         input_shape=args.input_shape,
         transforms=settings.get("transforms"),
         inference_helper=settings.get("inference_helper"),
@@ -129,15 +129,16 @@ def _export_one(
     )
 
 
-def _check_image(path: str, task: TaskSpec) -> np.ndarray:
+def _check_image(args: argparse.Namespace, task: TaskSpec) -> np.ndarray:
     import numpy as np
 
+    from medicalseg.core.export import checked_shape
     from medicalseg.inference.inputs import find_inputs
-    from medicalseg.inference.slice_wise import middle_planes
+    from medicalseg.inference.slice_wise import middle_input
 
-    image, _ = task.preprocessing.apply(find_inputs(path, task.files_per_image)[0].read())
+    image, _ = task.preprocessing.apply(find_inputs(args.check_image, task.files_per_image)[0].read())
     image = np.concatenate([image, np.zeros((task.previous_classes, *image.shape[1:]), image.dtype)])
-    return image[None] if task.slices is None else middle_planes(image, task.slices)
+    return middle_input(image, task, checked_shape(args.input_shape, task)[2:])
 
 
 def _output_op(args: argparse.Namespace, task: TaskSpec) -> str | None:

@@ -106,7 +106,7 @@ def export(
         RunError: if the exported model cannot be written, or does not compute what the network computes.
     """
     check_network(model, task)
-    shape = _checked_shape(input_shape, task)
+    shape = checked_shape(input_shape, task)
     output_op = _checked_op(output_op, task)
     _check_choices(format=model_format, precision=precision)
     if model_format != "paddle":
@@ -253,7 +253,12 @@ def _known_grid(task: TaskSpec) -> tuple[int, ...]:
     return max(rows, SMALLEST_PLANE), max(columns, SMALLEST_PLANE)
 
 
-def _checked_shape(shape: Sequence[int | None] | None, task: TaskSpec) -> list[int | None]:
+def checked_shape(shape: Sequence[int | None] | None, task: TaskSpec) -> list[int | None]:
+    """An input shape as it was asked for, None where any size is accepted; by default all but the channels.
+
+    Raises:
+        UserError: if it is wrong.
+    """
     channels, axes = task.network_channels, task.spatial_axes
     if shape is None:
         return [None, channels, *[None] * axes]

@@ -173,6 +173,29 @@ def middle_planes(image: np.ndarray, spec: SliceSpec) -> np.ndarray:
     return _padded(spec.as_images(spec.stack(image, middle, middle + 1)))
 
 
+def middle_input(image: np.ndarray, task: TaskSpec, size: Sequence[int | None] = ()) -> np.ndarray:
+    """What a task's network sees of the middle of an image: a window, a slice or the volume.
+
+    Args:
+        image: (C, X, Y, Z) float32, preprocessed.
+        task: of the network.
+        size: spatial sizes of the input that are fixed, None for others; empty = none is.
+
+    Returns:
+        (1, C', x, y, z), or (1, C', H, W) of a network for images; what is smaller is padded with 0 at its end.
+    """
+    window = getattr(inferer_for(task), "window", None)
+    if task.slices is None:
+        planes, wanted = image[None], window or image.shape[1:]
+    else:
+        planes = middle_planes(image, task.slices)
+        wanted = planes.shape[2:] if window is None else [max(n, SMALLEST_PLANE) for n in reversed(window)]
+    sizes = [fixed or usual for fixed, usual in zip(size or [None] * len(wanted), wanted, strict=True)]
+    for axis, (has, wants) in enumerate(zip(planes.shape[2:], sizes, strict=True), start=2):
+        planes = planes.take(np.arange(min(has, wants)) + max(0, has - wants) // 2, axis)
+    return np.pad(planes, [(0, 0), (0, 0), *((0, n - has) for n, has in zip(sizes, planes.shape[2:], strict=True))])
+
+
 def inferer_for(task: TaskSpec, inferer: Inferer | None = None) -> Inferer:
     """How volumes go through the network of a task.
 

@@ -18,6 +18,8 @@ from medicalseg.core.onnx_slopes import slopes_of
 from medicalseg.errors import CheckpointError, UserError
 from medicalseg.inference import segment
 from medicalseg.inference.preprocess import Preprocessing
+from medicalseg.inference.slice_wise import middle_input
+from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, read_volume, write_volume
@@ -109,6 +111,27 @@ def test_infer_writes_the_very_label_map_of_predict(tmp_path: Path) -> None:
     task = planned_task(postprocessing=())
     plain = segment(read_volume(image), task, without).array
     assert (plain != labels).any()
+
+
+def test_the_check_on_a_scan_takes_a_window_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = checkpoint(tmp_path / "a", planned_task(), 1)
+    image = scan(tmp_path / "case.nii.gz", (21, 27, 9))
+    flags = ("--config", config, "--model_path", tmp_path / "a", "--check_image", image)
+    run("export", *flags, "--save_dir", tmp_path / "e")
+    assert "Export check on 1x1x16x16x8" in caplog.text
+    run("export", *flags, "--input_shape", "1", "1", "32", "-1", "8", "--save_dir", tmp_path / "f")
+    assert "Export check on 1x1x32x16x8" in caplog.text
+
+
+def test_the_window_is_in_the_middle_and_padded() -> None:
+    image = np.arange(2 * 20 * 10 * 4, dtype=np.float32).reshape(2, 20, 10, 4)
+    window = middle_input(image, planned_task(in_channels=2))
+    assert window.shape == (1, 2, 16, 16, 8)
+    np.testing.assert_array_equal(window[0, :, :, :10, :4], image[:, 2:18])
+    assert not window[:, :, :, 10:].any() and not window[..., 4:].any()
+    sliced = planned_task(slices=SliceSpec(axis=2), sliding={"window": [40, 36]})
+    assert middle_input(np.ones((1, 50, 60, 3), np.float32), sliced).shape == (1, 1, 36, 40)
+    assert middle_input(image, planned_task(in_channels=2, sliding=None)).shape == (1, 2, 20, 10, 4)
 
 
 def test_onnx_slides_the_same_windows(tmp_path: Path) -> None:
