@@ -194,7 +194,7 @@ class Trainer:
         if self.validation is None:
             return
         if validate and self.validation.affordable(self.state, self.clock):
-            self._validate(journal)
+            self._validate(journal, self.clock)
         elif pseudo and self.validation.affordable_patches(self.clock):
             with self.saver.averaged():
                 journal.pseudo(self.validation.patches(self.state))
@@ -246,14 +246,17 @@ class Trainer:
         state = self.state
         if self.validation is None or not state.iteration or state.evaluated or self._over():
             return
-        if self.occasions.validate.at(state.iteration):
-            self._validate(journal)
+        if self.occasions.validate.at(state.iteration) and self.validation.affordable(state, self.clock):
+            self._validate(journal, self.clock)
 
-    def _validate(self, journal: Journal) -> None:
+    def _validate(self, journal: Journal, clock: TimeBudget | None = None) -> None:
+        """Evaluate; with a clock only if its budget has the time."""
         if self.validation is None:
             return
         with self.saver.averaged():
-            summary = self.validation.cases(self.state)
+            summary = self.validation.cases(self.state, clock)
+            if summary is None:
+                return
             self.state.evaluated = True
             journal.evaluation(summary)
             self._keep_best(summary)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medicalseg.core.evaluation_limit import EvaluationLimit
 from medicalseg.core.extras import Extras, check_levels
 from medicalseg.core.fit import check_network, gives_pictures
 from medicalseg.core.prefetch import prefetch
@@ -52,6 +53,7 @@ def evaluate(
     notes: Sequence[str] = (),
     run: Mapping[str, Any] | None = None,
     extras: Extras | None = None,
+    limit: EvaluationLimit | None = None,
 ) -> Summary:
     """Evaluate a network on the labelled cases of a dataset.
 
@@ -75,8 +77,10 @@ def evaluate(
         notes: what a reader must know before believing the figures, beside the task's own notes.
         run: what metrics.json says of the run besides, such as its config.
         extras: what is reported beside Dice: surface distances, levels, calibration, intervals; None = nothing.
+        limit: ends an evaluation that would take too long; None = it may take as long as it takes.
 
     Raises:
+        TooLong: `limit` found so; nothing but label maps of the first cases was written.
         DataError: if no case can be scored, or one is wrong; names it.
         ConfigError: if `eval_space` is unknown.
     """
@@ -95,7 +99,7 @@ def evaluate(
     if print_detail:
         logger.info("Start evaluating (total_samples: %d, grid: %s)...", len(cases), space)
     shapes: list[tuple[int, ...]] = []
-    mine = _score_share(scorer, distributed.shard(cases), num_workers, folder, kept, print_detail, shapes)
+    mine = _score_share(scorer, distributed.shard(cases), num_workers, folder, kept, print_detail, shapes, limit)
     results = dict(pair for share in distributed.gather_objects(mine) for pair in share)
     summary = summarize(
         [results[index] for index in cases],
@@ -145,6 +149,7 @@ def _score_share(
     kept: set[int],
     print_detail: bool,
     shapes: list[tuple[int, ...]],
+    limit: EvaluationLimit | None,
 ) -> list[tuple[int, CaseResult]]:
     """Results by case; the grids (X, Y, Z) of the cases are appended to `shapes`."""
     results, told = [], time.monotonic()
@@ -157,6 +162,10 @@ def _score_share(
         if print_detail and time.monotonic() - told > SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             logger.info("[EVAL] %d/%d cases, last: %s in %.1f s", done, len(cases), name, result.seconds)
+        if limit is not None:
+            limit.case_done(done, len(cases))
+    if limit is not None:
+        limit.all_done()
     return results
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import paddle
 
+from medicalseg.core.evaluation_limit import EvaluationLimit, TooLong
 from medicalseg.core.pseudo_dice import PATCHES, TITLE, PseudoDice, pseudo_dice
 from medicalseg.core.time_budget import TimeBudget
 from medicalseg.core.trainer_state import TrainerState
@@ -46,7 +47,8 @@ class Validation:
     ) -> None:
         self._evaluate, self._model, self._dataset, self._arguments = evaluate, model, dataset, arguments
         self._patches, self._seed = pseudo_patches or PATCHES, seed
-        self._last = self._last_pseudo = self._all_pseudo = 0.0
+        self._last: float | None = None
+        self._last_pseudo = self._all_pseudo = 0.0
         self._told = False
 
     @staticmethod
@@ -55,17 +57,33 @@ class Validation:
         sliced = getattr(getattr(dataset, "task", None), "slices", None) is not None
         return hasattr(dataset, "validation_patches") and bool(getattr(dataset, "patch_size", True)) and not sliced
 
-    def cases(self, state: TrainerState) -> Summary:
-        """The whole cases; the time it takes is added to the state's."""
+    def cases(self, state: TrainerState, clock: TimeBudget | None = None) -> Summary | None:
+        """The whole cases; the time it takes is added to the state's.
+
+        Args:
+            state: of the run.
+            clock: a budget that a first evaluation, of which nothing is known, must stay within; None = none.
+
+        Returns:
+            The figures; None if the first cases told that all of them would take too long.
+        """
         logger.info("Start evaluating at iteration %d...", state.iteration)
         started = time.monotonic()
+        more = {}
+        if clock is not None and clock.seconds is not None and self._last is None:
+            more["limit"] = EvaluationLimit(min(SHARE * clock.seconds - state.evaluation_seconds, clock.left))
         self._model.eval()
         try:
-            return self._evaluate(self._model, self._dataset, **self._arguments)
+            summary = self._evaluate(self._model, self._dataset, **self._arguments, **more)
+            self._last = time.monotonic() - started
+            return summary
+        except TooLong as stop:
+            self._last = stop.expected
+            self._tell_left_out(stop.expected)
+            return None
         finally:
             self._model.train()
-            self._last = time.monotonic() - started
-            state.evaluation_seconds += self._last
+            state.evaluation_seconds += time.monotonic() - started
 
     def patches(self, state: TrainerState) -> PseudoDice:
         """The patches; the same ones every time."""
@@ -87,23 +105,30 @@ class Validation:
         """Log how long the last evaluation took, and what all of them took of the run."""
         clock.tick()
         share = 100 * state.evaluation_seconds / max(clock.used, 1e-9)
-        logger.info("[EVAL] took %s; evaluations have taken %.0f%% of the run so far.", clock_text(self._last), share)
+        logger.info(
+            "[EVAL] took %s; evaluations have taken %.0f%% of the run so far.", clock_text(self._last or 0.0), share
+        )
 
     def affordable(self, state: TrainerState, clock: TimeBudget) -> bool:
         """Whether another evaluation, judged by the last, stays within what a budget has for them."""
         if clock.seconds is None:
             return True
-        expected = distributed.from_main(self._last)
+        expected = distributed.from_main(self._last or 0.0)
         spent = distributed.from_main(state.evaluation_seconds)
         fits = spent + expected <= SHARE * clock.seconds and expected <= clock.left
-        if not fits and not self._told:
-            logger.info(
-                "Evaluations in between are left out from here on: one takes %s, and they may have %.0f%% of max_time; "
-                "the final one is made in any case.",
-                *(clock_text(expected), 100 * SHARE),
-            )
-            self._told = True
+        if not fits:
+            self._tell_left_out(expected)
         return fits
+
+    def _tell_left_out(self, expected: float) -> None:
+        if self._told:
+            return
+        logger.info(
+            "Evaluations in between are left out from here on: one takes %s, and they may have %.0f%% of max_time; "
+            "the final one is made in any case.",
+            *(clock_text(expected), 100 * SHARE),
+        )
+        self._told = True
 
 
 def pseudo_interval_of(given: Any, dataset: Any) -> Any:

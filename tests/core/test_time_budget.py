@@ -6,6 +6,7 @@ import pytest
 
 from medicalseg.core import time_budget
 from medicalseg.core.due import Due
+from medicalseg.core.evaluation_limit import EvaluationLimit, TooLong
 from medicalseg.core.time_budget import TimeBudget
 from medicalseg.errors import UserError
 from medicalseg.utils.duration import seconds_of
@@ -102,3 +103,42 @@ def test_shares_of_the_time(clock):
     assert not due.at(5)
     resumed = Due(Interval.parse("25%"), 10**6, TimeBudget(100, used=60))
     assert not resumed(1)
+
+
+def cases_taking(clock, limit, *seconds: float) -> int:
+    """Cases that are done before the limit ends an evaluation."""
+    for done, each in enumerate(seconds, 1):
+        clock.now += each
+        try:
+            limit.case_done(done, len(seconds))
+        except TooLong:
+            return done
+    limit.all_done()
+    return len(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "done"),
+    [
+        ([3, 1, 1, 1], 4),
+        ([3, 3, 3, 3], 2),
+        ([6, 1, 1], 1),
+        ([60], 1),
+        ([4, 90], 2),
+        ([1, 1, 90, 1], 4),
+        ([], 0),
+    ],
+)
+def test_an_evaluation_of_unknown_length_is_given_up_early(clock, seconds, done):
+    """Ten seconds: the second case tells what each further one takes."""
+    assert cases_taking(clock, EvaluationLimit(10), *seconds) == done
+
+
+def test_what_is_given_up_tells_what_it_would_have_taken(clock):
+    limit = EvaluationLimit(10)
+    clock.now += 3
+    limit.case_done(1, 10)
+    clock.now += 2
+    with pytest.raises(TooLong) as stop:
+        limit.case_done(2, 10)
+    assert stop.value.expected == 3 + 2 + 8 * 2

@@ -13,6 +13,7 @@ import pytest
 from tiny_folds import make_cubes
 
 from medicalseg.core import time_budget
+from medicalseg.core.evaluation_limit import EvaluationLimit, TooLong
 from medicalseg.core.folds import count_folds, fold_folder, folds_of, parse_folds, train_folds
 from medicalseg.core.run_length import RunLength
 from medicalseg.core.train import TrainOptions, train
@@ -251,6 +252,33 @@ def test_evaluations_stay_within_their_share_of_the_budget():
     assert not validation.affordable_patches(clock)
     clock.used = 61.0
     assert validation.affordable_patches(clock)
+
+
+def test_a_first_evaluation_that_takes_too_long_is_left_out(caplog):
+    """A fifth of 40 s is the limit; what the first cases took counts, and is known from then on."""
+
+    def evaluate(model, dataset, limit=None):
+        if limit is not None:
+            assert limit.seconds == pytest.approx(8.0)
+            raise TooLong(36.0)
+        return "figures"
+
+    model = SimpleNamespace(eval=lambda: None, train=lambda: None)
+    validation = Validation(evaluate, model, None, {})
+    state, clock = SimpleNamespace(evaluation_seconds=0.0, iteration=1), time_budget.TimeBudget(40)
+    assert validation.affordable(state, clock)
+    assert validation.cases(state, clock) is None
+    assert "left out from here on: one takes 00:00:36" in caplog.text
+    assert not validation.affordable(state, clock)
+    assert validation.cases(state) == "figures"
+
+
+def test_figures_then_come_from_the_end(config_file, tmp_path, by_steps, monkeypatch):
+    monkeypatch.setattr(EvaluationLimit, "case_done", lambda self, done, total: self._look(1e9))
+    state = train(Config(config_file, max_time="30s"), options(tmp_path, do_eval=True, val_interval=2))
+    assert state.history["eval_iter"] == [state.iteration]
+    assert checkpoint.read_meta(tmp_path / "best_model")["iteration"] == state.iteration
+    assert "Evaluations in between are left out" in (tmp_path / "train.log").read_text()
 
 
 def test_a_pseudo_interval_needs_patches(config_file, tmp_path):
