@@ -113,6 +113,21 @@ def test_infer_writes_the_very_label_map_of_predict(tmp_path: Path) -> None:
     assert (plain != labels).any()
 
 
+def test_infer_and_predict_tell_that_an_export_is_scored_on_its_training_cases(tmp_path: Path) -> None:
+    config = checkpoint(tmp_path / "a", planned_task(), 1)
+    meta = tmp_path / "a" / "meta.json"
+    meta.write_text(json.dumps({**json.loads(meta.read_text()), "train_cases": ["case", "other"]}))
+    image = scan(tmp_path / "in" / "case.nii.gz")
+    label = write_volume(Volume(np.ones((20, 27, 9), np.uint8), read_volume(image).affine), tmp_path / "l.nii.gz")
+    run("export", "--config", config, "--model_path", tmp_path / "a", "--save_dir", tmp_path / "e")
+    assert described(tmp_path / "e")["train_cases"] == ["case", "other"]
+    for verb in ("infer", "predict"):
+        run(verb, "--config", tmp_path / "e", "--image_path", image, "--label_path", label,
+            "--save_dir", tmp_path / verb)  # fmt: skip
+        notes = json.loads((tmp_path / verb / "metrics.json").read_text())["notes"]
+        assert [note for note in notes if note.startswith("1 of 1 scored cases have the names of cases that")]
+
+
 def test_the_check_on_a_scan_takes_a_window_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = checkpoint(tmp_path / "a", planned_task(), 1)
     image = scan(tmp_path / "case.nii.gz", (21, 27, 9))
@@ -128,7 +143,8 @@ def test_the_window_is_in_the_middle_and_padded() -> None:
     window = middle_input(image, planned_task(in_channels=2))
     assert window.shape == (1, 2, 16, 16, 8)
     np.testing.assert_array_equal(window[0, :, :, :10, :4], image[:, 2:18])
-    assert not window[:, :, :, 10:].any() and not window[..., 4:].any()
+    assert not window[:, :, :, 10:].any()
+    assert not window[..., 4:].any()
     sliced = planned_task(slices=SliceSpec(axis=2), sliding={"window": [40, 36]})
     assert middle_input(np.ones((1, 50, 60, 3), np.float32), sliced).shape == (1, 1, 36, 40)
     assert middle_input(image, planned_task(in_channels=2, sliding=None)).shape == (1, 2, 20, 10, 4)
