@@ -110,6 +110,7 @@ def _export_one(
     args: argparse.Namespace, model: _Model, save_dir: Path, output_op: str | None, previous: Path | None
 ) -> Path:
     from medicalseg.core.export import export
+    from medicalseg.core.train_cases import train_cases_of
     from medicalseg.core.trained import load_trained
 
     config, path, task = model
@@ -126,6 +127,7 @@ def _export_one(
         transforms=settings.get("transforms"),
         inference_helper=settings.get("inference_helper"),
         previous=previous,
+        trained_on=train_cases_of(path),
     )
 
 

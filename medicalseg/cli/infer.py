@@ -80,6 +80,7 @@ def _add_benchmark_arguments(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
     from medicalseg.core.predict import conclude, predict_cases, write_report
+    from medicalseg.core.train_cases import train_cases_of_export
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
     from medicalseg.inference.memory import parse_memory
     from medicalseg.inference.static_network import StaticNetwork
@@ -111,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         previous=earlier_of(network),
         uncertainty=args.uncertainty,
         memory=None if args.memory is None else parse_memory(args.memory),
+        train_cases=train_cases_of_export(network),
     )
     made_by = {"config": str(args.config)}
     write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)

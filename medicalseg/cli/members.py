@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """A network that the command line names: its task, known at once, how to load it, and its configuration's
-    `test_config`."""
+    """A network that the command line names: its task, known at once, how to load it, its configuration's
+    `test_config`, and the names of the cases it learned from."""
 
     task: TaskSpec
     load: Callable[[], Member]
     test_config: Mapping[str, Any] = field(default_factory=dict)
+    train_cases: frozenset[str] | None = None
 
 
 def add_window_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -144,6 +145,7 @@ def _trained(args: argparse.Namespace, path: str, weights: str) -> Source:
     ops.configure_process()
     from medicalseg.core.fit import check_network
     from medicalseg.core.task import task_for
+    from medicalseg.core.train_cases import train_cases_of
     from medicalseg.core.trained import load_trained, open_config, sliding_from
     from medicalseg.inference import EagerNetwork, inferer_for
     from medicalseg.inference.mixture import Member
@@ -159,10 +161,11 @@ def _trained(args: argparse.Namespace, path: str, weights: str) -> Source:
         sliding = sliding_from(test, task, model, args.sw_num, overlap=args.overlap, mirror=args.tta)
         return Member(task, EagerNetwork(model, task.decision), inferer_for(task, sliding))
 
-    return Source(task, load, test)
+    return Source(task, load, test, train_cases_of(weights))
 
 
 def _exported(args: argparse.Namespace, path: str) -> Source:
+    from medicalseg.core.train_cases import train_cases_of_export
     from medicalseg.core.trained import sliding_from
     from medicalseg.inference import inferer_for
     from medicalseg.inference.mixture import Member
@@ -179,4 +182,5 @@ def _exported(args: argparse.Namespace, path: str) -> Source:
         )
     task = restored_as(network.task, args.restoring)
     sliding = sliding_from({}, task, None, args.sw_num, overlap=args.overlap, mirror=args.tta)
-    return Source(task, lambda: Member(task, network, inferer_for(task, sliding)))
+    known = train_cases_of_export(network)
+    return Source(task, lambda: Member(task, network, inferer_for(task, sliding)), train_cases=known)

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
     from medicalseg.core.predict import conclude, predict_cases, write_report
+    from medicalseg.core.train_cases import together
     from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
     from medicalseg.inference.memory import parse_memory
     from medicalseg.ops.process import choose_threads
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         uncertainty=args.uncertainty,
         memory=memory,
         extras=extras_from(args, found[0].test_config),
+        train_cases=together(each.train_cases for each in (*found, *([earlier] if earlier else []))),
     )
     made_by = {"config": _named(args.config), "weights": _named(args.model_path)}
     write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)

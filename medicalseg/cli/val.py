@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         sliding=sliding_from(test, dataset.task, models[0], args.sw_num, overlap=args.overlap, mirror=args.tta),
         auc_roc=bool(test.get("auc_roc", False)) if args.auc_roc is None else args.auc_roc,
         print_detail=args.print_detail,
-        notes=_trained_on(config, args.split, dataset),
+        notes=_trained_on(config, args, dataset),
         run={"config": str(args.config), "model": config.dic["model"], "weights": _named(args.model_path)},
         extras=extras_from(args, test),
     )
@@ -177,12 +177,19 @@ def _check_save_dir(save_dir: str, dataset: Any) -> None:
         raise UserError(f"--save_dir {save_dir} lies in the dataset's folder {root}; give another one")
 
 
-def _trained_on(config: Config, split: str, dataset: Any) -> list[str]:
-    """A note if cases of the dataset are among the training cases, unless the dataset says so itself."""
+def _trained_on(config: Config, args: argparse.Namespace, dataset: Any) -> list[str]:
+    """A note if cases of the dataset are among the training cases: those recorded with the weights, else those of the
+    configuration, unless the dataset says so itself."""
     from medicalseg.core.fit import leaking_notes
+    from medicalseg.core.train_cases import seen_note, together, train_cases_of
     from medicalseg.utils.logger import logger
 
-    if split == "train":
+    members = [train_cases_of(path) for path in args.model_path]
+    scored = [str(getattr(case, "name", case)) for case in _labelled(dataset)]
+    notes = list(seen_note(scored, together(members)))
+    if notes or None not in members:
+        return notes
+    if args.split == "train":
         return ["these are the cases that the network was trained on"]
     if not config.dic.get("train_dataset"):
         return []
@@ -192,6 +199,11 @@ def _trained_on(config: Config, split: str, dataset: Any) -> list[str]:
         logger.info("Whether training cases are among the evaluated ones is not known: %s", error)
         return []
     return list(leaking_notes(trained, dataset))
+
+
+def _labelled(dataset: Any) -> list[Any]:
+    cases = getattr(dataset, "cases", ())
+    return [case for index, case in enumerate(cases) if not hasattr(dataset, "has_label") or dataset.has_label(index)]
 
 
 def _as_trained(task: TaskSpec, trained: TaskSpec) -> TaskSpec:

@@ -21,7 +21,7 @@ import yaml
 from paddle import nn
 
 from medicalseg import __version__
-from medicalseg.core import export_onnx
+from medicalseg.core import export_onnx, train_cases
 from medicalseg.core.export_check import check_backends, image_like
 from medicalseg.core.export_graph import compose_group_norms, fold_batch_norms
 from medicalseg.core.fit import check_network
@@ -82,6 +82,7 @@ def export(
     transforms: Sequence[Mapping[str, Any]] | None = None,
     inference_helper: Mapping[str, Any] | None = None,
     previous: str | Path | None = None,
+    trained_on: train_cases.TrainCases = None,
 ) -> Path:
     """Write `model` for inference backends, check it in each, and return the path of its deploy.yaml.
 
@@ -99,6 +100,7 @@ def export(
         transforms: the `export.transforms` of the configuration, kept for PaddleSeg's tools.
         inference_helper: the `export.inference_helper` of the configuration, kept likewise.
         previous: of the second network of a cascade, the deploy.yaml of the first, in `save_dir` or below.
+        trained_on: names of the training cases, so that `infer` and `predict` can say that they score these.
 
     Raises:
         UserError: if the output operation, the input shape or `save_dir` is wrong.
@@ -122,6 +124,8 @@ def export(
         files = _write_files(fold_batch_norms(model, x), finish, shape, folder, model_format)
         content = _describe(files, task, shape, output_op)
         content["inference_helper"] = dict(inference_helper) if inference_helper else None
+        if trained_on is not None:
+            content[train_cases.KEY] = sorted(trained_on)
         content["transforms"] = [dict(item) for item in transforms] if transforms else [{}]
         without_previous = dict(content)
         add_previous(content, previous, task, save_dir)

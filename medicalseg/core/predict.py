@@ -17,6 +17,7 @@ import numpy as np
 from medicalseg.core.counting import count_voxels, voxel_volume
 from medicalseg.core.extras import Extras, check_levels
 from medicalseg.core.prefetch import Behind, prefetch
+from medicalseg.core.train_cases import TrainCases, seen_note
 from medicalseg.errors import DataError, MedicalSegError, UserError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for, segment
 from medicalseg.inference.grid import GridRecord
@@ -49,6 +50,7 @@ class Predictions:
         unlabelled: cases without a reference, if references were given.
         extras: what is reported beside Dice.
         estimated_memory: bytes that the neediest case was estimated to take above the loaded network.
+        train_cases: names of cases that a network learned from.
     """
 
     written: dict[str, Path] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Predictions:
     unlabelled: list[str] = field(default_factory=list)
     extras: Extras = field(default_factory=Extras)
     estimated_memory: int = 0
+    train_cases: TrainCases = None
 
     def summary(self, task: TaskSpec) -> Summary | None:
         """Figures on the original grid; None if no case was scored."""
@@ -68,6 +71,7 @@ class Predictions:
             notes.append(f"{len(self.unlabelled)} cases have no label and were not scored: {_few(self.unlabelled)}")
         if self.failed:
             notes.append(f"{len(self.failed)} cases failed and were not scored: {_few(list(self.failed))}")
+        notes += seen_note(list(self.results), self.train_cases)
         results = list(self.results.values())
         return summarize(results, task, "original", notes=notes, **self.extras.of_summary(len(results)))
 
@@ -87,6 +91,7 @@ def predict_cases(
     uncertainty: bool = False,
     memory: int | None = None,
     extras: Extras | None = None,
+    train_cases: TrainCases = None,
 ) -> Predictions:
     """Segment cases; one that fails is logged with its name and the rest goes on.
 
@@ -107,6 +112,7 @@ def predict_cases(
         uncertainty: also write `CASE_uncertainty.nii.gz`, see `ScoresToOriginal.uncertainty`.
         memory: bytes that may be used beside what the process holds now; None = what the machine has free.
         extras: what is measured beside Dice where there are references; None = nothing.
+        train_cases: names of cases that any of the networks learned from; the report says which of them are scored.
 
     Raises:
         UserError: if networks cannot be averaged, or `previous` is given and none of them is of a cascade.
@@ -118,7 +124,7 @@ def predict_cases(
     run = _Run(member, Path(save_dir), labels, alone=len(cases) == 1)
     run.others, run.previous, run.uncertainty = list(others), previous, uncertainty
     run.memory = MemoryPlan(memory)
-    run.report.extras = extras or Extras()
+    run.report.extras, run.report.train_cases = extras or Extras(), train_cases
     check_levels(run.report.extras.level_orders, task)
     batch_size = 1 if others or previous is not None or memory else batch_size
     batches = [list(cases[start : start + batch_size]) for start in range(0, len(cases), batch_size)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import paddle
 
+from medicalseg.core import train_cases
 from medicalseg.core.checkpoint_store import TRAINER_FILE, iteration_of, read_trainer
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.errors import RunError
@@ -68,7 +69,8 @@ def write_meta(
     summary: Summary | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `meta.json`: the task, the merged configuration, versions, the score where there is one, and `more`."""
+    """Write `meta.json`: the task, the merged configuration, versions, the score where there is one, the names of the
+    cases that were trained on, and `more`."""
     task = getattr(dataset, "task", None)
     metric = None if summary is None else {"foreground_mean": summary.foreground_mean, "grid": summary.grid}
     content = {
@@ -77,6 +79,7 @@ def write_meta(
         "versions": environment.versions(),
         "iteration": iteration,
         "metric": metric,
+        train_cases.KEY: train_cases.names_of(dataset),
         **(more or {}),
     }
     files.write_json(folder / META_FILE, content)

@@ -29,6 +29,7 @@ class StaticNetwork(WithDecision):
         output_op: "argmax" or "threshold" (labels), "softmax" or "sigmoid" (probabilities), or "none" (logits).
         backend: name of what executes it.
         previous: of the second network of a cascade the first, whose labels it is given; None of others.
+        members: of an ensemble its networks; none of others.
 
     Raises:
         CheckpointError: if deploy.yaml or a file it names is missing, incomplete or altered.
@@ -46,8 +47,8 @@ class StaticNetwork(WithDecision):
         self.decision = self.task.decision
         self.gives_probabilities = self.output_op in ("softmax", "sigmoid")
         self.previous = None if files.previous is None else StaticNetwork(files.previous, self.options)
-        members = [StaticNetwork(member, self.options) for member in files.members]
-        self._runtime: Runtime = _Together(members) if members else start(files, self.options)
+        self.members = [StaticNetwork(member, self.options) for member in files.members]
+        self._runtime: Runtime = _Together(self.members) if self.members else start(files, self.options)
 
     @property
     def backend(self) -> str:

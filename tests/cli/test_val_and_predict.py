@@ -226,6 +226,25 @@ def test_training_cases_among_the_evaluated_ones_are_told(
     assert "!! NOTE: these are the cases that the network was trained on" in capsys.readouterr().out
 
 
+def test_scores_on_training_cases_recorded_with_the_weights_are_told(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One member of several is enough."""
+    other = data / "other"
+    shutil.copytree(data / "best_model", other)
+    (other / "meta.json").write_text(json.dumps({"train_cases": ["case_1", "case_9"]}), encoding="utf-8")
+    paths = ["--image_path", str(data / "data" / "imagesTr"), "--label_path", str(data / "data" / "labelsTr")]
+    both = ["--model_path", str(data / "best_model"), str(other)]
+    for verb, more, count in (("val", [], 2), ("predict", paths, 3)):
+        assert run(verb, "--overlays", "0", *more, *both) == 0
+        note = f"1 of {count} scored cases have the names of cases that the network was trained on: case_1;"
+        assert f"!! NOTE: {note}" in capsys.readouterr().out
+        notes = json.loads((data / verb / "metrics.json").read_text(encoding="utf-8"))["notes"]
+        assert [text for text in notes if text.startswith(note)]
+        assert run(verb, "--overlays", "0", *more) == 0
+        assert "!! NOTE" not in capsys.readouterr().out
+
+
 def test_folds_that_differ_between_the_blocks_are_told(
     run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
