@@ -30,7 +30,7 @@ def sided_names(names: Iterable[str]) -> list[str]:
         ['kidney_left', 'femur L', 'femur R']
     """
     listed = list(names)
-    parts = {name: _parts(name) for name in listed}
+    parts = {name: words_of(name) for name in listed}
     known = {tuple(words) for words in parts.values()}
     return [name for name in listed if _has_side(name, parts[name], known)]
 
@@ -48,6 +48,12 @@ def warn_of_mirrored_sides(task: TaskSpec, transforms: Sequence[Any]) -> None:
             )
 
 
+def words_of(name: str) -> list[str]:
+    """Words of a name, small; "LeftKidney" has two."""
+    apart = re.sub(r"(?<=[a-zà-ÿ])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[^0-9a-zà-ÿ]+", apart.lower()) if word]
+
+
 def left_right_axis(orientation: str | None) -> int:
     """Which axis of "RAS" and the like runs from left to right; the first where images are kept as stored."""
     if orientation is None:
@@ -62,12 +68,6 @@ def mirrored_axes(transform: Any) -> set[int]:
         if axes is not None and (key != "axes" or type(transform).__name__.startswith("Mirror")):
             return {axes} if isinstance(axes, int) else set(axes)
     return set()
-
-
-def _parts(name: str) -> list[str]:
-    """Words of a name, small; "LeftKidney" has two."""
-    apart = re.sub(r"(?<=[a-zà-ÿ])(?=[A-Z])", " ", name)
-    return [word for word in re.split(r"[^0-9a-zà-ÿ]+", apart.lower()) if word]
 
 
 def _has_side(name: str, words: list[str], known: set[tuple[str, ...]]) -> bool:

@@ -1,4 +1,4 @@
-"""What the names of labels say about directions: levels in order along an axis, and words for a side or an end."""
+"""What the names of labels say about directions: levels in order along an axis."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ LEAST_LEVELS = 3
 REGIONS = {"c": 0, "t": 7, "th": 7, "d": 7, "l": 19, "s": 24}
 MOST_IN_REGION = {"c": 7, "t": 13, "th": 13, "d": 13, "l": 6, "s": 5}
 _LEVEL = re.compile(r"(?<![a-z0-9])(th|c|t|d|l|s)(\d{1,2})?(?![a-z0-9])", re.IGNORECASE)
-ENDS = {
-    1: (("anterior", "posterior"), ("ventral", "dorsal"), ("front", "back")),
-    2: (("superior", "inferior"), ("upper", "lower"), ("cranial", "caudal"), ("top", "bottom"), ("apical", "basal")),
-}
 
 
 def level_of(name: str) -> float | None:
@@ -65,15 +61,3 @@ def agrees_with_data(order: Sequence[int], cases: Sequence[CaseFacts]) -> float 
         right += sum(low < high for low, high in itertools.pairwise(heights))
         total += max(0, len(heights) - 1)
     return right / total if total else None
-
-
-def named_ends(names: Mapping[int, str]) -> dict[int, list[str]]:
-    """Names that tell two ends of an axis apart, such as "Anterior" and "Posterior", by axis (RAS: 1 or 2)."""
-    words = {name: set(re.split(r"[^a-z]+", name.lower())) for label, name in names.items() if label != 0}
-    found: dict[int, list[str]] = {}
-    for axis, pairs in ENDS.items():
-        for pair in pairs:
-            ends = [[name for name, parts in words.items() if word in parts] for word in pair]
-            if all(ends):
-                found.setdefault(axis, []).extend(sorted({*ends[0], *ends[1]}))
-    return found

@@ -318,6 +318,11 @@ def _remarks(subject: compose.Subject) -> list[str]:
         notes.append(f"{len(fingerprint.cases)} case(s) only: figures of so few say little")
     if len(anatomy.mirror_axes) < 3:
         notes.append(f"mirroring: {anatomy.mirror_reason}")
+    notes += [
+        f"{found.names[0]} and {found.names[1]} lie in one order along {AXIS_NAMES[found.axis]} in all {found.cases} "
+        f"cases and are about as large: if only their place tells them apart, take {found.axis} out of mirror_axes"
+        for found in anatomy.hints
+    ]
     if anatomy.levels:
         share = (
             "" if anatomy.agreement is None else f"; {100 * anatomy.agreement:.0f} % of neighbours lie so in the data"
