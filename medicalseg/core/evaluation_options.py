@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,3 +41,13 @@ def evaluation_arguments(config: Any, dataset: Any, model: Any, options: TrainOp
         arguments["save_predictions"] = test.get("save_predictions", SAVED_CASES)
         arguments["overlays"] = test.get("overlays", OVERLAYS)
     return arguments
+
+
+def writes_every_time(config: Any) -> bool:
+    """Whether pictures and label maps are written at every evaluation of a run, not only at its last."""
+    return bool((config.test_config or {}).get("write") == "every")
+
+
+def without_pictures(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What takes overlays and label maps out of arguments of `evaluate`; the tables stay."""
+    return {"overlays": 0, "save_predictions": 0} if "save_dir" in arguments else {}

@@ -14,7 +14,7 @@ import numpy as np
 from medicalseg.core import best
 from medicalseg.core.announcement import announce
 from medicalseg.core.checkpoint_store import CheckpointStore
-from medicalseg.core.evaluation_options import evaluation_arguments
+from medicalseg.core.evaluation_options import evaluation_arguments, writes_every_time
 from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
 from medicalseg.core.fit import leaking_notes
 from medicalseg.core.journal import Journal
@@ -254,7 +254,7 @@ class Trainer:
         if self.validation is None:
             return
         with self.saver.averaged():
-            summary = self.validation.cases(self.state, clock)
+            summary = self.validation.cases(self.state, clock, self._may_be_last(clock))
             if summary is None:
                 return
             self.state.evaluated = True
@@ -268,6 +268,15 @@ class Trainer:
         self.validation.tell_time(self.state, self.clock)
         self.saver.rewrite(self.state)
 
+    def _may_be_last(self, clock: TimeBudget | None) -> bool:
+        """Whether no evaluation may follow the one that comes, or every one is to be kept."""
+        if clock is None or self.validation is None or writes_every_time(self.config):
+            return True
+        limit = self._patience()
+        if limit is not None and self.state.evaluations_since_best + 1 >= limit:
+            return True
+        return self.validation.is_last_within(clock)
+
     def _keep_best(self, summary: Summary) -> None:
         state, score = self.state, best.score_of(summary, self.state.best_by)
         improved = state.improves(score, best.min_delta(self.config, self.options))
@@ -277,9 +286,13 @@ class Trainer:
             self.saver.best(state, summary)
         logger.info("[EVAL]%s", best.text(self.state))
 
+    def _patience(self) -> int | None:
+        """Evaluations without improvement that end the run; None = any number."""
+        return self.options.early_stop_intervals or (self.config.early_stop or {}).get("intervals")
+
     def _should_stop(self) -> bool:
-        limit = self.options.early_stop_intervals or (self.config.early_stop or {}).get("intervals")
-        if not limit or self.state.evaluations_since_best < limit:
+        limit = self._patience()
+        if limit is None or self.state.evaluations_since_best < limit:
             return False
         logger.info(
             "Early stopping: no better validation %s in the last %d evaluations.",

@@ -9,6 +9,7 @@ from typing import Any
 import paddle
 
 from medicalseg.core.evaluation_limit import EvaluationLimit, TooLong
+from medicalseg.core.evaluation_options import without_pictures
 from medicalseg.core.pseudo_dice import PATCHES, TITLE, PseudoDice, pseudo_dice
 from medicalseg.core.time_budget import TimeBudget
 from medicalseg.core.trainer_state import TrainerState
@@ -57,24 +58,25 @@ class Validation:
         sliced = getattr(getattr(dataset, "task", None), "slices", None) is not None
         return hasattr(dataset, "validation_patches") and bool(getattr(dataset, "patch_size", True)) and not sliced
 
-    def cases(self, state: TrainerState, clock: TimeBudget | None = None) -> Summary | None:
+    def cases(self, state: TrainerState, clock: TimeBudget | None = None, last: bool = True) -> Summary | None:
         """The whole cases; the time it takes is added to the state's.
 
         Args:
             state: of the run.
             clock: a budget that a first evaluation, of which nothing is known, must stay within; None = none.
+            last: whether it may be the last one, so that pictures and label maps are written.
 
         Returns:
             The figures; None if the first cases told that all of them would take too long.
         """
         logger.info("Start evaluating at iteration %d...", state.iteration)
         started = time.monotonic()
-        more = {}
+        more: dict[str, Any] = {} if last else without_pictures(self._arguments)
         if clock is not None and clock.seconds is not None and self._last is None:
             more["limit"] = EvaluationLimit(min(SHARE * clock.seconds - state.evaluation_seconds, clock.left))
         self._model.eval()
         try:
-            summary = self._evaluate(self._model, self._dataset, **self._arguments, **more)
+            summary = self._evaluate(self._model, self._dataset, **{**self._arguments, **more})
             self._last = time.monotonic() - started
             return summary
         except TooLong as stop:
@@ -84,6 +86,10 @@ class Validation:
         finally:
             self._model.train()
             state.evaluation_seconds += time.monotonic() - started
+
+    def is_last_within(self, clock: TimeBudget) -> bool:
+        """Whether after one more evaluation the budget has no time for another."""
+        return clock.seconds is not None and distributed.from_main(clock.left - 2 * (self._last or 0.0)) <= 0
 
     def patches(self, state: TrainerState) -> PseudoDice:
         """The patches; the same ones every time."""

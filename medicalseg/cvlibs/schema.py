@@ -21,6 +21,7 @@ LOSS_KEYS = ("types", "coef")
 EVALUATION_SPACES = ("original", "network")
 MIRRORING = ("none", "task")
 BEST_BY = ("dice", "loss")
+WRITING = ("last", "every")
 MOST_OVERLAYS = 3
 
 Check = Callable[[Any, KeyPath], None]
@@ -187,6 +188,11 @@ def _mirror(value: Any, path: KeyPath) -> None:
         raise KeyPathError(path, f"must be one of {', '.join(MIRRORING)}, got {value!r}")
 
 
+def _write(value: Any, path: KeyPath) -> None:
+    if value not in WRITING:
+        raise KeyPathError(path, f"must be one of {', '.join(WRITING)}, got {value!r}")
+
+
 def _level_order(value: Any, path: KeyPath) -> None:
     several = isinstance(value, list) and value and isinstance(value[0], list)
     for order in value if several else [value]:
@@ -232,6 +238,7 @@ TEST_CHECKS: dict[str, Check] = {
     "calibration": truth,
     "mirror": _mirror,
     "level_order": _level_order,
+    "write": _write,
 }
 
 CHECKS: dict[str, Check] = {

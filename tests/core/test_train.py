@@ -109,7 +109,7 @@ def test_resume_gives_the_same_weights(config_file, tmp_path):
     class KilledError(Exception):
         pass
 
-    def die(self, journal):
+    def die(self, journal, clock=None):
         raise KilledError
 
     with pytest.MonkeyPatch.context() as patch:
@@ -165,6 +165,27 @@ def test_best_model_and_early_stop(config_file, tmp_path):
     assert (state.iteration, state.best_iteration, state.best_score) == (4, 2, 0.6)
     assert checkpoint.read_meta(tmp_path / "best_model")["iteration"] == 2
     same_weights(tmp_path / "iter_2/model.pdparams", tmp_path / "best_model/model.pdparams")
+
+
+@pytest.mark.parametrize(
+    ("write", "iters", "more", "expected"),
+    [
+        ("last", 3, {}, [False, False, True]),
+        ("every", 3, {}, [True, True, True]),
+        ("last", 6, {"early_stop_intervals": 2}, [False, False, True]),
+    ],
+)
+def test_pictures_and_label_maps_are_of_the_last_evaluation(config_file, tmp_path, write, iters, more, expected):
+    written = []
+
+    def evaluate(model, dataset, **arguments):
+        assert arguments["save_dir"] == tmp_path / "eval"
+        written.append(arguments["overlays"] > 0 and arguments["save_predictions"] > 0)
+        return Scores(0.5)(model, dataset)
+
+    config = Config(config_file, iters=iters, opts=[f"test_config={{write: {write}}}"])
+    train(config, options(tmp_path, save_interval=1, do_eval=True, save_predictions=True, **more), evaluate)
+    assert written == expected
 
 
 def test_averaged_weights_are_evaluated_and_kept_as_best(config_file, tmp_path):

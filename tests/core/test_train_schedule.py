@@ -90,10 +90,10 @@ def test_a_resume_goes_on_where_the_rate_was(config_file, tmp_path, cut):
 
     original, name = training.Trainer._validate, "b"
 
-    def die(self, journal):
+    def die(self, journal, clock=None):
         if self.state.iteration == 3 and cut == "before":
             raise KilledError
-        original(self, journal)
+        original(self, journal, clock)
         if self.state.iteration == 3:
             raise KilledError
 
