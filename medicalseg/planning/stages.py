@@ -150,7 +150,7 @@ class Planner:
         channels = (self.fingerprint.channels, self.num_classes)
         budget, base, base_reason = make_budget(self.settings, spacing, sizes, channels)
         fit = self._fit(spacing, sizes, budget, ())
-        why = self._patch_reason(fit, sizes)
+        why = self._patch_reason(fit, sizes, budget)
         reason = _spacing_reason(target, self.fingerprint)
         batch = self._batch_reason(fit, budget)
         return Stage("2d", target.spacing, reason, median, fit, why, batch, base, base_reason, budget, axis)
@@ -179,7 +179,7 @@ class Planner:
         start = self._start(spacing, median) if levels else None
         whole = (CRANIOCAUDAL,) if levels else ()
         fit = self._fit(spacing, median, budget, whole, start)
-        patch_reason = self._patch_reason(fit, median)
+        patch_reason = self._patch_reason(fit, median, budget)
         if levels:
             patch_reason = (
                 f"head-foot whole (percentile {WHOLE_PERCENTILE} of the cases), since labels are levels along it"
@@ -233,14 +233,21 @@ class Planner:
                 f"{' x '.join(map(str, fit.topology.patch))}; give more"
             )
 
-    def _patch_reason(self, fit: Fit, median: Sequence[int]) -> str:
+    def _patch_reason(self, fit: Fit, median: Sequence[int], budget: StepBudget) -> str:
         size = " x ".join(str(value) for value in median)
         if not fit.shrunk:
             return f"the median ({size}), rounded up to what the strides divide"
-        limit = f"{self.settings.memory:g} GB"
-        if self.settings.device == "cpu":
-            limit += f" and {self.settings.step_seconds:g} s per step"
+        limit = self._limit(budget)
         return f"the median is {size}; cut where it is largest in proportion, until {LEAST_BATCH} fit into {limit}"
+
+    def _limit(self, budget: StepBudget) -> str:
+        """What a step may take, as it was planned for."""
+        memory = f"{self.settings.memory:g} GB"
+        if not isinstance(budget, CpuBudget):
+            return memory
+        twice = " (twice --step_seconds, for levels that a patch shows whole)"
+        longer = twice if budget.seconds > self.settings.step_seconds else ""
+        return f"{memory} and {budget.seconds:g} s per step{longer}"
 
     def _batch_reason(self, fit: Fit, budget: StepBudget) -> str:
         if not fit.fits:
@@ -251,7 +258,7 @@ class Planner:
             return f"as many as fit into {self.settings.memory:g} GB by nnU-Net's estimate"
         if fit.batch == MOST_BATCH_CPU[len(fit.topology.patch)]:
             return "on a CPU more steps teach more than larger batches"
-        return f"as many as fit into {self.settings.memory:g} GB and {self.settings.step_seconds:g} s per step"
+        return f"as many as fit into {self._limit(budget)}"
 
     def _coarse_reason(self, full: Stage) -> str:
         share = f"{100 * full.coverage:.0f} %"

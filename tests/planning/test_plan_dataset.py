@@ -200,7 +200,10 @@ def test_ordered_levels_are_seen_whole(make_dataset: Make, tmp_path: Path) -> No
     assert data["sliding"]["mirror_axes"] == [0, 1]
     assert content["test_config"]["level_order"] == [1, 2, 3, 4]
     assert content["postprocessing"] == [{"type": "OrderAlongSpine", "vertebrae": [1, 2, 3, 4], "discs": []}]
-    assert "levels along head-foot" in outcome.configs[0].path.read_text(encoding="utf-8")
+    text = outcome.configs[0].path.read_text(encoding="utf-8")
+    assert "levels along head-foot" in text
+    assert "and 0.5 s per step" not in text
+    assert "1 s per step (twice --step_seconds" in text
 
 
 def test_anisotropic_volumes_keep_their_slices_apart(make_dataset: Make, tmp_path: Path) -> None:
