@@ -91,8 +91,8 @@ def check_verb(verb: str, words: list[str]) -> None:
 
 
 def is_pattern(path: str) -> bool:
-    """Whether a part of the path, such as DATASET, stands for a name, or `plan` writes the file for a user's data."""
-    return path.startswith("configs/auto/my_") or any(part.isupper() for part in re.split(r"[/._]", path))
+    """Whether a part of the path, such as DATASET, stands for a name, or `plan` writes the file."""
+    return path.startswith("configs/auto/") or any(part.isupper() for part in re.split(r"[/._]", path))
 
 
 def check_script(words: list[str]) -> None:
