@@ -15,10 +15,12 @@ from medicalseg.errors import UserError, VolumeError
 from medicalseg.inference.outputs import read_reference, structure_paths
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, case_name, find_volumes, is_picture, read_label, read_volume, suffix_of
-from medicalseg.io.bids_name import BidsName
+from medicalseg.io.bids_name import BidsName, images_among, label_of, labels_among
 from medicalseg.io.image_file import has_colours, is_stack
 from medicalseg.utils.files import output_folder
+from medicalseg.utils.logger import logger
 
+SHOWN = 3
 CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 
 
@@ -56,7 +58,8 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
     """The cases that a path stands for.
 
     Args:
-        image_path: a volume, a DICOM series folder, a folder (searched with its subfolders) or a .txt list.
+        image_path: a volume, a DICOM series folder, a folder (searched with its subfolders) or a .txt list. Of a
+            BIDS-like folder, derivatives/ and what ends as labels do (_dseg, _msk, _seg, _mask, _label) are left out.
         in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case,
             where no number is beyond the channels and the files are no colour pictures; so are BIDS' contrasts of one
             subject, session and run, `sub-1_T1w`, `sub-1_T2w`, in alphabetical order, where there are as many.
@@ -70,7 +73,7 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
         UserError: if the path does not exist or holds no volume, or two cases would have the same output.
     """
     root = Path(image_path)
-    paths = find_volumes(root)
+    paths = _images(root)
     groups = _channel_groups(paths, in_channels)
     duplicates = {name for name, count in Counter(name for name, _ in groups).items() if count > 1}
     cases = _told_apart([_case(name, files, root, name in duplicates) for name, files in groups])
@@ -115,7 +118,7 @@ class Labels:
     """
 
     def __init__(self, label_path: str | os.PathLike[str]) -> None:
-        self._paths = find_volumes(label_path)
+        self._paths = labels_among(find_volumes(label_path))
         self._single = self._paths[0] if Path(label_path) == self._paths[0] else None
         self._by_name: dict[str, Path] = {}
         for path in self._paths:
@@ -133,14 +136,7 @@ class Labels:
         found = next((self._by_name[name] for name in names if name in self._by_name), None)
         if found is None and task is not None and task.overlapping:
             found = self._of_structures(case_name(case.name), task)
-        return self._of_bids(Path(case.name)) if found is None else found
-
-    def _of_bids(self, name: Path) -> Path | None:
-        """The label `sub-1_desc-manual_dseg` of an image `sub-1_T2w`, where there is one such label."""
-        subject = BidsName.of(Path(f"{name.name}_image") if not BidsName.of(name).words else name)
-        labels = [(BidsName.of(path), path) for path in self._paths]
-        found = [path for label, path in labels if label.is_bids and label.is_label and label.case == subject.case]
-        return found[0] if subject.is_bids and len(found) == 1 else None
+        return label_of(Path(case.name).name, self._paths) if found is None else found
 
     def _of_structures(self, name: str, task: TaskSpec) -> Path | None:
         files = [self._by_name.get(path.stem) for path in structure_paths(Path(f"{name}.png"), task)]
@@ -157,6 +153,19 @@ class Labels:
         if label.shape != image.shape:
             raise VolumeError(f"{path}: has the shape {label.shape}, the image {image.shape}; it cannot be scored")
         return label
+
+
+def _images(root: Path) -> list[Path]:
+    """The volumes of a path; of a folder not the labels that lie among its images."""
+    paths = find_volumes(root)
+    if not root.is_dir() or paths == [root]:
+        return paths
+    images = images_among(paths, root)
+    others = [str(path.relative_to(root)) for path in paths if path not in set(images)]
+    if others:
+        few = ", ".join(others[:SHOWN]) + (", …" if len(others) > SHOWN else "")
+        logger.info("%s: %d files are labels or derivatives and are skipped: %s", root, len(others), few)
+    return images
 
 
 def _told_apart(cases: Sequence[InputCase]) -> list[InputCase]:

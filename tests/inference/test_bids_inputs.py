@@ -37,6 +37,47 @@ def test_labels_of_subjects(root: Path) -> None:
             assert found == (root / "labels/sub-1_space-orig_dseg.nii.gz" if "sub-1" in case.name else None)
 
 
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        write_volume(Volume(np.ones((4, 4, 4), np.uint8), np.eye(4)), root / f"{name}.nii.gz")
+    return root
+
+
+def test_labels_are_no_images(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A whole BIDS folder may be given, as images and as labels."""
+    caplog.set_level("INFO", logger="medicalseg")
+    labels = ("sub-1/anat/sub-1_desc-manual_dseg", "sub-1/anat/sub-1_desc-brain_mask")
+    places = [f"derivatives/manual/{name}" for name in (*labels, "sub-1/anat/sub-1_space-x_T2w")]
+    data = touch(root / "data", *places, "sub-2/anat/sub-2_label", "sub-2/anat/brain_seg")
+    cases = find_inputs(data)
+    assert [case.name for case in cases] == ["sub-1_T1w", "sub-1_T2w", "sub-2_T2w"]
+    assert "5 files are labels or derivatives and are skipped: derivatives/manual/" in caplog.text
+    found = [Labels(data).find(case) for case in cases]
+    assert [path.name.split(".")[0] for path in found if path] == [*["sub-1_desc-manual_dseg"] * 2, "sub-2_label"]
+    assert [len(case.files) for case in find_inputs(data, in_channels=2)] == [2, 1]
+
+
+def test_images_and_masks_side_by_side(tmp_path: Path) -> None:
+    """As VerSe has them."""
+    names = ("sub-verse004", "sub-verse013_split-verse260")
+    data = touch(tmp_path, *(f"{name}_{end}" for name in names for end in ("ct", "seg-vert_msk")))
+    cases = find_inputs(data)
+    assert [case.name for case in cases] == [f"{name}_ct" for name in names]
+    assert [Labels(data).find(case) for case in cases] == [data / f"{name}_seg-vert_msk.nii.gz" for name in names]
+
+
+def test_other_folders_are_taken_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="medicalseg")
+    plain = touch(tmp_path / "plain", "derivatives/case_1", "case_2_label")
+    assert len(find_inputs(plain)) == 2
+    only = touch(tmp_path / "only", "derivatives/sub-1_T1w", "derivatives/sub-1_dseg")
+    assert [case.name for case in find_inputs(only)] == ["sub-1_T1w"]
+    masks = touch(tmp_path / "masks", "sub-1_mask")
+    assert [case.name for case in find_inputs(masks)] == ["sub-1_mask"]
+    assert [case.name for case in find_inputs(masks / "sub-1_mask.nii.gz")] == ["sub-1_mask"]
+    assert caplog.text.count("skipped") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "case", "suffix", "bids"),
     [
