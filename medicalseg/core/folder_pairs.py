@@ -12,6 +12,9 @@ from medicalseg.inference.inputs import CHANNEL
 from medicalseg.inference.outputs import structure_paths
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import case_name, find_volumes
+from medicalseg.io.bids_name import label_of, labels_among
+
+UNCERTAINTY = "_uncertainty"
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,9 @@ def find_pairs(
 ) -> Pairs:
     """Match the label maps of two folders by their names without suffix, whatever their formats.
 
-    A channel number at the end of a name (CASE_0000) counts where there is no other match. Two single files are a
-    pair, whatever they are called.
+    A channel number at the end of a name (CASE_0000) counts where there is no other match, and so do BIDS' names: the
+    reference of sub-01_T1w may be sub-01_desc-manual_dseg, also that of sub-01_T2w. Two single files are a pair,
+    whatever they are called.
 
     Args:
         pred_dir: a folder (searched with its subfolders), a .txt list or one label map.
@@ -53,11 +57,16 @@ def find_pairs(
         UserError: if a path does not exist or holds no volume, or a name occurs twice.
         DataError: if no name matches.
     """
-    predictions, references = (_by_name(path, task) for path in (pred_dir, ref_dir))
+    predictions = _by_name(pred_dir, find_volumes(pred_dir), task)
+    references = _by_name(ref_dir, labels_among(find_volumes(ref_dir)), task)
     if _is_file(pred_dir) and _is_file(ref_dir):
         name, reference = next(iter(references.items()))
         return Pairs((Pair(name, reference, next(iter(predictions.values()))),), ())
-    pairs = tuple(Pair(name, path, _found(name, predictions)) for name, path in references.items())
+    same = {name: _found(name, predictions) for name in references}
+    subjects = _of_subjects({name: path for name, path in references.items() if same[name] is None}, predictions)
+    pairs = tuple(
+        pair for name, path in references.items() for pair in subjects.get(path) or [Pair(name, path, same[name])]
+    )
     used = {pair.prediction for pair in pairs}
     if used == {None}:
         raise DataError(
@@ -71,9 +80,19 @@ def _is_file(path: str | os.PathLike[str]) -> bool:
     return Path(path).is_file() and Path(path).suffix != ".txt"
 
 
-def _by_name(path: str | os.PathLike[str], task: TaskSpec | None) -> dict[str, Path]:
+def _of_subjects(references: dict[str, Path], predictions: dict[str, Path]) -> dict[Path, list[Pair]]:
+    """By reference, the predictions whose subject it is of, as BIDS names them."""
+    found: dict[Path, list[Pair]] = {}
+    for name, prediction in predictions.items():
+        reference = None if name.endswith(UNCERTAINTY) else label_of(name, references.values())
+        if reference is not None:
+            found.setdefault(reference, []).append(Pair(name, reference, prediction))
+    return found
+
+
+def _by_name(path: str | os.PathLike[str], files: Sequence[Path], task: TaskSpec | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for file in _joined(find_volumes(path), task):
+    for file in _joined(files, task):
         name = case_name(file)
         if name in found:
             raise UserError(f"{path}: {found[name]} and {file} have the same name; which of them is meant?")

@@ -12,6 +12,7 @@ import pytest
 from medicalseg.core.evaluate_folders import evaluate_folders
 from medicalseg.core.label_task import configured_task, described_task, task_of_map
 from medicalseg.errors import CheckpointError, DataError, UserError
+from medicalseg.inference.inputs import Labels, find_inputs
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.io import Volume, reorient, write_volume
 from medicalseg.metrics import MeasureOptions
@@ -77,6 +78,35 @@ def test_channel_number_in_a_name(folders):
     predictions, references = folders
     (predictions / "a.nii.gz").rename(predictions / "a_0000.nii.gz")
     assert evaluate_folders(predictions, references).summary.num_cases == 3
+
+
+def test_names_of_bids(tmp_path):
+    """As `predict --label_path` pairs them: images and labels in one tree, one label for two contrasts."""
+    data, made = tmp_path / "data", tmp_path / "made"
+    for name in ("sub-01/anat/sub-01_T1w", "sub-01/anat/sub-01_T2w", "sub-02/ses-1/anat/sub-02_ses-1_T1w"):
+        save(data / f"{name}.nii.gz", labels())
+        save(made / f"{name}.nii.gz", labels(1 if "T2w" in name else 0))
+        save(made / f"{name}_uncertainty.nii.gz", labels())
+    for name in ("sub-01/anat/sub-01_desc-manual_dseg", "sub-02/ses-1/anat/sub-02_ses-1_seg-vert_msk"):
+        save(data / "derivatives" / "manual" / f"{name}.nii.gz", labels())
+    save(data / "derivatives" / "sub-01_desc-brain_mask.nii.gz", labels())
+    summary = evaluate_folders(made, data).summary
+    assert [case.case for case in summary.cases] == ["sub-01_T1w", "sub-01_T2w", "sub-02_ses-1_T1w"]
+    np.testing.assert_allclose(summary.case_scores(), [1, 3 / 4, 1])
+    cases, references = find_inputs(data), Labels(data)
+    pairs = {pair.name: pair.reference for pair in evaluate_folders(made, data / "derivatives").pairs}
+    assert pairs == {case.name: references.find(case) for case in cases}
+
+
+def test_a_case_of_bids_without_prediction(tmp_path):
+    for subject in ("sub-01", "sub-02"):
+        save(tmp_path / "ref" / f"{subject}_dseg.nii.gz", labels())
+    save(tmp_path / "pred" / "sub-01.nii.gz", labels())
+    save(tmp_path / "pred" / "other.nii.gz", labels())
+    with pytest.raises(UserError, match=r"1 of 2 references have no prediction: sub-02_dseg"):
+        evaluate_folders(tmp_path / "pred", tmp_path / "ref")
+    found = evaluate_folders(tmp_path / "pred", tmp_path / "ref", missing="zero")
+    assert [pair.name for pair in found.pairs] == ["sub-01", "sub-02_dseg"]
 
 
 def test_missing_predictions_are_an_error_empty_or_left_out(folders):
