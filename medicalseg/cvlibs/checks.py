@@ -210,7 +210,6 @@ def _check_schedule(plain: Mapping[str, Any]) -> list[str]:
         notes.append("learning_rate is ignored: lr_scheduler is given")
     warmup = block.get("warmup_iters", 0)
     if warmup and iters is not None and warmup >= iters:
-        notes.append(f"the training of {iters} steps ends within the warm-up (lr_scheduler.warmup_iters: {warmup})")
         return notes
     steps, expected = block.get("decay_steps"), None if iters is None else iters - warmup
     if isinstance(steps, int) and expected is not None and steps not in (iters, expected):

@@ -19,11 +19,13 @@ from medicalseg.cvlibs.tree import (
     KeyPathError,
     Node,
     Source,
+    is_override,
     nearest,
     readable,
     source_of,
     to_plain,
 )
+from medicalseg.cvlibs.warm_up import shortened
 from medicalseg.errors import ConfigError
 from medicalseg.utils.duration import seconds_of
 from medicalseg.utils.logger import logger
@@ -368,7 +370,17 @@ class Config:
         from medicalseg.optimizers import build_scheduler
 
         block, path = effective.lr_scheduler(self.dic)
-        return build_scheduler(block, self.iters if self.epochs or self.max_time else self.dic.get("iters"), path)
+        iters = self.iters if self.epochs or self.max_time else self.dic.get("iters")
+        length = self.source("epochs" if self.epochs else "iters")
+        warmup = shortened(block, iters, is_override(length), is_override(self.source(*path, "warmup_iters")))
+        if warmup is not None:
+            logger.info(
+                "Warm-up: %d steps in place of %d (lr_scheduler.warmup_iters), a tenth of this training of %d steps; "
+                "--opts lr_scheduler.warmup_iters=N sets it.",
+                *(warmup, block["warmup_iters"], iters),
+            )
+            block = {**block, "warmup_iters": warmup}
+        return build_scheduler(block, iters, path)
 
     def _located(self, work: Callable[[], Result]) -> Result:
         try:

@@ -127,6 +127,11 @@ def source_of(root: Node, path: KeyPath) -> Source:
     return node.source
 
 
+def is_override(source: Source) -> bool:
+    """Whether a flag of the command line wrote it."""
+    return source.line is None and source.name.startswith("--")
+
+
 def readable(path: str | os.PathLike[str]) -> str:
     """A path as short as the user gave it, without `x/../`."""
     return os.path.normpath(os.fspath(path))

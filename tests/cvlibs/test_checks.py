@@ -134,9 +134,28 @@ def test_both_learning_rates_are_noted(write, run):
     assert "learning_rate is ignored: lr_scheduler is given" in Config(write(run)).notes
 
 
-def test_a_short_training_may_end_in_its_warmup(write, run):
+@pytest.mark.parametrize(
+    ("own", "flags", "warmup"),
+    [
+        (1000, {"iters": 200}, 20),
+        (1000, {"iters": 5}, 1),
+        (1000, {"opts": ["iters=200"]}, 20),
+        (1000, {"iters": 200, "opts": ["lr_scheduler.warmup_iters=50"]}, 50),
+        (1000, {}, 50),
+        (1000, {"iters": 600}, 50),
+        (300, {}, 50),
+        (40, {}, 4),
+        (1000, {"iters": 200, "max_time": "1m"}, 20),
+    ],
+)
+def test_a_short_training_has_a_short_warmup(write, run, caplog, own, flags, warmup):
     del run["lr_scheduler"]["decay_steps"]
+    run["iters"] = own
     run["lr_scheduler"].update(warmup_iters=50, warmup_start_lr=1e-5)
-    config = Config(write(run), iters=3)
-    assert any("ends within the warm-up" in note for note in config.notes)
-    assert config.lr_scheduler() == pytest.approx(1e-5)
+    config = Config(write(run), **flags)
+    schedule = config.lr_scheduler
+    assert schedule() == pytest.approx(1e-5)
+    assert schedule.warmup_steps == warmup
+    assert schedule.learning_rate.decay_steps == config.iters - warmup
+    assert ("Warm-up:" in caplog.text) == (warmup not in (50,))
+    assert config.dic["lr_scheduler"]["warmup_iters"] == 50
