@@ -14,7 +14,16 @@ from medicalseg.core.crossval_figures import HONEST, NETWORK, SHIPPED, CrossvalR
 from medicalseg.core.extras import check_levels, level_orders_of
 from medicalseg.core.fold_predictions import FoldCases, predict_fold
 from medicalseg.core.folds import OpenConfig, fold_folder, train_folds
-from medicalseg.core.out_of_fold import POSTPROCESSED, Choice, Steps, choose, described, postprocessed, score
+from medicalseg.core.out_of_fold import (
+    POSTPROCESSED,
+    Choice,
+    Steps,
+    choose,
+    described,
+    kept_as_they_are,
+    postprocessed,
+    score,
+)
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.errors import RunError, UserError
 from medicalseg.metrics import CaseResult, MeasureOptions
@@ -79,6 +88,9 @@ def crossval(
     choice = choose(members, options.num_workers) if summing.choose else Choice()
     logger.info("Postprocessing, chosen on %d folds: %s", len(folds), described(choice.shipped))
     report = _report(open_config(fold=folds[0], log_notes=False), members, choice, options, summing)
+    for member in members:
+        if not (choice.of_fold or {}).get(member.fold):
+            kept_as_they_are(member, member.folder / POSTPROCESSED)
     _store(members, choice, summing)
     paths = write_crossval(Path(options.save_dir), report)
     logger.info("\n%s", "\n".join(table(mean_rows(report))))
@@ -125,9 +137,10 @@ def _report(
 
     stages = {NETWORK: stage({})}
     if choice.of_fold is not None and (choice.shipped or any(choice.of_fold.values())):
-        stages[HONEST] = stage(choice.of_fold, POSTPROCESSED) if any(choice.of_fold.values()) else stages[NETWORK]
+        chosen = any(choice.of_fold.values())
+        stages[HONEST] = stage(choice.of_fold, POSTPROCESSED, choice.notes) if chosen else stages[NETWORK]
     if choice.shipped:
-        notes = () if choice.of_fold is not None else (ONE_FOLD_NOTE,)
+        notes = choice.notes if choice.of_fold is not None else (ONE_FOLD_NOTE, *choice.notes)
         stages[SHIPPED] = stage({member.fold: choice.shipped for member in members}, None, notes)
     return CrossvalReport(
         stages=stages,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +15,15 @@ from medicalseg.core.fold_predictions import FoldCases
 from medicalseg.core.folder_pairs import Pair
 from medicalseg.errors import DataError
 from medicalseg.inference import TaskSpec
-from medicalseg.inference.outputs import read_labels, write_labels
+from medicalseg.inference.outputs import read_labels, structure_paths, write_labels
 from medicalseg.metrics import CaseResult, MeasureOptions
 from medicalseg.postprocessing import apply_steps, build_postprocessing
+from medicalseg.utils.files import atomic_path
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import run_all
 
 POSTPROCESSED = "validation_postprocessed"
+FEW_CASES = 10
 Steps = tuple[Mapping[str, Any], ...]
 
 
@@ -31,11 +35,13 @@ class Choice:
         shipped: the steps chosen on all folds, which are stored with the weights.
         of_fold: steps by fold, chosen on the other folds; empty with fewer than two folds.
         table: what the choice on all folds was made of; as `choose_postprocessing` gives it.
+        notes: what a reader of its figures must know.
     """
 
     shipped: Steps = ()
     of_fold: Mapping[int, Steps] | None = None
     table: Any = None
+    notes: tuple[str, ...] = ()
 
 
 def choose(folds: Sequence[FoldCases], num_workers: int) -> Choice:
@@ -48,12 +54,26 @@ def choose(folds: Sequence[FoldCases], num_workers: int) -> Choice:
         return tuple(steps), table
 
     shipped, table = chosen(folds)
+    count = {fold.fold: sum(len(other.pairs) for other in folds if other is not fold) for fold in folds}
+    total = sum(len(fold.pairs) for fold in folds)
     if len(folds) < 2:
-        return Choice(shipped, None, table)
+        return Choice(shipped, None, table, _few([total] if shipped else []))
     others = {fold.fold: chosen([other for other in folds if other is not fold])[0] for fold in folds}
     for fold, steps in others.items():
         logger.info("Postprocessing of fold %d, chosen on the others: %s", fold, described(steps))
-    return Choice(shipped, others, table)
+    notes = _few([*([total] if shipped else []), *(count[fold] for fold, steps in others.items() if steps)])
+    return Choice(shipped, others, table, notes)
+
+
+def _few(counts: Sequence[int]) -> tuple[str, ...]:
+    """What is to be said if a choice that led to a step was made on few cases."""
+    fewest = min(counts, default=FEW_CASES + 1)
+    if fewest > FEW_CASES:
+        return ()
+    cases = "1 case" if fewest == 1 else f"{fewest} cases"
+    note = f"postprocessing was chosen on {cases} only: a step that helps so few may do so by chance"
+    logger.warning("%s; `--postprocessing none` leaves it out.", note)
+    return (note,)
 
 
 def described(steps: Sequence[Mapping[str, Any]]) -> str:
@@ -76,6 +96,24 @@ def postprocessed(fold: FoldCases, steps: Steps, folder: Path, num_workers: int)
         return fold.pairs
     work = partial(_postprocess, steps=steps, task=fold.task, folder=folder)
     return tuple(_results(work, fold.pairs, num_workers, "cases postprocessed"))
+
+
+def kept_as_they_are(fold: FoldCases, folder: Path) -> None:
+    """The fold's predictions in `folder` too, as links where the file system has them, in place of what is there."""
+    for pair in fold.pairs:
+        path = pair.prediction
+        for source in () if path is None else (path,) if path.is_file() else structure_paths(path, fold.task):
+            target = folder / source.name
+            if not (target.is_file() and target.samefile(source)):
+                _link(source, target)
+
+
+def _link(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
 
 
 def _postprocess(pair: Pair, steps: Steps, task: TaskSpec, folder: Path) -> Pair:

@@ -16,7 +16,7 @@ from medicalseg.cli import run_verb
 from medicalseg.core.crossval import CrossvalOptions
 from medicalseg.core.fold_predictions import FoldCases
 from medicalseg.core.folder_pairs import Pair
-from medicalseg.core.out_of_fold import choose, described, postprocessed
+from medicalseg.core.out_of_fold import POSTPROCESSED, choose, described, kept_as_they_are, postprocessed
 from medicalseg.errors import UserError
 from medicalseg.inference import TaskSpec
 from medicalseg.io import Volume, read_label, write_volume
@@ -74,6 +74,12 @@ def test_files_for_readers(done):
     assert "Predict with all folds together" in log
 
 
+def test_the_set_to_be_quoted_is_complete(done):
+    for fold_folder in (done / "out").glob("fold_*"):
+        names = [{path.name for path in (fold_folder / name).iterdir()} for name in ("validation", POSTPROCESSED)]
+        assert names[0] == names[1] != set()
+
+
 def test_predict_gives_the_same_labels(done):
     """The folds' label maps are those of `medicalseg predict`, before postprocessing."""
     meta = checkpoint.read_meta(done / "out/fold_0/final_model")
@@ -113,7 +119,7 @@ def test_what_is_done_is_kept(done):
     lost.unlink()
     assert run_verb("crossval", flags(done, "--postprocessing", "none")) == 0
     np.testing.assert_array_equal(labels(lost), before)
-    assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path != lost)
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path.name != lost.name)
     assert list(json.loads((done / "out/summary.json").read_text())["stages"]) == ["network"]
     assert checkpoint.read_meta(folder / "final_model")["task"]["postprocessing"] == []
 
@@ -195,6 +201,27 @@ def test_steps_of_a_fold_are_chosen_on_the_others(tmp_path, monkeypatch):
     pairs = postprocessed(folds[1], choice.of_fold[1], tmp_path / "post", 0)
     assert all(labels(pair.prediction).sum() == 125 for pair in pairs)
     assert postprocessed(folds[0], choice.of_fold[0], tmp_path / "post", 0) == folds[0].pairs
+
+
+def test_a_choice_on_few_cases_is_told(tmp_path, caplog):
+    folds = [fold(number, tmp_path, satellites=True) for number in range(2)]
+    choice = choose(folds, 0)
+    assert choice.notes == ("postprocessing was chosen on 2 cases only: a step that helps so few may do so by chance",)
+    assert "chosen on 2 cases only" in caplog.text
+    assert choose([fold(number, tmp_path, satellites=True) for number in range(7)], 0).notes == ()
+    assert choose([fold(number, tmp_path, satellites=False) for number in range(2)], 0).notes == ()
+
+
+def test_predictions_without_a_step_are_kept_beside_the_others(tmp_path):
+    member = fold(0, tmp_path, satellites=True)
+    target = tmp_path / "fold_0" / "validation_postprocessed"
+    target.mkdir(parents=True)
+    (target / "0_0.nii.gz").write_bytes(b"stale")
+    for _ in range(2):
+        kept_as_they_are(member, target)
+    for pair in member.pairs:
+        assert (target / pair.prediction.name).read_bytes() == pair.prediction.read_bytes()
+    assert len(list(target.iterdir())) == 2
 
 
 def test_one_fold_cannot_choose_for_itself(tmp_path):
