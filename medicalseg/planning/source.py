@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from medicalseg.datasets.cache import default_folder
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
 from medicalseg.datasets.decathlon_layout import find_cases, read_layout
-from medicalseg.datasets.layout import Layout
+from medicalseg.datasets.layout import HOW_TO_NAME, Layout, few_values
 from medicalseg.datasets.split_rule import SplitRule
 from medicalseg.datasets.splits import NNUNET_SEED, group_by_pattern
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import Preprocessing
+from medicalseg.io import read_label
 
 BACKGROUND = "background"
 FOLDS = 5
@@ -120,6 +123,8 @@ def open_dataset(
     given = {"dataset_json": dataset_json, "labels_dir": labels_dir}
     cases = find_cases(layout, "training", labels_dir=labels_dir)
     _check_files(layout, cases)
+    if not (layout.labels or labels or regions):
+        raise DataError(_unnamed(layout, cases[0]))
     arguments = _label_arguments(layout, labels, regions, region_order, ignore)
     label_map = LabelMap.from_config(**arguments) if arguments else None
     classes = layout.num_classes if label_map is None else label_map.num_classes
@@ -179,6 +184,16 @@ def _label_arguments(
     overlapping = parse_labels(regions, "--regions") if regions else None
     order, ignored = (list(values) if values else None for values in (region_order, ignore))
     return layout.arguments(classes, overlapping, order, ignored)
+
+
+def _unnamed(layout: Layout, case: Case) -> str:
+    if case.label is None:
+        raise ValueError(f"{case.name} was checked to have a label")
+    values = np.unique(read_label(case.label).array).tolist()
+    return (
+        f"{layout.root}: nothing says what the label values mean ({case.label.name} has the values "
+        f"{few_values(values)}): {HOW_TO_NAME}"
+    )
 
 
 def _check_files(layout: Layout, cases: Sequence[Case]) -> None:

@@ -15,6 +15,7 @@ from medicalseg.datasets.decathlon_layout import find_cases, read_layout
 from medicalseg.datasets.label_tables import read_label_table
 from medicalseg.datasets.verify.run import verify_dataset
 from medicalseg.datasets.verify.source import open_source
+from medicalseg.datasets.verify.volume_config import open_volumes
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.io import Volume, write_volume
 from tests.datasets.conftest import AFFINE, make_pair
@@ -148,6 +149,30 @@ def test_plain_folders(folders: Path) -> None:
     (folders / "labels.json").write_text(json.dumps({"labels": {"box": 1, "core": 2}}))
     assert DecathlonDataset(str(folders), fold="all").task.names == ["background", "box", "core"]
     assert verify_dataset(open_source(folders)).errors == 0
+
+
+def test_verify_warns_where_nothing_names_the_values(
+    folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `plan` then refuses; it goes away with a table, a number of classes or a label map."""
+    (found,) = verify_dataset(open_source(folders)).findings
+    assert (found.severity, found.kind) == ("warning", "labels_unnamed")
+    assert "the values 0, 1, 2" in found.message
+    assert "--labels NAME=ID" in found.message
+    assert main(["plan", str(folders), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "--labels NAME=ID" in error
+    assert "case_0.nii.gz has the values 0, 1, 2" in error
+    assert main(["plan", str(folders), "--out", str(tmp_path / "out"), "--ignore", "2"]) == 2
+    assert "--labels NAME=ID" in capsys.readouterr().err
+    assert verify_dataset(open_source(folders), num_classes=3).findings == []
+    dataset = {"type": "PatchDataset", "dataset_root": str(folders)}
+    assert [item.kind for item in open_volumes({"train_dataset": dataset}).findings] == []
+    for more, count in (({}, 1), ({"num_classes": 3}, 0), ({"labels": {"background": 0, "a": [1, 2]}}, 0)):
+        source = open_volumes({"train_dataset": {**dataset, **more}})
+        assert len(verify_dataset(source).findings) == count
+    (folders / "labels.json").write_text(json.dumps({"labels": {"box": 1, "core": 2}}))
+    assert verify_dataset(open_source(folders)).findings == []
 
 
 def test_two_labels_of_one_image(folders: Path) -> None:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
+from medicalseg.datasets.layout import HOW_TO_NAME, few_values
 from medicalseg.datasets.splits import LEAKING_NOTE, Split
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding
 from medicalseg.datasets.verify.inspection import Facts
@@ -23,6 +24,15 @@ def compare_cases(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     findings = [*_duplicates(facts, source.splits), *_missing_classes(source.labels, facts)]
     findings += [*_rare_ids(source, facts), *_channels(facts), *_outliers(facts), *_leaks(source)]
     return findings
+
+
+def unnamed_values(source: Source, facts: Sequence[Facts]) -> list[Finding]:
+    """A warning where nothing says what the label values mean: `medicalseg plan` and a training ask for it."""
+    values = sorted({value for item in facts for value in item.voxels})
+    if not source.unnamed or not values:
+        return []
+    message = f"nothing says what the values {few_values(values)} of the labels mean: {HOW_TO_NAME}"
+    return [Finding(WARNING, "labels_unnamed", "", message)]
 
 
 def class_table(labels: Mapping[int, str], facts: Sequence[Facts]) -> list[tuple[int, str, int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from medicalseg.datasets.verify.across import compare_cases
+from medicalseg.datasets.verify.across import compare_cases, unnamed_values
 from medicalseg.datasets.verify.finding import ERROR, Finding, one_line
 from medicalseg.datasets.verify.inspection import Facts, Rules, allowed_ids, inspect_case
 from medicalseg.datasets.verify.pictures import compare_pictures, inspect_picture
@@ -39,6 +39,7 @@ def verify_dataset(
             findings.append(Finding(ERROR, "unreadable", case.name, one_line(result)))
     facts.sort(key=lambda item: item.case)
     findings += compare_cases(source, facts)
+    findings += unnamed_values(source, facts) if num_classes is None else ()
     if source.folders:
         findings += compare_pictures(source, facts)
     findings.sort(key=lambda finding: (finding.severity != ERROR, finding.kind, finding.case))

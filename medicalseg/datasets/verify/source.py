@@ -44,6 +44,7 @@ class Source:
         folders: of pictures: what reads them, by the number in their cases.
         also_ignored: further stored values that are no class.
         group_of: patient of a case name, where it is known.
+        unnamed: a plan, or a training, would ask what the label values mean.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Source:
     folders: tuple[ImageFolder, ...] = ()
     also_ignored: tuple[int, ...] = ()
     group_of: GroupOf | None = None
+    unnamed: bool = False
 
     def add(self, kind: str, case: str, message: str, severity: str = ERROR) -> None:
         """Note a finding."""
@@ -139,6 +141,7 @@ def open_layout(
         source.labels = {value: name for value, name in label_map.stored_names.items() if value not in ignored}
         source.ignore_index = ignored[0] if ignored else None
         source.also_ignored = ignored[1:]
+    source.unnamed = not source.labels
     training = find_cases(layout, "training", images_dir, labels_dir)
     test = find_cases(layout, "test") if images_dir is None else []
     source.keep(training, label_required=True)

@@ -35,4 +35,5 @@ def open_volumes(content: Mapping[str, Any]) -> Source:
     source = open_layout(layout, label_map, section.get("images_dir"), section.get("labels_dir"))
     if label_map is None and layout.ignore_index is None:
         source.ignore_index = section.get("ignore_index", 255)
+    source.unnamed = source.unnamed and section.get("num_classes") is None
     return source
