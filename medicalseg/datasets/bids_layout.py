@@ -1,4 +1,4 @@
-"""Folders as BIDS has them: sub-*/[ses-*/]anat/*_T2w.nii.gz, with labels under derivatives/.
+"""Folders as BIDS has them: sub-*/[ses-*/]anat/*_T2w.nii.gz, with labels under derivatives/, or all in one folder.
 
 Names are pairs `key-value` joined by `_`, with the contrast or the kind of label at the end
 (Gorgolewski et al., "The brain imaging data structure", Sci. Data 3, 160044 (2016)). Contrasts of one subject, session
@@ -16,7 +16,7 @@ from medicalseg.datasets.label_tables import first_label_table
 from medicalseg.datasets.layout import Layout, gap_arguments
 from medicalseg.datasets.volume_files import volumes_at
 from medicalseg.errors import DataError
-from medicalseg.io import case_name, is_volume
+from medicalseg.io import case_name, is_picture, is_volume
 from medicalseg.io.bids_name import LABEL_SUFFIXES, BidsName
 
 ROOTS = ("", "rawdata/")
@@ -95,8 +95,15 @@ def labels_without_image(root: Path) -> list[Path]:
 
 def _image_files(root: Path, pattern: str | None) -> Iterable[Path]:
     patterns = [pattern] if pattern else [f"{top}sub-*/{place}sub-*" for top in ROOTS for place in PLACES]
-    found = (path for item in patterns for path in sorted(root.glob(item)))
+    found = [path for item in patterns for path in sorted(root.glob(item))]
+    found += [] if pattern else _flat(root)
     return (path for path in found if path.is_file() and is_volume(path) and not BidsName.of(path).is_label)
+
+
+def _flat(root: Path) -> list[Path]:
+    """Volumes of subjects in the folder itself, as in VerSe: `sub-x_ct` beside `sub-x_seg-vert_msk`."""
+    files = (path for path in sorted(root.glob("sub-*")) if path.is_file() and is_volume(path))
+    return [path for path in files if BidsName.of(path).is_bids and not is_picture(path)]
 
 
 def _groups(root: Path, images_dir: str | None) -> dict[str, dict[str, Path]]:
@@ -117,11 +124,20 @@ def _label_files(root: Path, labels_dir: str | None) -> list[Path]:
     if labels_dir is not None and "*" in labels_dir:
         return volumes_at(root, labels_dir)
     top = root / (labels_dir or "derivatives")
-    found = sorted(path for path in top.rglob("sub-*") if path.is_file() and is_volume(path))
-    if labels_dir is None and not found:
-        found = sorted(path for path in root.glob("sub-*/**/sub-*") if path.is_file() and is_volume(path))
+    chosen = _first_kind(_files(top, "**/sub-*"))
+    if labels_dir is None and not chosen:
+        chosen = _first_kind([*_files(root, "sub-*/**/sub-*"), *_flat(root)])
+    return chosen
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if path.is_file() and is_volume(path))
+
+
+def _first_kind(files: Sequence[Path]) -> list[Path]:
+    """The labels among files: those with `dseg`; where there is none, those with another suffix of labels."""
     for suffixes in LABEL_SUFFIXES:
-        chosen = [path for path in found if BidsName.of(path).suffix in suffixes]
+        chosen = [path for path in files if BidsName.of(path).suffix in suffixes]
         if chosen:
             return chosen
     return []

@@ -18,6 +18,7 @@ from medicalseg.datasets.verify.source import open_source
 from medicalseg.datasets.verify.volume_config import open_volumes
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.io import Volume, write_volume
+from medicalseg.planning.source import open_dataset
 from tests.datasets.conftest import AFFINE, make_pair
 
 
@@ -103,6 +104,42 @@ def test_bids_sessions_runs_and_verse(tmp_path: Path) -> None:
     dataset = DecathlonDataset(str(tmp_path), num_classes=3, fold=0, num_folds=2)
     patients = {case.name.split("_")[0] for case in dataset.cases}
     assert len(patients) == 1
+
+
+def test_images_and_labels_of_subjects_side_by_side(tmp_path: Path) -> None:
+    """VerSe's files in one folder, without any others."""
+    stems = ("sub-verse004", "sub-verse013_split-verse260", "sub-verse013_split-verse261")
+    for number, stem in enumerate(stems):
+        image, label = make_pair(number)
+        save(tmp_path / f"{stem}_ct.nii.gz", image)
+        save(tmp_path / f"{stem}_seg-vert_msk.nii.gz", label)
+        (tmp_path / f"{stem}_seg-vert_ctd.json").write_text("[]")
+    save(tmp_path / "sub-verse005_ct.nii.gz", make_pair(5)[0])
+    layout = read_layout(tmp_path)
+    assert (layout.kind, layout.channels) == ("bids", ("ct",))
+    cases = find_cases(layout)
+    assert names(cases) == list(stems)
+    assert [case.label for case in cases] == [tmp_path / f"{stem}_seg-vert_msk.nii.gz" for stem in stems]
+    assert names(find_cases(layout, "test")) == ["sub-verse005"]
+    report = verify_dataset(open_source(tmp_path))
+    assert [item.kind for item in report.findings] == ["labels_unnamed"]
+    assert len(report.facts) == 4
+    source = open_dataset(tmp_path, labels=["box=1", "core=2"])
+    assert names(list(source.cases)) == list(stems)
+    assert source.groups == 2
+    save(tmp_path / "derivatives" / "sub-verse004_desc-smooth_ct.nii.gz", make_pair(0)[0])
+    assert names(find_cases(read_layout(tmp_path))) == list(stems)
+    (tmp_path / "dseg.tsv").write_text("index\tname\n1\tbox\n2\tcore\n")
+    assert read_layout(tmp_path).labels == {0: "background", 1: "box", 2: "core"}
+
+
+def test_plain_names_side_by_side_are_no_subjects(tmp_path: Path) -> None:
+    for number in range(2):
+        image, label = make_pair(number)
+        save(tmp_path / f"sub-{number}.nii.gz", image)
+        save(tmp_path / f"sub-{number}_seg.nii.gz", label)
+    assert len(open_source(tmp_path).cases) == 2
+    assert open_source(tmp_path).findings == []
 
 
 def test_bids_with_several_labels(bids: Path) -> None:
