@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from medicalseg.datasets.sides import sided_names
 from medicalseg.planning.ends import Ends, named_ends, unnamed_ends
 from medicalseg.planning.fingerprint import Fingerprint
-from medicalseg.planning.levels import CRANIOCAUDAL, agrees_with_data, level_of, ordered_levels
+from medicalseg.planning.levels import CRANIOCAUDAL, agrees_with_data, ordered_levels
+from medicalseg.postprocessing.level_names import levels_of
 
 AXIS_NAMES = ("left-right", "front-back", "head-foot")
 LEAST_AGREEMENT = 0.9
@@ -54,7 +55,7 @@ def read_anatomy(fingerprint: Fingerprint) -> Anatomy:
         off[CRANIOCAUDAL] = f"labels are levels along it ({_few([names[label] for label in levels])})"
     kept = tuple(axis for axis in range(3) if axis not in off)
     reasons = "; ".join(f"not {AXIS_NAMES[axis]}: {off[axis]}" for axis in sorted(off))
-    vertebrae = tuple(label for label in levels if (level_of(names[label]) or 0.5) % 1 == 0)
+    vertebrae = tuple(label for label in levels if len(levels_of(names[label])) == 1)
     reason = reasons or "no label name has a side, an end or a level, so all axes"
     hints = [found for found in unnamed_ends(names, fingerprint.cases) if found.axis in kept]
     return Anatomy(kept, reason, tuple(levels), vertebrae, agreement, tuple(hints))

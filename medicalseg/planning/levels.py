@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from medicalseg.planning.case_facts import CaseFacts
+from medicalseg.postprocessing.level_names import levels_of
 
 CRANIOCAUDAL = 2
 LEAST_LEVELS = 3
-REGIONS = {"c": 0, "t": 7, "th": 7, "d": 7, "l": 19, "s": 24}
-MOST_IN_REGION = {"c": 7, "t": 13, "th": 13, "d": 13, "l": 6, "s": 5}
-_LEVEL = re.compile(r"(?<![a-z0-9])(th|c|t|d|l|s)(\d{1,2})?(?![a-z0-9])", re.IGNORECASE)
-
-
-def level_of(name: str) -> float | None:
-    """Place of a vertebra or a disc along the spine, counted from C1 downwards; None for other names.
-
-    Discs are named by the two vertebrae beside them and lie between them.
-
-    Example:
-        >>> level_of("L5"), level_of("L4/L5"), level_of("vertebrae_T12"), level_of("liver")
-        (24.0, 23.5, 19.0, None)
-    """
-    words = [(region.lower(), number) for region, number in _LEVEL.findall(name.replace("_", " "))]
-    if not words or all(not number for _, number in words):
-        return 25.0 if name.strip().lower() in ("s", "sacrum") else None
-    places = []
-    for region, number in words:
-        index = int(number) if number else 1
-        if not 1 <= index <= MOST_IN_REGION[region]:
-            return None
-        places.append(REGIONS[region] + index)
-    return float(np.mean(places[:2]))
 
 
 def ordered_levels(names: Mapping[int, str]) -> list[int]:
@@ -43,11 +17,10 @@ def ordered_levels(names: Mapping[int, str]) -> list[int]:
 
     At least three vertebrae or discs make an order.
     """
-    places = {label: level_of(name) for label, name in names.items() if label != 0}
-    known = {label: place for label, place in places.items() if place is not None}
+    known = {label: levels_of(name) for label, name in names.items() if label != 0 and levels_of(name)}
     if len(known) < LEAST_LEVELS:
         return []
-    return sorted(known, key=lambda label: (-known[label], label))
+    return sorted(known, key=lambda label: (known[label][0], len(known[label]), label))
 
 
 def agrees_with_data(order: Sequence[int], cases: Sequence[CaseFacts]) -> float | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 
-LEVEL = re.compile(r"(?<![A-Za-z0-9])(S\d?|[LTC]\d{1,2})(?![A-Za-z0-9])", re.IGNORECASE)
-WORDS = {"", "vertebra", "vertebrae", "body", "bodies", "disc", "disk", "discs", "ivd", "intervertebral", "level"}
-REGIONS = "SLTC"
+from medicalseg.postprocessing.level_names import Level, levels_of
+
 FEWEST = 3
 
 
 def spine_levels(names: Mapping[int, str], present: Collection[int]) -> tuple[list[int], list[int]] | None:
     """Ids of vertebrae and of discs, each from the lowest level to the highest.
 
-    A vertebra is named by one level ("L5", "vertebra_T12"), a disc by two ("L4/L5", "disc L5-S1").
+    A vertebra is named by one level ("L5", "vertebra_Th12", "sacrum"), a disc by two ("L4/L5", "disc L5-S1").
 
     Args:
         names: by id.
@@ -24,13 +22,14 @@ def spine_levels(names: Mapping[int, str], present: Collection[int]) -> tuple[li
     Returns:
         None with fewer than three vertebrae, or if vertebrae and discs do not alternate.
     """
-    bones, between = {}, {}
+    bones: dict[Level, int] = {}
+    between: dict[Level, int] = {}
     for label, name in names.items():
-        levels = _levels_of(name)
+        levels = levels_of(name)
         if len(levels) == 1:
             bones[levels[0]] = label
         elif len(levels) == 2:
-            between[min(levels)] = label
+            between[levels[0]] = label
     if len(bones) < FEWEST:
         return None
     vertebrae, discs = sorted(bones), sorted(between)
@@ -46,16 +45,7 @@ def spine_levels(names: Mapping[int, str], present: Collection[int]) -> tuple[li
     return (found, [both[place] for place in kept if place[1]]) if len(found) >= FEWEST else None
 
 
-def _levels_of(name: str) -> list[tuple[int, int]]:
-    """Sortable places of the levels in a name, rising from the sacrum; none if it says anything else."""
-    rest = re.split(r"[^A-Za-z0-9]+", LEVEL.sub(" ", name.replace("_", " ")))
-    if any(word.lower() not in WORDS for word in rest):
-        return []
-    found = [text.upper() for text in LEVEL.findall(name.replace("_", " "))]
-    return [(REGIONS.index(text[0]), -int(text[1:] or 1)) for text in found]
-
-
-def _alternate(vertebrae: list[tuple[int, int]], discs: list[tuple[int, int]]) -> bool:
+def _alternate(vertebrae: list[Level], discs: list[Level]) -> bool:
     """Whether there is one disc below each vertebra, or one above each but the last (by its lower level)."""
     if len(discs) == len(vertebrae):
         return discs[1:] == vertebrae[:-1] and discs[0] < vertebrae[0]

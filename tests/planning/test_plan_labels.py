@@ -11,40 +11,13 @@ from medicalseg.planning.anatomy import read_anatomy
 from medicalseg.planning.case_facts import CaseFacts
 from medicalseg.planning.ends import named_ends, unnamed_ends
 from medicalseg.planning.fingerprint import Fingerprint
-from medicalseg.planning.levels import agrees_with_data, level_of, ordered_levels
-
-
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        ("C1", 1),
-        ("C7", 7),
-        ("T1", 8),
-        ("Th12", 19),
-        ("vertebrae_T12", 19),
-        ("L5", 24),
-        ("vertebra L5", 24),
-        ("L4/L5", 23.5),
-        ("T12/L1", 19.5),
-        ("L5/S", 24.5),
-        ("S", 25),
-        ("S1", 25),
-        ("sacrum", 25),
-        ("liver", None),
-        ("T", None),
-        ("tumour", None),
-        ("C9", None),
-        ("T2 lesion core", 9),
-        ("L", None),
-    ],
-)
-def test_places_along_the_spine(name: str, place: float | None) -> None:
-    assert level_of(name) == place
+from medicalseg.planning.levels import agrees_with_data, ordered_levels
 
 
 def test_levels_are_ordered_from_below() -> None:
     names = {0: "background", 1: "L5", 2: "L4", 3: "T12", 4: "L4/L5", 5: "canal"}
     assert ordered_levels(names) == [1, 4, 2, 3]
+    assert ordered_levels({1: "L1", 2: "Th13", 3: "D12", 4: "sacrum", 5: "L6", 6: "L6/S1"}) == [4, 6, 5, 1, 2, 3]
 
 
 def test_two_levels_make_no_order() -> None:

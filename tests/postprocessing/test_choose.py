@@ -161,6 +161,8 @@ def test_merging_joins_classes_of_equal_steps() -> None:
         ({1: "vertebra_C2", 2: "vertebra_C1", 3: "vertebra C3"}, [1, 2, 3], ([3, 1, 2], [])),
         ({1: "vertebrae_L1", 2: "vertebrae_L2", 3: "vertebrae_T12", 4: "liver"}, range(1, 5), ([2, 1, 3], [])),
         ({1: "L5", 2: "L4", 3: "L3", 4: "L2"}, [2, 3], ([2, 3, 4], [])),
+        ({1: "sacrum", 2: "L1", 3: "Th12", 4: "D11", 5: "Th12/L1"}, range(1, 6), None),
+        ({1: "L1", 2: "Th12", 3: "D11", 4: "Th12/L1", 5: "D11/Th12"}, range(1, 6), ([1, 2, 3], [4, 5])),
         ({1: "L1", 2: "L2"}, [1, 2], None),
         ({1: "T1", 2: "T2", 3: "lung L1"}, [1, 2, 3], None),
         ({1: "L1", 2: "L2", 3: "L3", 4: "L1/L2"}, [1, 2, 3, 4], None),
