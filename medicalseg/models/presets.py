@@ -36,14 +36,20 @@ PRESETS = {
 }
 
 
-def stage_features(stages: int, axes: int = 3, base: int = BASE_FEATURES) -> tuple[int, ...]:
+def stage_features(stages: int, axes: int = 3, base: int = BASE_FEATURES, most: int | None = None) -> tuple[int, ...]:
     """Channels of each stage, the finest first: doubled from stage to stage, at most 320 for volumes, 512 for images.
+
+    Args:
+        stages: how many.
+        axes: 3 for volumes, 2 for images.
+        base: channels of the first.
+        most: another largest number of channels.
 
     Example:
         >>> stage_features(6)
         (32, 64, 128, 256, 320, 320)
     """
-    return tuple(min(base * 2**stage, MOST_FEATURES[axes]) for stage in range(stages))
+    return tuple(min(base * 2**stage, most or MOST_FEATURES[axes]) for stage in range(stages))
 
 
 def residual_blocks_of(stages: int) -> tuple[int, ...]:

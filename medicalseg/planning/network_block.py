@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import UserError
-from medicalseg.models.presets import BASE_FEATURES, MOST_FEATURES
+from medicalseg.models.presets import BASE_FEATURES, MOST_FEATURES, stage_features
 from medicalseg.planning.patch import Shape
 from medicalseg.planning.reasoned import Because
 from medicalseg.planning.stages import Stage
@@ -62,7 +62,7 @@ def halved_four_times(patch: Sequence[int], spacing: Sequence[float]) -> Topolog
 
 def features_of(stage: Stage) -> tuple[int, ...]:
     """Channels per stage; the largest width is scaled with the first."""
-    return stage.fit.topology.features(stage.base, widest(stage))
+    return stage_features(stage.fit.topology.stages, base=stage.base, most=widest(stage))
 
 
 def widest(stage: Stage) -> int:

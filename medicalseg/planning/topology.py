@@ -43,10 +43,6 @@ class Topology:
         """What each axis of an input must be a multiple of."""
         return tuple(2**count for count in self.pools)
 
-    def features(self, base: int, most: int) -> tuple[int, ...]:
-        """Channels per stage: `base`, doubled at each stage, at most `most`."""
-        return tuple(min(most, base * 2**stage) for stage in range(self.stages))
-
 
 def topology(patch: Sequence[int], spacing: Sequence[float], least_edge: int = LEAST_EDGE) -> Topology:
     """The network for a patch, which is padded until each axis can be halved as often as planned.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medicalseg.models.presets import residual_blocks_of
+from medicalseg.models.presets import residual_blocks_of, stage_features
 from medicalseg.planning.topology import Axes, Topology
 
 PLAIN = "PlainConvUNet"
@@ -74,7 +74,8 @@ def blocks_of(kind: str, stages: int) -> tuple[tuple[int, ...], tuple[int, ...]]
 def unet(kind: str, shape: Topology, base: int, most: int, in_channels: int, num_classes: int) -> UNet:
     """A network of the usual depth for a topology."""
     blocks, decoder = blocks_of(kind, shape.stages)
-    return UNet(kind, shape, shape.features(base, most), blocks, decoder, in_channels, num_classes)
+    features = stage_features(shape.stages, base=base, most=most)
+    return UNet(kind, shape, features, blocks, decoder, in_channels, num_classes)
 
 
 def feature_elements(network: UNet) -> int:

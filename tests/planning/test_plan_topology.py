@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from medicalseg.models.presets import PRESETS
+from medicalseg.models.presets import PRESETS, stage_features
 from medicalseg.planning.nnunet_budget import Budget
 from medicalseg.planning.patch import fit_patch, initial_patch, shrink
 from medicalseg.planning.topology import topology
@@ -108,7 +108,7 @@ def test_plans_for_a_gpu_are_those_of_nnunet(plan: Published) -> None:
     assert (fit.topology.patch, fit.batch) == (plan.patch, plan.batch)
     assert fit.topology.strides == rows(plan.strides)
     assert fit.topology.kernels == rows(plan.kernels)
-    assert fit.topology.features(32, 512 if len(plan.spacing) == 2 else 320)[-1] == plan.widest
+    assert stage_features(fit.topology.stages, len(plan.spacing))[-1] == plan.widest
 
 
 @pytest.mark.parametrize(("preset", "spacing", "median", "cases", "patch", "batch"), RESIDUAL)
