@@ -69,7 +69,8 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     add("--backend", default="auto", choices=["auto", "gloo", "nccl", "bkcl"], help="how ranks talk (default: auto)")
     add("--nproc_per_node", type=int, default=1, metavar="N",
         help="start N ranks on this machine by paddle.distributed.launch (default: 1)")  # fmt: skip
-    add("--precision", default="fp32", choices=["fp32", "fp16", "bf16"], help="arithmetic (default: fp32)")
+    add("--precision", choices=["fp32", "fp16", "bf16"],
+        help="arithmetic; replaces `precision` of the file (default: fp32)")  # fmt: skip
     add("--amp_level", default="O1", choices=["O1", "O2"], help="level of mixed precision on a GPU (default: O1)")
     add("--sync_bn", action="store_true", help="batch-norm statistics over all ranks; GPU only")
     add("--cpu_accel", choices=["auto", "off"], help="oneDNN convolutions on the CPU (default: auto)")

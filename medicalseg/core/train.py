@@ -13,6 +13,7 @@ import numpy as np
 
 from medicalseg.core import best
 from medicalseg.core.announcement import announce
+from medicalseg.core.arithmetic import with_precision
 from medicalseg.core.checkpoint_store import CheckpointStore
 from medicalseg.core.evaluation_options import evaluation_arguments, writes_every_time
 from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
@@ -77,11 +78,13 @@ class Trainer:
     """
 
     def __init__(self, config: Any, options: TrainOptions, evaluate: Evaluate | None = None) -> None:
-        self.config, self.options = config, options
+        self.config = config
         self.store = CheckpointStore(options.save_dir)
         self.device = environment.choose_device(options.device)
-        environment.check_precision(options.precision, options.amp_level, self.device, options.cpu_accel)
-        self._connect()
+        if options.precision is not None:
+            with_precision(options, config, self.device)
+        self._connect(options)
+        self.options = options = with_precision(options, config, self.device)
         self.clock = TimeBudget(config.max_time)
         self.parts = build_parts(config, options, self.device, self._place if self.clock.limited else None)
         self.length = RunLength.of(config, options)
@@ -94,11 +97,11 @@ class Trainer:
         )
         self._last_summary: Summary | None = None
 
-    def _connect(self) -> None:
+    def _connect(self, options: TrainOptions) -> None:
         if distributed.is_main():
             self.store.prepare()
             log.setup(self.store.folder / "train.log")
-        distributed.init(self.options.backend, self.device)
+        distributed.init(options.backend, self.device)
         distributed.barrier()
 
     def _place(self) -> float:

@@ -29,7 +29,7 @@ class TrainOptions:
         seed: seed of weights, data order, augmentation, dropout.
         device: cpu, gpu, gpu:N, xpu, or None for what there is.
         backend: how ranks talk: auto, gloo, nccl, bkcl.
-        precision: fp32, fp16 or bf16.
+        precision: fp32, fp16 or bf16; None follows the configuration.
         amp_level: O1 or O2.
         sync_bn: batch-norm statistics over all ranks (GPU).
         use_ema: keep a moving average of the weights and evaluate that; None follows the configuration.
@@ -56,7 +56,7 @@ class TrainOptions:
     seed: int = 0
     device: str | None = None
     backend: str = "auto"
-    precision: str = "fp32"
+    precision: str | None = None
     amp_level: str = "O1"
     sync_bn: bool = False
     use_ema: bool | None = None

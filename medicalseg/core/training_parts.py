@@ -11,11 +11,12 @@ import numpy as np
 import paddle
 
 from medicalseg import losses, ops
+from medicalseg.core.arithmetic import DEFAULT
 from medicalseg.core.fit import check_fit, check_heads, check_patches
 from medicalseg.core.step import Precision, Stepper
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.cvlibs.schema import EMA_DECAY
-from medicalseg.errors import ConfigError, UserError
+from medicalseg.errors import ConfigError
 from medicalseg.optimizers import ReduceOnPlateau
 from medicalseg.utils import distributed
 from medicalseg.utils.ema import ExponentialMovingAverage
@@ -107,8 +108,6 @@ def _model(config: Any, options: TrainOptions, device: str) -> paddle.nn.Layer:
     model = config.model
     if device == "cpu" and not config.to_static_training:
         ops.accelerate(model, options.cpu_accel, bf16=options.precision == "bf16")
-    elif options.precision == "bf16" and device == "cpu":
-        raise UserError("--precision bf16 on the CPU does not go with to_static_training; use --precision fp32")
     if distributed.world_size() > 1 and any(isinstance(layer, NORMS) for layer in model.sublayers()):
         model = _synchronized_norms(model, options, device)
     return model
@@ -123,8 +122,8 @@ def _synchronized_norms(model: paddle.nn.Layer, options: TrainOptions, device: s
 
 
 def _precision(options: TrainOptions, device: str) -> Precision:
-    casts = options.precision != "fp32" and device != "cpu"
-    return Precision(options.precision, options.amp_level, casts)
+    name = options.precision or DEFAULT
+    return Precision(name, options.amp_level, name != DEFAULT and device != "cpu")
 
 
 def _plateau_schedule(config: Any, options: TrainOptions) -> ReduceOnPlateau | None:

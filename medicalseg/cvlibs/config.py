@@ -159,6 +159,11 @@ class Config:
         return None if value is None else seconds_of(value)
 
     @property
+    def precision(self) -> str | None:
+        """fp32, fp16 or bf16; None if the file does not say. The flag `--precision` goes first."""
+        return self.dic.get("precision")
+
+    @property
     def iters_per_epoch(self) -> int:
         """Steps that take every training sample once; the last one is filled up."""
         from medicalseg.utils.distributed import world_size

@@ -20,6 +20,7 @@ EXPORT_KEYS = ("transforms", "inference_helper")
 LOSS_KEYS = ("types", "coef")
 EVALUATION_SPACES = ("original", "network")
 MIRRORING = ("none", "task")
+PRECISIONS = ("fp32", "fp16", "bf16")
 BEST_BY = ("dice", "loss")
 WRITING = ("last", "every")
 MOST_OVERLAYS = 3
@@ -188,6 +189,11 @@ def _mirror(value: Any, path: KeyPath) -> None:
         raise KeyPathError(path, f"must be one of {', '.join(MIRRORING)}, got {value!r}")
 
 
+def _precision(value: Any, path: KeyPath) -> None:
+    if value not in PRECISIONS:
+        raise KeyPathError(path, f"must be one of {', '.join(PRECISIONS)}, got {value!r}")
+
+
 def _write(value: Any, path: KeyPath) -> None:
     if value not in WRITING:
         raise KeyPathError(path, f"must be one of {', '.join(WRITING)}, got {value!r}")
@@ -247,6 +253,7 @@ CHECKS: dict[str, Check] = {
     "iters": positive_whole,
     "epochs": positive_whole,
     "max_time": duration,
+    "precision": _precision,
     "save_interval": interval,
     "val_interval": interval,
     "pseudo_interval": interval,

@@ -74,6 +74,7 @@ def compose(subject: Subject, stage: Stage, seconds: float | None = None, previo
     }
     if settings.time_budget:
         tree["max_time"] = Because(settings.time_budget, "the schedule follows the clock, whatever a step takes")
+    tree["precision"] = Because(*rules.precision(settings))
     tree["val_interval"] = Because(VAL_INTERVAL, "whole validation cases ten times in a run; in between pseudo-Dice")
     tree["train_dataset"] = Because(_dataset(subject, stage, previous), anchor="data")
     tree["val_dataset"] = Because(

@@ -279,8 +279,7 @@ def _head(
     if previous:
         first = path.with_name("3d_lowres.yml")
         lines.append(f"Before: medicalseg crossval --config {shlex.quote(str(first))} --save_dir {previous}")
-    flags = "" if settings.precision == "fp32" else f" --precision {settings.precision}"
-    lines.append(f"Train: medicalseg train --config {shlex.quote(str(path))} --do_eval{flags}")
+    lines.append(f"Train: medicalseg train --config {shlex.quote(str(path))} --do_eval")
     return lines
 
 

@@ -69,6 +69,14 @@ def optimizer(settings: Settings) -> dict[str, Any]:
     return block | {"grad_clip_cfg": Because(clip, "one bad batch does not throw the weights away")}
 
 
+def precision(settings: Settings) -> tuple[str, str]:
+    """Arithmetic of the training, and why."""
+    if settings.precision == "fp32":
+        return "fp32", f"full precision, as planned for this {settings.device}"
+    what = "this processor multiplies" if settings.device == "cpu" else "this GPU computes fast in"
+    return settings.precision, f"{what} it; --precision fp32 sets it aside, a machine without it trains in fp32"
+
+
 def schedule(settings: Settings, iters: int) -> dict[str, Any]:
     """Polynomial decay to 0, on a CPU after a warm-up."""
     block: dict[str, Any] = {"type": Because("PolynomialDecay", "falls to 0 at the last step, however long it is")}

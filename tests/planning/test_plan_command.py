@@ -70,3 +70,5 @@ def test_a_preset_brings_its_network_and_memory(make_dataset: Make, tmp_path: Pa
     text = (tmp_path / "auto" / "blobs" / "3d.yml").read_text(encoding="utf-8")
     assert "ResidualEncoderUNet" in text
     assert "24 GB" in text
+    assert "\nprecision: fp16" in text
+    assert "--precision" not in next(line for line in text.splitlines() if line.startswith("# Train:"))
