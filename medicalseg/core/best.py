@@ -32,12 +32,17 @@ def min_delta(config: Any, options: TrainOptions) -> float:
     return float((config.early_stop or {}).get("min_delta", 0.0))
 
 
-def text(state: TrainerState) -> str:
-    """A sentence about the best weights so far, with a blank in front; nothing before the first evaluation."""
+def text(state: TrainerState, dice: str = "Dice") -> str:
+    """A sentence about the best weights so far, with a blank in front; nothing before the first evaluation.
+
+    Args:
+        state: of the run.
+        dice: what the score is called; PaddleSeg's line after an evaluation says mDice.
+    """
     if not state.best_iteration:
         reason = "no foreground class could be scored" if state.best_by == "dice" else "the loss is not a number"
         return f" No model is the best yet: {reason}." if state.evaluated else ""
-    name = "mDice" if state.best_by == "dice" else "loss"
+    name = dice if state.best_by == "dice" else "loss"
     return (
         f" The model with the best validation {name} ({state.best_score:.4f}) was saved at iter {state.best_iteration}."
     )

@@ -287,7 +287,7 @@ class Trainer:
         if state.improves(score):
             state.best_score, state.best_iteration = score, state.iteration
             self.saver.best(state, summary)
-        logger.info("[EVAL]%s", best.text(self.state))
+        logger.info("[EVAL]%s", best.text(self.state, dice="mDice"))
 
     def _patience(self) -> int | None:
         """Evaluations without improvement that end the run; None = any number."""

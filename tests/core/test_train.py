@@ -80,6 +80,7 @@ def test_a_run_from_end_to_end(config_file, tmp_path, capsys):
     assert any(re.search(r"\[EVAL\] #Images: 2, Dice: \d\.\d{4}, Loss: \d+\.\d{6}", line) for line in lines)
     best = "[EVAL] The model with the best validation mDice"
     assert any(best in line for line in lines)
+    assert "Training ended at iteration 5. The model with the best validation Dice (" in lines[-1]
     manifest = json.loads((tmp_path / "run.json").read_text())
     assert manifest["config"]["iters"] == 5
     assert len(manifest["train_dataset"]["sha256"]) == 64
