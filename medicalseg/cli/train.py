@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medicalseg.cvlibs import Config
 
 HELP = "Train a network."
+EVALUATION_FLAGS = ("val_interval", "pseudo_interval", "early_stop_intervals", "early_stop_min_delta")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -173,11 +174,25 @@ def refuse_old(args: argparse.Namespace) -> None:
         raise UserError(f"--data_format {args.data_format}: networks here are channels-first; leave the flag out")
 
 
+def _refuse_useless(args: argparse.Namespace) -> None:
+    """Refuse flags of an evaluation where none is made; `--folds none`, which has nothing to evaluate, takes them."""
+    if args.do_eval or args.folds == ["none"]:
+        return
+    given = [f"--{name}" for name in EVALUATION_FLAGS if getattr(args, name) is not None]
+    if given:
+        raise UserError(f"{', '.join(given)}: no effect without --do_eval, which evaluates; add it, or leave this out")
+
+
 def options_of(args: argparse.Namespace) -> TrainOptions:
-    """How to run the training, of the flags."""
+    """How to run the training, of the flags.
+
+    Raises:
+        UserError: a flag is wrong, or would have no effect.
+    """
     from medicalseg.core.profiling import ProfilerOptions
     from medicalseg.core.train_options import TrainOptions
 
+    _refuse_useless(args)
     return TrainOptions(
         save_dir=args.save_dir,
         save_interval=args.save_interval,

@@ -47,11 +47,19 @@ def test_text_is_never_executed(capsys):
         (["--nnunet"], "--nnunet"),
         (["--data_format", "NHWC"], "channels-first"),
         (["--config", "missing.yml"], "missing.yml"),
+        (["--early_stop_intervals", "3"], "--early_stop_intervals: no effect without --do_eval"),
+        (["--val_interval", "5%", "--pseudo_interval", "2"], "--val_interval, --pseudo_interval: no effect"),
     ],
 )
 def test_refused(capsys, flags, message):
     assert run_verb("train", ["--config", "a.yml", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["--do_eval"], ["--folds", "none"]])
+def test_flags_of_an_evaluation_go_with_one_and_with_all_cases(more):
+    args = parser().parse_args(["--config", "a.yml", "--val_interval", "5%", *more])
+    assert cli.options_of(args).val_interval == "5%"
 
 
 @pytest.mark.parametrize("name", ["save_interval", "log_iters", "num_workers"])
