@@ -297,9 +297,11 @@ class Trainer:
         limit = self._patience()
         if limit is None or self.state.evaluations_since_best < limit:
             return False
+        delta = best.min_delta(self.config, self.options)
         logger.info(
-            "Early stopping: no better validation %s in the last %d evaluations.",
+            "Early stopping: no better validation %s%s in the last %d evaluations.",
             "loss" if self.state.best_by == "loss" else "Dice",
+            f" (by more than {delta:g})" if delta else "",
             limit,
         )
         return True

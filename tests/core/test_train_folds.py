@@ -232,6 +232,8 @@ def test_final_weights_after_an_early_stop(config_file, tmp_path):
     )  # fmt: skip
     assert state.iteration == 3
     assert state.ended["early"] is True
+    told = "Early stopping: no better validation Dice (by more than 0.1) in the last 2 evaluations."
+    assert told in (tmp_path / "train.log").read_text()
     meta = checkpoint.read_meta(tmp_path / "final_model")
     assert meta["iteration"] == 3
     assert meta["metric"]["foreground_mean"] == pytest.approx(state.history["eval_dice"][-1])
