@@ -18,9 +18,12 @@ from medicalseg.cvlibs import effective
 from medicalseg.datasets.case import Case, naming
 from medicalseg.datasets.patches.previous import PreviousStage
 from medicalseg.errors import DataError
-from medicalseg.inference import EagerNetwork, TaskSpec, segment
+from medicalseg.inference import EagerNetwork, TaskSpec, inferer_for
 from medicalseg.inference.inputs import InputCase
+from medicalseg.inference.memory import MemoryPlan
+from medicalseg.inference.mixture import Member
 from medicalseg.inference.outputs import read_labels, write_labels
+from medicalseg.inference.smaller import segment_within
 from medicalseg.io import Volume, is_picture
 from medicalseg.utils.checkpoint import weights_file
 from medicalseg.utils.environment import choose_device
@@ -90,15 +93,15 @@ def _predict(
     choose_device(options.device)
     model = load_trained(config, model_path, options.cpu_accel)
     check_network(model, task)
-    network = EagerNetwork(model, task.decision)
-    inferer = sliding_from(config.test_config, task, model, options.sw_num)
+    inferer = inferer_for(task, sliding_from(config.test_config, task, model, options.sw_num))
+    member, memory = Member(task, EagerNetwork(model, task.decision), inferer), MemoryPlan()
     channels, stage = getattr(dataset, "channels", None), _earlier_stage(config, task)
     progress = Progress(len(cases), "validation cases predicted")
     try:
         for (case, path), image in prefetch(lambda item: _read(item[0], channels), cases, 1):
             with naming(case):
                 previous = None if stage is None else read_labels(stage.path(case), task)
-                labels = segment(image, task, network, inferer, previous=previous)
+                labels, member = segment_within(image, member, memory, case.name, previous=previous)
                 write_labels(image.with_array(labels.array, labels=True), task, path)
             progress.step()
     finally:

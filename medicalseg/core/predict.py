@@ -19,22 +19,23 @@ from medicalseg.core.extras import Extras, check_levels
 from medicalseg.core.prefetch import Behind, prefetch
 from medicalseg.core.train_cases import TrainCases, seen_note
 from medicalseg.errors import DataError, MedicalSegError, UserError
-from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for, segment
+from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
-from medicalseg.inference.memory import MemoryPlan, is_out_of_memory, largest_grid, release_memory
+from medicalseg.inference.memory import MemoryPlan, largest_grid, release_memory
 from medicalseg.inference.mixture import Member, check_members, mix
 from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import Result, prepare, restore, run_network
+from medicalseg.inference.smaller import in_smaller_pieces, segment_within
 from medicalseg.io import Volume, case_name, is_picture, write_volume
 from medicalseg.metrics import CaseResult, Summary, summarize
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import representative_cases
 from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import counted
 
 LARGE_FILE, LARGE_ARRAY = 64 << 20, 128 << 20
-AGAIN = "%s: memory ran out; tried again in smaller pieces: %s."
 FAILURES = (MedicalSegError, OSError, ValueError, RuntimeError, MemoryError)
 
 
@@ -214,7 +215,7 @@ class _Run:
                 with work.timings.measure("read"):
                     image = work.case.read()
                 self._fit_memory(image)
-                earlier = self._earlier(image, work.timings)
+                earlier = self._earlier(image, work)
                 if self.others:
                     work.result, work.record = self._mixed(image, work, earlier)
                 else:
@@ -230,32 +231,28 @@ class _Run:
         """Smaller pieces for every network that would need more than there is for this image."""
         self.sliding = self.memory.fit(image, Member(self.task, self.network, self.sliding), self.uncertainty)
         self.others = [replace(each, inferer=self.memory.fit(image, each, self.uncertainty)) for each in self.others]
-        if self.previous is not None:
-            self.previous = replace(self.previous, inferer=self.memory.fit(image, self.previous))
 
     def _mixed(self, image: Volume, work: _Work, earlier: Volume | None) -> tuple[Result, GridRecord]:
         """As `mix`; where memory runs out, again with less for every network."""
-        while True:
-            members = [Member(self.task, self.network, self.sliding), *self.others]
-            try:
-                return mix(image, members, work.timings, earlier, self.uncertainty)
-            except FAILURES as error:
-                ways = [each.inferer.smaller(largest_grid(image, each.task)) for each in members]
-                if not is_out_of_memory(error) or not any(ways):
-                    raise
-            inferers = [each.inferer if way is None else way[0] for each, way in zip(members, ways, strict=True)]
-            self.sliding = inferers[0]
-            self.others = [replace(each, inferer=new) for each, new in zip(self.others, inferers[1:], strict=True)]
-            logger.warning(AGAIN, work.case.name, "; ".join(dict.fromkeys(way[1] for way in ways if way is not None)))
+        members = [Member(self.task, self.network, self.sliding), *self.others]
 
-    def _earlier(self, image: Volume, timings: Timings) -> Volume | None:
+        def average(inferers: Sequence[Inferer]) -> tuple[Result, GridRecord]:
+            now = [replace(each, inferer=new) for each, new in zip(members, inferers, strict=True)]
+            return mix(image, now, work.timings, earlier, self.uncertainty)
+
+        shapes = [largest_grid(image, each.task) for each in members]
+        found, inferers = in_smaller_pieces(average, [each.inferer for each in members], shapes, work.case.name)
+        self.sliding = inferers[0]
+        self.others = [replace(each, inferer=new) for each, new in zip(self.others, inferers[1:], strict=True)]
+        return found
+
+    def _earlier(self, image: Volume, work: _Work) -> Volume | None:
         """Labels of the earlier network of a cascade."""
         if self.previous is None:
             return None
         own = Timings()
-        task, network, inferer = self.previous.task, self.previous.network, self.previous.inferer
-        labels = segment(image, task, network, inferer, own)
-        timings.seconds["earlier"] = [sum(own.mean().values())]
+        labels, self.previous = segment_within(image, self.previous, self.memory, work.case.name, own)
+        work.timings.seconds["earlier"] = [sum(own.mean().values())]
         return labels
 
     def compute(self, works: Sequence[_Work]) -> None:
@@ -264,15 +261,13 @@ class _Run:
         if not works:
             return
         clock = time.perf_counter()
-        arrays = [work.array for work in works if work.array is not None]
-        records = [work.record for work in works if work.record is not None]
         results: list[Result] = []
         try:
-            with self.memory.lock:
-                results = run_network(arrays, records, self.task, self.network, self.sliding, self.uncertainty)
+            results = self._results(works)
         except FAILURES as error:
-            if len(works) == 1 and not self._smaller(works[0], error):
+            if len(works) == 1:
                 works[0].failure = _reason(error)
+                return
         if not results:
             for work in works:
                 self.compute([work])
@@ -282,16 +277,20 @@ class _Run:
             work.array, work.result = None, result
             work.timings.seconds["run"] = [seconds]
 
-    def _smaller(self, work: _Work, error: Exception) -> bool:
-        """Whether memory ran out and there is a way with less, which is then taken from now on."""
-        if work.array is None or not is_out_of_memory(error):
-            return False
-        way = self.sliding.smaller(work.array.shape[-3:])
-        if way is None:
-            return False
-        self.sliding, what = way
-        logger.warning(AGAIN, work.case.name, what)
-        return True
+    def _results(self, works: Sequence[_Work]) -> list[Result]:
+        """Of a case alone in smaller pieces, where memory runs out; these are then taken from now on."""
+        arrays = [work.array for work in works if work.array is not None]
+        records = [work.record for work in works if work.record is not None]
+
+        def run(inferers: Sequence[Inferer]) -> list[Result]:
+            with self.memory.lock:
+                return run_network(arrays, records, self.task, self.network, inferers[0], self.uncertainty)
+
+        if len(works) > 1:
+            return run([self.sliding])
+        shape = arrays[0].shape[-3:]
+        results, (self.sliding,) = in_smaller_pieces(run, [self.sliding], [shape], works[0].case.name)
+        return results
 
     def finish(self, works: Sequence[_Work], total: int) -> None:
         """Restore, write and score; say how each case went."""
@@ -305,7 +304,7 @@ class _Run:
             if work.failure is not None:
                 logger.error("%s failed: %s", where, work.failure)
             else:
-                more = f" and {work.files - 1} more files" if work.files > 1 else ""
+                more = f" and {counted(work.files - 1, 'more file')}" if work.files > 1 else ""
                 logger.info("%s -> %s%s (%.1f s)", where, self.report.written[name], more, seconds)
 
     def _write(self, work: _Work) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from medicalseg.errors import DataError, UserError
 from medicalseg.inference import EagerNetwork, Ensemble, Inferer, WholeVolume, inferer_for
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.grid import GridRecord, orientation_change
+from medicalseg.inference.memory import MemoryPlan
+from medicalseg.inference.mixture import Member
 from medicalseg.inference.network import Network
 from medicalseg.inference.pipeline import Collector, Result, to_original
+from medicalseg.inference.preprocess import Preprocessing
 from medicalseg.inference.probabilities import to_logits
 from medicalseg.inference.sliding_window import Part
+from medicalseg.inference.smaller import in_smaller_pieces
 from medicalseg.inference.windows import with_classes
 from medicalseg.io import Volume
 from medicalseg.metrics import Calibration, CaseResult, HistogramAuc, SoftDiceSums
@@ -75,6 +80,7 @@ class Scorer:
         self.space = space
         self._inferer = inferer_for(self.task, inferer)
         self._losses = None if losses is None else {key: list(losses[key])[:1] for key in ("types", "coef")}
+        self._memory = MemoryPlan(tell=False)
         self._codes = self.task.head == "sigmoid"
         self._sigmoid = self._codes or uses_sigmoid(losses)
         self._auc, self.extras = auc, extras or Extras()
@@ -82,11 +88,33 @@ class Scorer:
         if self.extras.calibration:
             self.calibration = Calibration(dataset.num_classes, dataset.ignore_index, self._codes)
 
-    def predict(self, image: np.ndarray, label: np.ndarray, record: GridRecord | None = None) -> Prediction:
-        """Labels, soft Dice and loss of an image (C, X, Y, Z) with label (X, Y, Z).
+    def predict(
+        self, image: np.ndarray, label: np.ndarray, record: GridRecord | None = None, name: str = "a case"
+    ) -> Prediction:
+        """Labels, soft Dice and loss of an image (C, X, Y, Z) with label (X, Y, Z), in pieces that fit the memory.
 
         With a record labels are decided where prediction decides them, else on the network's grid.
         """
+        self._inferer = self._memory.fit(_as_stored(image, record, name), self._member(record))
+        counters = [each for each in (self._auc, self.calibration) if each is not None]
+        before = [np.array(each.state) for each in counters]
+
+        def work(inferers: Sequence[Inferer]) -> Prediction:
+            for each, state in zip(counters, before, strict=True):
+                each.merge([state])
+            self._inferer = inferers[0]
+            return self._predicted(image, label, record)
+
+        return in_smaller_pieces(work, [self._inferer], [label.shape], name)[0]
+
+    def _member(self, record: GridRecord | None) -> Member:
+        """For the estimate of memory; without a record the network's grid is the image's own."""
+        task = (
+            self.task if record is not None else replace(self.task, preprocessing=Preprocessing(), restoring="labels")
+        )
+        return Member(task, self.network, self._inferer)
+
+    def _predicted(self, image: np.ndarray, label: np.ndarray, record: GridRecord | None) -> Prediction:
         sums = SoftDiceSums(self.dataset.num_classes, self._sigmoid, self.dataset.ignore_index, self._codes)
         collector = Collector(self.task, self.network, record, self._inferer.axes(label.shape), label.shape)
         whole: np.ndarray | None = None
@@ -113,7 +141,11 @@ class Scorer:
 
     def labels(self, image: np.ndarray) -> np.ndarray:
         """Labels (X, Y, Z) alone, for a picture."""
-        return self._inferer.labels(self.network, image)
+
+        def work(inferers: Sequence[Inferer]) -> np.ndarray:
+            return inferers[0].labels(self.network, image)
+
+        return in_smaller_pieces(work, [self._inferer], [image.shape[-3:]], "a picture")[0]
 
     def score(
         self, index: int, image: np.ndarray, label: np.ndarray, name: str
@@ -125,7 +157,7 @@ class Scorer:
         """
         start = time.perf_counter()
         record = self._record(index, label.shape, name)
-        prediction = self.predict(image, label, record)
+        prediction = self.predict(image, label, record, name)
         labels, reference, volume = self._compared(index, prediction.result, label, name)
         found = labels.array if isinstance(labels, Volume) else labels
         try:
@@ -200,6 +232,13 @@ class Scorer:
                 f"the network has {count} classes, the dataset {self.dataset.num_classes}; "
                 "use the config that the network was trained with"
             )
+
+
+def _as_stored(image: np.ndarray, record: GridRecord | None, name: str) -> Volume:
+    """A stand-in without memory for the image that a case was made of."""
+    shape = image.shape[-3:] if record is None else record.shape
+    affine = np.eye(4) if record is None else np.array(record.affine)
+    return Volume(np.broadcast_to(np.float32(0), shape), affine, path=Path(name))
 
 
 def uses_sigmoid(losses: Losses | None) -> bool:

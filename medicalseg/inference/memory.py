@@ -147,13 +147,15 @@ class MemoryPlan:
 
     Args:
         limit: bytes that may be used beside what the process holds now; None = what is free when an image comes.
+        tell: log what an image needs also where there is enough.
 
     Attributes:
         largest: bytes that the neediest image so far was estimated to take, in the pieces that were chosen.
         lock: held while a network is measured; who runs it in another thread holds it meanwhile.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, tell: bool = True) -> None:
+        self._tell = tell
         self._limit, self.largest, self.lock = limit, 0, threading.Lock()
         self._told = 0
         self._measured: dict[tuple[int, ...], int] = {}
@@ -171,7 +173,7 @@ class MemoryPlan:
             needed = self._needed(image, member, inferer, uncertainty)
             choices.append(what)
         self.largest = max(self.largest, needed)
-        if not self._told or first > TOLD * max(self._told, LEAST_TOLD) or choices:
+        if self._tell and (not self._told or first > TOLD * max(self._told, LEAST_TOLD) or choices):
             self._told = max(first, self._told)
             logger.info("%s: about %s of memory; %s may be used.", image.path, gibibytes(first), gibibytes(free))
         if choices:

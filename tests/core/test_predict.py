@@ -17,6 +17,7 @@ paddle = pytest.importorskip("paddle")
 from evaluation_fakes import AFFINE, TASK, FakeDataset, Oracle, blocks  # noqa: E402
 
 from medicalseg.core import predict  # noqa: E402
+from medicalseg.core.extras import Extras  # noqa: E402
 from medicalseg.core.predict import predict_cases, write_report  # noqa: E402
 from medicalseg.core.prefetch import Behind  # noqa: E402
 from medicalseg.core.scoring import Scorer  # noqa: E402
@@ -26,7 +27,7 @@ from medicalseg.inference.inputs import InputCase, Labels, check_output_folder, 
 from medicalseg.inference.mixture import Member  # noqa: E402
 from medicalseg.inference.slice_wise import inferer_for  # noqa: E402
 from medicalseg.io import Volume, read_label, read_volume, write_volume  # noqa: E402
-from medicalseg.metrics import confusion_counts, dice  # noqa: E402
+from medicalseg.metrics import HistogramAuc, confusion_counts, dice  # noqa: E402
 
 SAME_GRID = replace(TASK, preprocessing=Preprocessing(orientation="LPS"))
 
@@ -239,6 +240,58 @@ def test_memory_that_runs_out_later_leads_to_smaller_pieces(tmp_path: Path, capl
     write(tmp_path / "in" / "a.nii.gz", blocks())
     sliding = SlidingWindow(6, batch=2, skip_empty=False)
     report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Hungry(Oracle()), tmp_path / "out", sliding=sliding)
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
+    assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
+
+
+@pytest.mark.parametrize("restoring", ["labels", "scores"])
+def test_memory_that_runs_out_in_an_evaluation(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, restoring: str
+) -> None:
+    """It ends with the same figures, and no voxel counts twice."""
+
+    class Hungry(Oracle):
+        calls, most = 0, 8
+
+        def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
+            Hungry.calls += 1
+            if len(x) > self.most and Hungry.calls > 1:
+                raise MemoryError("ResourceExhaustedError")
+            return super().forward(x)
+
+    task = replace(TASK, restoring=restoring)
+    found = []
+    for most in (8, 1):
+        monkeypatch.setattr(Hungry, "most", most)
+        Hungry.calls = 0
+        auc = HistogramAuc(task.num_classes)
+        scorer = Scorer(Hungry(), FakeDataset(2, task), None, SlidingWindow(5, batch=2, skip_empty=False), auc=auc,
+                        extras=Extras(calibration=True))  # fmt: skip
+        results = [scorer.score(index, *scorer.dataset[index])[0] for index in range(2)]
+        assert scorer.calibration is not None
+        found.append(([item.counts.tp for item in results], auc.state, scorer.calibration.state))
+    assert caplog.text.count("case_0: memory ran out; tried again in smaller pieces: 1 windows at a time") == 1
+    assert "case_1: memory ran out" not in caplog.text
+    for first, second in zip(*found, strict=True):
+        np.testing.assert_allclose(first, second)
+
+
+def test_memory_that_runs_out_in_the_first_network_of_a_cascade(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hungry(EagerNetwork):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            if len(x) > 1:
+                raise MemoryError("ResourceExhaustedError")
+            return super().logits(x)
+
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    second = replace(SAME_GRID, previous_classes=3)
+    first = Member(SAME_GRID, Hungry(Oracle()), SlidingWindow(6, batch=2, skip_empty=False))
+    report = predict_cases(
+        find_inputs(tmp_path / "in"), second, EagerNetwork(Oracle()), tmp_path / "out", previous=first
+    )
+    assert not report.failed
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
     assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
 

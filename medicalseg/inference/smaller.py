@@ -1,0 +1,81 @@
+"""What to do where memory runs out: the same work again, in smaller pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from medicalseg.inference.memory import MemoryPlan, is_out_of_memory, largest_grid
+from medicalseg.inference.mixture import Member
+from medicalseg.inference.pipeline import segment
+from medicalseg.inference.sliding_window import Inferer
+from medicalseg.inference.timings import Timings
+from medicalseg.io import Volume
+from medicalseg.utils.logger import logger
+
+Result = TypeVar("Result")
+
+
+def in_smaller_pieces(
+    work: Callable[[Sequence[Inferer]], Result],
+    inferers: Sequence[Inferer],
+    shapes: Sequence[Sequence[int]],
+    name: str,
+) -> tuple[Result, list[Inferer]]:
+    """Work; where memory runs out, again with less for every network, as long as there is a way.
+
+    Args:
+        work: is given how a volume goes through each network.
+        inferers: the same, to begin with.
+        shapes: (X, Y, Z) of the volume on each network's grid.
+        name: of the case, for the log.
+
+    Returns:
+        The result, and the inferers that it was made with, which fit the next volume too.
+
+    Raises:
+        MemoryError: or whatever says that memory ran out, where nothing smaller is left; other errors as they come.
+    """
+    inferers = list(inferers)
+    while True:
+        try:
+            return work(inferers), inferers
+        except (MemoryError, RuntimeError, SystemError, OSError) as error:
+            ways = [each.smaller(shape) for each, shape in zip(inferers, shapes, strict=True)]
+            if not is_out_of_memory(error) or not any(ways):
+                raise
+        inferers = [each if way is None else way[0] for each, way in zip(inferers, ways, strict=True)]
+        what = "; ".join(dict.fromkeys(way[1] for way in ways if way is not None))
+        logger.warning("%s: memory ran out; tried again in smaller pieces: %s.", name, what)
+
+
+def segment_within(
+    image: Volume,
+    member: Member,
+    plan: MemoryPlan,
+    name: str,
+    timings: Timings | None = None,
+    previous: Volume | None = None,
+) -> tuple[Volume, Member]:
+    """As `segment`, in pieces that fit the memory.
+
+    Args:
+        image: an image as read.
+        member: the network.
+        plan: what memory there is.
+        name: of the case, for the log.
+        timings: see `segment`.
+        previous: see `segment`.
+
+    Returns:
+        Its labels, and the network with the pieces that they were made in.
+    """
+    member = replace(member, inferer=plan.fit(image, member))
+
+    def work(inferers: Sequence[Inferer]) -> Volume:
+        with plan.lock:
+            return segment(image, member.task, member.network, inferers[0], timings, previous)
+
+    labels, inferers = in_smaller_pieces(work, [member.inferer], [largest_grid(image, member.task)], name)
+    return labels, replace(member, inferer=inferers[0])

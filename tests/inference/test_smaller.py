@@ -1,0 +1,78 @@
+"""The same work in smaller pieces, where memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from medicalseg.inference import SlidingWindow, WholeVolume
+from medicalseg.inference.memory import MemoryPlan
+from medicalseg.inference.mixture import Member
+from medicalseg.inference.network import WithDecision
+from medicalseg.inference.sliding_window import Inferer
+from medicalseg.inference.smaller import in_smaller_pieces, segment_within
+from medicalseg.inference.task import TaskSpec
+from medicalseg.io import Volume
+
+TASK = TaskSpec(num_classes=2)
+
+
+class Threshold(WithDecision):
+    """Class 1 above 0.5; of more windows than `most` there is no room."""
+
+    decision, gives_probabilities = TASK.decision, False
+
+    def __init__(self, most: int, error: Exception) -> None:
+        self.most, self.error, self.batches = most, error, list[int]()
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        self.batches.append(len(x))
+        if len(x) > self.most:
+            raise self.error
+        return np.concatenate([0.5 - x, x - 0.5], axis=1).astype(np.float32)
+
+
+def image() -> Volume:
+    return Volume(np.random.default_rng(0).random((9, 8, 7)).astype(np.float32), np.eye(4))
+
+
+def test_labels_do_not_change(caplog: pytest.LogCaptureFixture) -> None:
+    network = Threshold(1, MemoryError())
+    member = Member(TASK, network, SlidingWindow(6, batch=4, skip_empty=False))
+    labels, member = segment_within(image(), member, MemoryPlan(), "a")
+    np.testing.assert_array_equal(labels.array, image().array > 0.5)
+    assert isinstance(member.inferer, SlidingWindow)
+    assert (member.inferer.batch, member.inferer.on_disk) == (1, True)
+    assert [line.split(": ")[-1] for line in caplog.text.splitlines()] == [
+        *("sums of windows wait on disk.", "2 windows at a time.", "1 windows at a time.")
+    ]
+    network.batches.clear()
+    segment_within(image(), member, MemoryPlan(), "b")
+    assert set(network.batches) == {1}
+
+
+@pytest.mark.parametrize(
+    ("inferer", "error"),
+    [(WholeVolume(), MemoryError("none")), (SlidingWindow(6, batch=4), RuntimeError("another reason"))],
+)
+def test_what_cannot_be_helped_is_raised(inferer: Inferer, error: Exception) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        segment_within(image(), Member(TASK, Threshold(0, error), inferer), MemoryPlan(), "a")
+
+
+def test_only_networks_that_can_take_smaller_pieces() -> None:
+    tried: list[list[int | None]] = []
+
+    def work(inferers: Sequence[Inferer]) -> str:
+        tried.append([getattr(each, "batch", None) for each in inferers])
+        if len(tried) < 3:
+            raise MemoryError
+        return "done"
+
+    windows = SlidingWindow(4, batch=4, on_disk=True)
+    result, last = in_smaller_pieces(work, [WholeVolume(), windows], [(8, 8, 8)] * 2, "a")
+    assert result == "done"
+    assert tried == [[None, 4], [None, 2], [None, 1]]
+    assert isinstance(last[0], WholeVolume)
