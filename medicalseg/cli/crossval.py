@@ -11,7 +11,7 @@ HELP = "Cross-validate: train every fold, predict its validation cases, choose p
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `train`, and those of the summary."""
-    training.add_arguments(parser)
+    training.add_arguments(parser, all_cases=False)
     add = parser.add_argument
     add("--weights", choices=("final", "best"), default="final",
         help="which weights of each fold count; best ones were chosen on the same cases (default: final)")  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from medicalseg import __version__
+from medicalseg.cli.parser import Parser, unknown_verb
 from medicalseg.errors import MedicalSegError, MissingDependencyError
 from medicalseg.utils import logger
 
@@ -38,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in VERBS:
         return run_verb(arguments[0], arguments[1:], prog=f"medicalseg {arguments[0]}")
+    if arguments and not arguments[0].startswith("-"):
+        print(f"error: {unknown_verb(arguments[0], VERBS)}", file=sys.stderr)
+        return 2
     return _overview(arguments)
 
 
@@ -48,7 +52,7 @@ def run_verb(verb: str, argv: Sequence[str] | None = None, prog: str | None = No
     _quiet_libraries()
     try:
         module = module_of(verb)
-        parsed = _parser(module, prog).parse_args(arguments)
+        parsed = _parser(module, prog).parse_all(arguments)
         logger.setup()
         return int(module.run(parsed) or 0)
     except SystemExit as stop:
@@ -74,8 +78,8 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message="The behavior of affine_transform with a 1-D array")
 
 
-def _parser(module: ModuleType, prog: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description=module.HELP)
+def _parser(module: ModuleType, prog: str | None) -> Parser:
+    parser = Parser(prog=prog, description=module.HELP)
     module.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -21,16 +21,21 @@ HELP = "Train a network."
 EVALUATION_FLAGS = ("val_interval", "pseudo_interval", "early_stop_intervals", "early_stop_min_delta")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """All flags of PaddleSeg3D's train.py, and ours."""
+def add_arguments(parser: argparse.ArgumentParser, all_cases: bool = True) -> None:
+    """All flags of PaddleSeg3D's train.py, and ours.
+
+    Args:
+        parser: gets them.
+        all_cases: whether `--folds none` is offered.
+    """
     add = parser.add_argument
     add("--config", required=True, help="YAML file that describes the run")
-    _add_length_arguments(parser)
+    _add_length_arguments(parser, all_cases)
     add("--batch_size", type=int, help="replaces `batch_size` of the file; samples per step and process")
     add("--learning_rate", type=float, help="replaces the learning rate of the file")
     add("--opts", nargs="+", action="extend", metavar="KEY=VALUE", help="replace any value: model.num_classes=3")
     add("--save_dir", default="./output", help="folder for checkpoints, logs and curves (default: ./output)")
-    add("--save_interval", metavar="N|P%%",
+    add("--save_interval", metavar="N|SHARE",
         help="iterations between checkpoints, or a share of the run as 10%% (default: 1000; with epochs, one epoch; "
         "with a time budget, 10%%)")  # fmt: skip
     add("--keep_checkpoint_max", type=int, default=5, help="newest checkpoints to keep; 0 keeps all (default: 5)")
@@ -46,21 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_old_arguments(parser)
 
 
-def _add_length_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_length_arguments(parser: argparse.ArgumentParser, all_cases: bool) -> None:
     add = parser.add_argument
     add("--iters", type=int, help="replaces `iters` of the file; with --max_time the most there may be")
     add("--epochs", type=int, help="passes over the training data; replaces `iters` and `epochs` of the file")
     add("--max_time", metavar="TIME", help="wall-clock budget: 90s, 30m, 2h, 1h30m; the schedule is spread over it")
-    add("--folds", nargs="+", metavar="K|A..B|all|none",
-        help="train folds one after the other, each in its own folder; none: all cases without validation")  # fmt: skip
+    none = "; none: all cases without validation" if all_cases else " (default: all)"
+    add("--folds", nargs="+", metavar="K|A..B|all|none" if all_cases else "K|A..B|all",
+        help=f"train folds one after the other, each in its own folder{none}")  # fmt: skip
 
 
 def _add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--do_eval", action="store_true", help="evaluate whole validation cases at intervals and keep the best weights")
-    add("--val_interval", metavar="N|P%%",
+    add("--val_interval", metavar="N|SHARE",
         help="iterations between evaluations, or a share of the run (default: with every checkpoint)")  # fmt: skip
-    add("--pseudo_interval", metavar="N|P%%",
+    add("--pseudo_interval", metavar="N|SHARE",
         help="the same between pseudo-Dices of patches (default: 5%% where the data give patches)")  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from medicalseg.cvlibs.tree import (
     KeyPathError,
     Node,
     Source,
+    format_path,
     is_override,
     nearest,
     readable,
@@ -391,8 +392,11 @@ class Config:
         try:
             return work()
         except KeyPathError as problem:
-            source = self.source(*problem.path) if problem.path else readable(self._path)
-            raise ConfigError(f"{source}: {problem}") from problem
+            if not problem.path:
+                raise ConfigError(f"{readable(self._path)}: {problem}") from problem
+            source = self.source(*problem.path)
+            named = is_override(source) and source.name.split()[-1].lstrip("-") == format_path(problem.path)
+            raise ConfigError(f"{source}: {problem.text if named else problem}") from problem
 
 
 def validate(config: Config) -> list[str]:

@@ -47,7 +47,7 @@ class KeyPathError(ConfigError):
 
     def __init__(self, path: KeyPath, text: str) -> None:
         super().__init__(f"{format_path(path)}: {text}" if path else text)
-        self.path = path
+        self.path, self.text = path, text
 
 
 def kind_of(value: Any) -> str:

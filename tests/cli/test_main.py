@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from medicalseg.cli import config, run_verb
+from medicalseg.cli.main import VERBS, main
 from medicalseg.errors import RunError, UserError
 
 
@@ -37,3 +38,32 @@ def test_a_missing_requirement_names_the_interpreter(
     monkeypatch.setattr(config, "run", lambda args: (_ for _ in ()).throw(error))
     assert run_verb("config", ["c.yml"]) == 2
     assert f"numpy is not installed for {sys.executable}: activate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["train", "--config", "a.yml", "--val_intervall", "3"],
+            "unknown flag --val_intervall; did you mean '--val_interval'?",
+        ),
+        (["train", "--conf", "a.yml"], "the following arguments are required: --config"),
+        (["train", "--config", "a.yml", "--use_em"], "unknown flag --use_em; did you mean '--use_ema'?"),
+        (["train", "--config", "a.yml", "more"], "what is more?"),
+        (["train", "--config", "a.yml", "--iters", "many"], "argument --iters: invalid int value: 'many'"),
+        (["trian"], "unknown verb 'trian'; did you mean 'train'?; there are: prepare, "),
+    ],
+)
+def test_what_is_not_known_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: {message}")
+    assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_no_doubled_percent(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "%%" not in shown
+    assert ("none" in shown.partition("--folds ")[2][:30]) == (verb == "train")

@@ -126,7 +126,7 @@ def test_learning_rate_without_a_schedule(write, run):
 @pytest.mark.parametrize("flags", [{"iters": 0}, {"iters": -3}, {"batch_size": 0}])
 def test_wrong_flags_are_told_with_their_name(write, run, flags):
     (name,) = flags
-    with pytest.raises(ConfigError, match=f"--{name}: {name}: must be a whole number above 0"):
+    with pytest.raises(ConfigError, match=f"--{name}: must be a whole number above 0"):
         Config(write(run), **flags)
 
 
@@ -138,3 +138,18 @@ def test_environment_replaces_data_root_but_not_opts(write, run, monkeypatch):
     assert config.train_dataset.dataset_root == "elsewhere/toy/phase0"
     assert "MEDICALSEG_DATA_ROOT" in str(config.source("data_root"))
     assert Config(path, opts=["data_root=third"]).data_root == "third"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"max_time": "soon"}, "--max_time: 'soon' is not a duration such as 90s, 30m, 2h or 1h30m"),
+        ({"iters": 0}, "--iters: must be a whole number above 0, got a whole number: 0"),
+        ({"opts": ["optimiser=1"]}, "--opts optimiser: unknown key; allowed: "),
+        ({"opts": ["ema={decay: 2}"]}, "--opts ema: ema.decay: must lie between 0 and 1, got 2"),
+    ],
+)
+def test_a_key_is_named_once(write, run, flags, message):
+    with pytest.raises(ConfigError) as error:
+        Config(write(run), **flags)
+    assert str(error.value).startswith(message)
