@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
+from medicalseg.utils.words import counted
 
 if TYPE_CHECKING:
     from medicalseg.planning.plan import Outcome
@@ -131,7 +132,8 @@ def _verify(args: argparse.Namespace, source: PlanSource) -> None:
 
 def _summary(outcome: Outcome) -> str:
     fingerprint = outcome.fingerprint
-    lines = [f"{len(fingerprint.cases)} cases, {fingerprint.channels} channel(s), {len(fingerprint.names)} classes"]
+    sizes = [counted(len(fingerprint.cases), "case"), counted(fingerprint.channels, "channel")]
+    lines = [", ".join([*sizes, counted(len(fingerprint.names), "class", "classes")])]
     for planned in outcome.configs:
         stage = planned.stage
         patch = "x".join(map(str, stage.fit.topology.patch))

@@ -20,6 +20,7 @@ from medicalseg.metrics import CaseResult, MeasureOptions, Summary, summarize
 from medicalseg.metrics.bootstrap import Bootstrap
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import run_all
+from medicalseg.utils.words import counted
 
 MISSING = ("error", "zero", "skip")
 GRID = "reference"
@@ -174,14 +175,16 @@ def _elsewhere(reference: Volume, prediction: Volume, pair: Pair) -> bool:
 
 def _tell_odd(pairs: Pairs, missing: str) -> None:
     if pairs.missing and missing == "error":
+        has = "has" if len(pairs.missing) == 1 else "have"
         raise UserError(
-            f"{len(pairs.missing)} of {len(pairs.pairs)} references have no prediction: {_few(pairs.missing)}; "
+            f"{len(pairs.missing)} of {len(pairs.pairs)} references {has} no prediction: {_few(pairs.missing)}; "
             "predict them, or choose --missing zero (scored as empty) or --missing skip (left out)"
         )
     if pairs.unused:
         logger.warning(
-            "%d predictions have no reference and are not scored: %s",
-            len(pairs.unused),
+            "%s no reference and %s not scored: %s",
+            counted(len(pairs.unused), "prediction has", "predictions have"),
+            "is" if len(pairs.unused) == 1 else "are",
             _few([path.name for path in pairs.unused]),
         )
 
@@ -213,11 +216,14 @@ def _score(
 def _notes(pairs: Pairs, missing: str, scored: Sequence[Scored], task: TaskSpec, options: MeasureOptions) -> list[str]:
     notes = []
     if pairs.missing:
-        what = "scored as empty predictions" if missing == "zero" else "left out, so the figures flatter"
-        notes.append(f"{len(pairs.missing)} references have no prediction and are {what}: {_few(pairs.missing)}")
+        one = len(pairs.missing) == 1
+        what = "scored as empty" if missing == "zero" else "left out, so the figures flatter"
+        verbs = "has no prediction and is" if one else "have no prediction and are"
+        notes.append(f"{counted(len(pairs.missing), 'reference')} {verbs} {what}: {_few(pairs.missing)}")
     if pairs.unused:
         names = _few([path.name for path in pairs.unused])
-        notes.append(f"{len(pairs.unused)} predictions have no reference and are not scored: {names}")
+        verbs = "has no reference and is" if len(pairs.unused) == 1 else "have no reference and are"
+        notes.append(f"{counted(len(pairs.unused), 'prediction')} {verbs} not scored: {names}")
     elsewhere = [found.result.case for found in scored if found.elsewhere]
     if elsewhere:
         notes.append(

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -302,5 +303,7 @@ def _write_model(deployed: nn.Layer, shape: Sequence[int | None], folder: Path) 
     deployed.eval()
     spec = [paddle.static.InputSpec(list(shape), "float32", name="x")]
     static = paddle.jit.to_static(deployed, input_spec=spec, full_graph=True)
-    paddle.jit.save(static, str(folder / "model"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Find variable `skips` defined in global scope", UserWarning)
+        paddle.jit.save(static, str(folder / "model"))
     return sorted(folder.iterdir())

@@ -25,6 +25,7 @@ from medicalseg.planning.spacing import LOWRES_SHARE
 from medicalseg.planning.stages import WHOLE, Planner, Stage, is_flat
 from medicalseg.utils.files import atomic_path, write_json
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import counted
 
 ATTEMPTS = 6
 SLOWER = 1.5
@@ -266,12 +267,13 @@ def _head(
     subject: compose.Subject, stage: Stage, path: Path, measured: DryRun | None, previous: str | None
 ) -> list[str]:
     settings, fingerprint = subject.settings, subject.fingerprint
+    foreground = counted(len(fingerprint.foreground), "foreground class", "foreground classes")
     what = "second stage of a cascade" if previous else {"2d": "slices"}.get(stage.kind, stage.kind)
     lines = [
         f"{subject.source.root.name}, {what}: planned by `medicalseg plan` for the {settings.device}, "
         f"{settings.memory:g} GB, {settings.precision}.",
-        f"{_measured(subject)}, {fingerprint.channels} channel(s), {len(fingerprint.foreground)} foreground "
-        f"classes; median volume {' x '.join(map(str, stage.median))} at this spacing.",
+        f"{_measured(subject)}, {counted(fingerprint.channels, 'channel')}, {foreground}; median volume "
+        f"{' x '.join(map(str, stage.median))} at this spacing.",
         "Axes: x from left to right, y from back to front, z upwards.",
         _cost_line(stage, measured, settings),
         "An ordinary configuration: edit what you know better. fingerprint.json beside it has the measurements.",
@@ -286,7 +288,7 @@ def _head(
 def _measured(subject: compose.Subject) -> str:
     count, source = len(subject.fingerprint.cases), subject.source
     if source.fold is None:
-        return f"{count} cases"
+        return counted(count, "case")
     return f"{count} of {len(source.cases)} cases measured, those that train in fold {source.fold}"
 
 
@@ -295,8 +297,8 @@ def _cost_line(stage: Stage, measured: DryRun | None, settings: Settings) -> str
         quiet = _estimate(stage)
         busy = f" on a busy machine (estimate: {quiet:.2f} s)" if measured.busy and quiet is not None else ""
         return (
-            f"Dry run here, {settings.cores} core(s): {measured.seconds:.2f} s per step of {stage.fit.batch}{busy}, "
-            f"{measured.peak_bytes / GIGABYTE:.2f} GB at most (data workers not counted)."
+            f"Dry run here, {counted(settings.cores, 'core')}: {measured.seconds:.2f} s per step of "
+            f"{stage.fit.batch}{busy}, {measured.peak_bytes / GIGABYTE:.2f} GB at most (data workers not counted)."
         )
     if isinstance(stage.budget, CpuBudget):
         shape = stage.fit.topology
@@ -314,7 +316,7 @@ def _remarks(subject: compose.Subject) -> list[str]:
             f"no case has {', '.join(missing)}: the class stays in the network (ids are kept) but cannot be learnt"
         )
     if len(fingerprint.cases) < FOLDS:
-        notes.append(f"{len(fingerprint.cases)} case(s) only: figures of so few say little")
+        notes.append(f"{counted(len(fingerprint.cases), 'case')} only: figures of so few say little")
     if len(anatomy.mirror_axes) < 3:
         notes.append(f"mirroring: {anatomy.mirror_reason}")
     notes += [

@@ -20,11 +20,12 @@ PICTURES = ("best", "median", "worst")
 OPACITY = 0.5
 THICK_SLICES = 1.5
 PANEL_HEIGHT = 5.2
+MIDDLE_GREY = 0.5
 DIFFERENCES = {
-    "missed (reference only)": (0.20, 0.45, 1.00),
-    "extra (prediction only)": (1.00, 0.20, 0.15),
-    "another class": (1.00, 0.85, 0.10),
-    "agreement": (0.25, 0.75, 0.35),
+    "missed (reference only)": ((0.20, 0.45, 1.00), 0.8),
+    "extra (prediction only)": ((1.00, 0.20, 0.15), 0.8),
+    "another class": ((1.00, 0.85, 0.10), 0.8),
+    "agreement": ((0.10, 0.75, 0.25), 0.5),
 }
 # Image up and image left, by the axis that is looked along: the usual radiological display.
 DISPLAY = {"LR": ("S", "A"), "AP": ("S", "R"), "IS": ("A", "R")}
@@ -188,7 +189,7 @@ def _paint_differences(grey: np.ndarray, true: np.ndarray, predicted: np.ndarray
         (true > 0) & (true == predicted),
     )
     picture = grey.copy()
-    for mask, colour, opacity in zip(masks, DIFFERENCES.values(), (0.8, 0.8, 0.8, 0.25), strict=True):
+    for mask, (colour, opacity) in zip(masks, DIFFERENCES.values(), strict=True):
         _blend(picture, mask, colour, opacity)
     return picture
 
@@ -223,11 +224,19 @@ def _show(panel, picture: np.ndarray, view: View, title: str) -> None:  # type: 
 
 
 def _difference_legend(panel) -> None:  # type: ignore[no-untyped-def]
-    handles = [Patch(color=colour, label=label) for label, colour in DIFFERENCES.items()]
+    handles = [Patch(color=_seen(*look), label=label) for label, look in DIFFERENCES.items()]
     panel.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=8, frameon=False)
 
 
+def _seen(colour: tuple[float, float, float], opacity: float = OPACITY) -> tuple[float, float, float]:
+    """A colour as it looks where it lies on middle grey."""
+    seen = np.full((1, 3), MIDDLE_GREY)
+    _blend(seen, np.ones(1, bool), colour, opacity)
+    red, green, blue = seen[0].tolist()
+    return red, green, blue
+
+
 def _legend(figure: Figure, classes: list[int], names: Mapping[int, str]) -> None:
-    handles = [Patch(color=class_colour(c), label=f"{c} {names.get(c, '')}".strip()) for c in classes]
+    handles = [Patch(color=_seen(class_colour(c)), label=f"{c} {names.get(c, '')}".strip()) for c in classes]
     columns = max(3, int(figure.get_figwidth() / 1.3))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)

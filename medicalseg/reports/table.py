@@ -39,11 +39,10 @@ def render_table(summary: Summary, detail: bool = True) -> str:
     cases = f"{summary.num_cases} case{'' if summary.num_cases == 1 else 's'}"
     lines = [f"Evaluation of {cases}; hard Dice, scored on the {summary.grid} grid"]
     lines += [f"!! NOTE: {note}" for note in summary.notes]
-    if detail:
-        lines += [line for rows in class_tables(summary) for line in _aligned(rows)]
+    listed = [line for rows in class_tables(summary) for line in _aligned(rows)] if detail else []
     means = [*_means(summary), *detection_lines(summary), *_other_rules(summary)]
     means += [*level_lines(summary), *calibration_lines(summary)]
-    lines += ["-" * max(len(line) for line in means), *means] if detail else means
+    lines += [*listed, "-" * max(len(line) for line in (*listed, *means)), *means] if detail else means
     lines += rule_lines(summary)
     return "\n".join(lines)
 

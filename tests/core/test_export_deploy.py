@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import yaml
 
 from medicalseg.cli.main import main
 from medicalseg.core.export import export
-from medicalseg.core.export_several import check_alike
 from medicalseg.core.onnx_slopes import slopes_of
-from medicalseg.errors import CheckpointError, UserError
+from medicalseg.errors import CheckpointError, ConfigError, UserError
 from medicalseg.inference import segment
+from medicalseg.inference.alike import check_one_grid
 from medicalseg.inference.preprocess import Preprocessing
 from medicalseg.inference.slice_wise import middle_input
 from medicalseg.inference.slices import SliceSpec
@@ -138,6 +139,14 @@ def test_the_check_on_a_scan_takes_a_window_of_it(tmp_path: Path, caplog: pytest
     assert "Export check on 1x1x32x16x8" in caplog.text
 
 
+def test_paddle_does_not_talk_of_our_variables(tmp_path: Path) -> None:
+    config = checkpoint(tmp_path / "a", planned_task(), 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run("export", "--config", config, "--model_path", tmp_path / "a", "--save_dir", tmp_path / "e")
+    assert not [item for item in caught if "skips" in str(item.message)]
+
+
 def test_the_window_is_in_the_middle_and_padded() -> None:
     image = np.arange(2 * 20 * 10 * 4, dtype=np.float32).reshape(2, 20, 10, 4)
     window = middle_input(image, planned_task(in_channels=2))
@@ -202,10 +211,12 @@ def test_a_smaller_ensemble_leaves_no_member_behind(tmp_path: Path) -> None:
 
 
 def test_networks_of_different_grids_are_no_ensemble() -> None:
-    with pytest.raises(UserError, match=r"network 2 differs from the first in task\.num_classes"):
-        check_alike([TaskSpec(3), TaskSpec(4)])
-    with pytest.raises(UserError, match=r"task\.sliding"):
-        check_alike([planned_task(), planned_task(sliding=None)])
+    with pytest.raises(ConfigError, match=r"network 2 differs from the first in task\.num_classes"):
+        check_one_grid([TaskSpec(3), TaskSpec(4)], "no")
+    with pytest.raises(ConfigError, match=r"task\.sliding .*export them apart"):
+        check_one_grid([planned_task(), planned_task(sliding=None)], "export them apart")
+    with pytest.raises(ConfigError, match=r"task\.labels"):
+        check_one_grid([planned_task(), planned_task(labels={1: "other"})], "no")
 
 
 def test_a_cascade_names_its_first_network(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def run(*arguments: object) -> int:
 def test_a_plan_is_printed(make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(make_dataset(), "--out", tmp_path / "auto", "--kind", "3d", "2d", "--memory", "4G") == 0
     out = capsys.readouterr().out
-    assert "6 cases, 1 channel(s), 3 classes" in out
+    assert "6 cases, 1 channel, 3 classes" in out
     assert (tmp_path / "auto" / "blobs" / "3d.yml").is_file()
     assert (tmp_path / "auto" / "blobs" / "2d.yml").is_file()
     assert "4 GB" in (tmp_path / "auto" / "blobs" / "3d.yml").read_text(encoding="utf-8")

@@ -138,7 +138,7 @@ def test_few_cases_have_few_folds_and_one_case_none(make_dataset: Make, tmp_path
     outcome = planned(make_dataset("one", cases=1), tmp_path)
     one = read(outcome)["train_dataset"]
     assert (one["fold"], one["val_on_train"]) == ("all", True)
-    assert any("1 case(s) only" in note for note in outcome.notes)
+    assert any("1 case only" in note for note in outcome.notes)
 
 
 def test_the_folds_of_the_dataset_are_used(make_dataset: Make, tmp_path: Path) -> None:

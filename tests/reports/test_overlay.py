@@ -12,7 +12,7 @@ from nibabel.orientations import apply_orientation as orient
 from nibabel.orientations import axcodes2ornt, ornt_transform
 
 from medicalseg.errors import DataError
-from medicalseg.reports import write_overlay
+from medicalseg.reports import overlay, write_overlay
 from medicalseg.reports.overlay import choose_view, class_colour, representative_cases
 
 AXCODES = [
@@ -98,3 +98,11 @@ def test_choice_of_pictures() -> None:
     assert representative_cases(np.array([0.2]), 3) == {"best": 0}
     assert representative_cases(np.array([0.2, 0.3]), 3) == {"best": 1, "worst": 0}
     assert representative_cases(np.array([0.2, 0.3, 0.3]), 2) == {"best": 1, "median": 2}
+
+
+def test_the_legend_has_the_colours_of_the_picture() -> None:
+    grey = np.full((1, 4, 3), 0.5)
+    true, predicted = np.array([[1, 0, 1, 1]]), np.array([[0, 1, 2, 1]])
+    seen = overlay._paint_differences(grey, true, predicted)[0]
+    np.testing.assert_allclose(seen, [overlay._seen(*look) for look in overlay.DIFFERENCES.values()])
+    np.testing.assert_allclose(overlay._paint(grey, true)[0, 0], overlay._seen(overlay.class_colour(1)))

@@ -50,6 +50,14 @@ def test_table(summary: Summary) -> None:
     assert "AUC-ROC" in text
 
 
+def test_rules_are_as_long_as_what_they_part(summary: Summary) -> None:
+    lines = render_table(summary).splitlines()
+    rules = [number for number, line in enumerate(lines) if line and set(line) == {"-"}]
+    table = lines[rules[0] - 1 : rules[1]]
+    assert len(lines[rules[0]]) == max(map(len, table))
+    assert len(lines[rules[1]]) >= max(map(len, table))
+
+
 def test_short_table_has_means_only(summary: Summary) -> None:
     text = render_table(summary, detail=False)
     assert "foreground mean Dice" in text

@@ -1,0 +1,13 @@
+"""Numbers of things in sentences."""
+
+from __future__ import annotations
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and what it is of, in the singular where it is one.
+
+    Example:
+        >>> counted(1, "case"), counted(3, "case"), counted(0, "class", "classes")
+        ('1 case', '3 cases', '0 classes')
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"
