@@ -121,10 +121,12 @@ def restored_as(task: TaskSpec, restoring: str | None) -> TaskSpec:
 def single(members: Sequence[Member]) -> list[Member]:
     """Members that see the same put together as one ensemble; the others as they are."""
     from medicalseg.inference import Ensemble
-    from medicalseg.inference.mixture import Member, check_members, same_road
+    from medicalseg.inference.alike import check_answers, same_road
+    from medicalseg.inference.mixture import Member
 
-    check_members(members)
-    if len(members) == 1 or not same_road(members):
+    tasks = [member.task for member in members]
+    check_answers(tasks)
+    if len(members) == 1 or not same_road(tasks):
         return list(members)
     first = members[0]
     return [Member(first.task, Ensemble([member.network for member in members]), first.inferer)]

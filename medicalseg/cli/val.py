@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medicalseg.metrics import Summary
 
 HELP = "Evaluate a checkpoint: Dice, IoU, precision and recall per class and case, pictures, label maps."
+APART = "evaluate them with `medicalseg predict --label_path`, which takes several grids"
 SPLITS = ("val", "test", "train")
 
 
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from medicalseg.core.task import task_for
     from medicalseg.core.trained import load_trained, open_config, sliding_from
     from medicalseg.core.val import evaluate
+    from medicalseg.inference.alike import check_one_grid
     from medicalseg.utils import distributed
     from medicalseg.utils.environment import choose_device
 
@@ -83,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     dataset.task = restored_as(_as_trained(dataset.task, trained), args.restoring)
     _check_save_dir(args.save_dir, dataset)
     more = [(open_config(args.config, path, args.opts), path) for path in args.model_path[1:]]
+    check_one_grid([trained, *(task_for(each, path) for each, path in more)], APART)
     models = [load_trained(each, path, args.cpu_accel) for each, path in ((config, args.model_path[0]), *more)]
     _warn_of_other_preprocessing(trained, dataset)
     test = config.test_config

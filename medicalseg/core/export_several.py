@@ -10,15 +10,12 @@ from typing import Any
 
 from medicalseg import __version__
 from medicalseg.core.export import add_previous, write_description
-from medicalseg.errors import CheckpointError, UserError
+from medicalseg.inference.alike import check_one_grid
 from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.files import output_folder, sha256
-from medicalseg.utils.logger import logger
 
 MEMBER = "member_{}"
-SAME = ("num_classes", "in_channels", "head", "threshold", "preprocessing", "slices", "sliding", "restoring",
-        "previous_classes")  # fmt: skip
 
 
 def export_ensemble(
@@ -37,9 +34,9 @@ def export_ensemble(
         previous: see `export`.
 
     Raises:
-        UserError: if the networks cannot be averaged on one grid; names the field of the task.
+        ConfigError: if the networks cannot be averaged on one grid; names the field of the task.
     """
-    check_alike(tasks)
+    check_one_grid(tasks, "export them apart")
     save_dir = output_folder(save_dir)
     save_dir.mkdir(parents=True, exist_ok=True)
     task = tasks[0]
@@ -63,34 +60,3 @@ def export_ensemble(
     for name in earlier - {Path(name).parts[0] for name in names}:
         shutil.rmtree(save_dir / name, ignore_errors=True)
     return save_dir / "deploy.yaml"
-
-
-def check_alike(tasks: Sequence[TaskSpec]) -> None:
-    """Networks of an ensemble see one input, on one grid, and give the same classes.
-
-    Raises:
-        UserError: names the field of the task in which two differ.
-    """
-    first = tasks[0].to_dict()
-    for number, task in enumerate(tasks[1:], start=2):
-        for name in SAME:
-            if task.to_dict()[name] != first[name]:
-                raise UserError(
-                    f"--model_path: network {number} differs from the first in task.{name} ({task.to_dict()[name]} and "
-                    f"{first[name]}); an exported ensemble needs one grid: export them apart"
-                )
-        if task.postprocessing != tasks[0].postprocessing:
-            logger.warning(
-                "Network %d has other postprocessing than the first, whose steps the ensemble takes.", number
-            )
-
-
-def _members_of(deploy_yaml: Path) -> set[str]:
-    """Folders of an earlier export's members; none if there is none that can be read."""
-    try:
-        names = ModelFiles.read(deploy_yaml).description.get("members") or []
-    except CheckpointError:
-        return set()
-    return {
-        Path(name).parts[0] for name in names if Path(name).match("member_*/deploy.yaml") and len(Path(name).parts) == 2
-    }

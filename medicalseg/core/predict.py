@@ -20,10 +20,11 @@ from medicalseg.core.prefetch import Behind, prefetch
 from medicalseg.core.train_cases import TrainCases, seen_note
 from medicalseg.errors import DataError, MedicalSegError, UserError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
+from medicalseg.inference.alike import check_answers
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
 from medicalseg.inference.memory import MemoryPlan, largest_grid, release_memory
-from medicalseg.inference.mixture import Member, check_members, mix
+from medicalseg.inference.mixture import Member, mix
 from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import Result, prepare, restore, run_network
 from medicalseg.inference.smaller import in_smaller_pieces, segment_within
@@ -119,7 +120,7 @@ def predict_cases(
         UserError: if networks cannot be averaged, or `previous` is given and none of them is of a cascade.
     """
     member = Member(task, network, inferer_for(task, sliding))
-    check_members([member, *others])
+    check_answers([each.task for each in (member, *others)])
     if previous is not None and not any(each.task.previous_classes for each in (member, *others)):
         raise UserError("--previous_config: the network takes no labels of an earlier one; leave it out")
     run = _Run(member, Path(save_dir), labels, alone=len(cases) == 1)

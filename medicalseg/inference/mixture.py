@@ -37,31 +37,6 @@ class Member:
     inferer: Inferer
 
 
-def check_members(members: Sequence[Member]) -> None:
-    """Refuse networks that cannot be averaged.
-
-    Raises:
-        ConfigError: if there is none, or heads or classes differ.
-    """
-    if not members:
-        raise ConfigError("an ensemble needs at least one network")
-    for key in ("head", "threshold", "num_classes", "labels"):
-        found = [getattr(member.task, key) for member in members]
-        for other in found[1:]:
-            if other != found[0]:
-                raise ConfigError(f"networks of an ensemble need the same classes: {key} is {found[0]!r} and {other!r}")
-
-
-def same_road(members: Sequence[Member]) -> bool:
-    """Whether networks see the same input in the same windows, so that one `Ensemble` can stand for them."""
-    first = members[0].task
-
-    def key(task: TaskSpec) -> tuple[object, ...]:
-        return task.preprocessing, task.slices, task.in_channels, task.previous_classes, task.restoring, task.sliding
-
-    return all(key(member.task) == key(first) for member in members)
-
-
 def mix(
     volume: Volume,
     members: Sequence[Member],
@@ -73,7 +48,7 @@ def mix(
 
     Args:
         volume: an image as read.
-        members: the networks; see `check_members`.
+        members: the networks; see `medicalseg.inference.alike.check_answers`.
         timings: gets the seconds of "pre", "run" and "post".
         previous: of cascades, the labels of the earlier network on the grid of `volume`.
         uncertainty: also compute it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ paddle = pytest.importorskip("paddle")
 from medicalseg.cli import run_verb  # noqa: E402
 from medicalseg.cvlibs import manager  # noqa: E402
 from medicalseg.datasets.splits import LEAKING_NOTE  # noqa: E402
+from medicalseg.inference import Preprocessing, TaskSpec  # noqa: E402
 from medicalseg.io import Volume, read_label, write_volume  # noqa: E402
 from medicalseg.utils.checkpoint import save_state  # noqa: E402
 
@@ -243,6 +245,26 @@ def test_scores_on_training_cases_recorded_with_the_weights_are_told(
         assert [text for text in notes if text.startswith(note)]
         assert run(verb, "--overlays", "0", *more) == 0
         assert "!! NOTE" not in capsys.readouterr().out
+
+
+def test_networks_of_one_evaluation_need_one_task(
+    run: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = TaskSpec(3, labels={0: "background", 1: "S", 2: "L5"}, preprocessing=Preprocessing(orientation="LPS"))
+    for name, changes in (
+        ("same", {"postprocessing": ({"type": "FillHoles"},)}),
+        ("grid", {"preprocessing": Preprocessing(orientation="RAS")}),
+        ("names", {"labels": {0: "background", 1: "S", 2: "L4"}}),
+        ("first", {}),
+    ):
+        shutil.copytree(data / "best_model", data / name)
+        content = {"task": replace(task, **changes).to_dict()}
+        (data / name / "meta.json").write_text(json.dumps(content), encoding="utf-8")
+    for other, message in (("grid", "task.preprocessing"), ("names", "task.labels")):
+        assert run("val", "--overlays", "0", "--model_path", str(data / "first"), str(data / other)) == 2
+        assert f"network 2 differs from the first in {message}" in capsys.readouterr().err
+    assert run("val", "--overlays", "0", "--model_path", str(data / "first"), str(data / "same")) == 0
+    assert "Network 2 has other postprocessing than the first" in capsys.readouterr().out
 
 
 def test_folds_that_differ_between_the_blocks_are_told(

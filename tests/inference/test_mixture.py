@@ -13,6 +13,7 @@ from scipy.special import softmax
 
 from medicalseg.errors import ConfigError, RunError, UserError
 from medicalseg.inference import Decision, Preprocessing, SliceSpec, SlidingWindow, TaskSpec, Timings, segment
+from medicalseg.inference.alike import check_answers, same_road
 from medicalseg.inference.memory import (
     MemoryPlan,
     MemoryWatch,
@@ -21,7 +22,7 @@ from medicalseg.inference.memory import (
     is_out_of_memory,
     parse_memory,
 )
-from medicalseg.inference.mixture import Member, check_members, mix, same_road
+from medicalseg.inference.mixture import Member, mix
 from medicalseg.inference.network import WithDecision
 from medicalseg.inference.slice_wise import inferer_for
 from medicalseg.inference.windows import zeros
@@ -61,7 +62,7 @@ def test_members_on_one_grid_in_other_orientations_and_slices() -> None:
         replace(TASK, slices=SliceSpec(axis=0), preprocessing=Preprocessing(orientation="LIP")),
     ]
     members = [member(task, scale) for task, scale in zip(tasks, (1, 4, 9, 2), strict=True)]
-    assert not same_road(members)
+    assert not same_road([each.task for each in members])
     result, record = mix(image, members, Timings(), uncertainty=True)
     x = image.array[None, None]
     expected = np.mean([softmax(Pointwise(scale).logits(x)[0], axis=0) for scale in (1, 4, 9, 2)], axis=0)
@@ -89,9 +90,9 @@ def test_one_member_twice_is_that_member(spacing: tuple[float, float, float]) ->
 
 def test_members_of_other_classes_are_refused() -> None:
     with pytest.raises(ConfigError, match="num_classes"):
-        check_members([member(TASK, 1), member(replace(TASK, num_classes=4), 1)])
+        check_answers([TASK, replace(TASK, num_classes=4)])
     with pytest.raises(ConfigError, match="at least one"):
-        check_members([])
+        check_answers([])
 
 
 def test_a_cascade_gets_one_channel_per_earlier_id() -> None:
