@@ -59,6 +59,9 @@ def _add_length_arguments(parser: argparse.ArgumentParser, all_cases: bool) -> N
     none = "; none: all cases without validation" if all_cases else " (default: all)"
     add("--folds", nargs="+", metavar="K|A..B|all|none" if all_cases else "K|A..B|all",
         help=f"train folds one after the other, each in its own folder{none}")  # fmt: skip
+    add("--num_folds", type=int, metavar="N",
+        help="folds to cut the cases into (default: as the datasets say, else 5); "
+        "not with a file of folds")  # fmt: skip
 
 
 def _add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +148,7 @@ def opener(args: argparse.Namespace) -> Callable[..., Config]:
         epochs=args.epochs,
         max_time=args.max_time,
         grad_clip=args.grad_clip,
+        num_folds=args.num_folds,
     )
 
 

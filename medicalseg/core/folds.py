@@ -81,12 +81,19 @@ def folds_of(config: Any, wanted: Sequence[int | str]) -> tuple[int | str, ...]:
 
 
 def count_folds(config: Any) -> int:
-    """How many folds the training data have: those of their file of folds, else `num_folds`."""
+    """How many folds the training data have: those of their file of folds, else `num_folds`.
+
+    Raises:
+        UserError: `--num_folds` is given and there is a file.
+    """
     plain = config.dic
     block, _ = effective.dataset(plain, "train_dataset")
     path = file_of_folds(Path(block["dataset_root"]), block.get("splits"), grouped=bool(block.get("group_pattern")))
     if path is not None:
-        return len(read_splits(path))
+        count = len(read_splits(path))
+        if str(config.source("train_dataset", "num_folds")) == "--num_folds":
+            raise UserError(f"--num_folds: the folds are those of {path}, {count} of them; leave it out")
+        return count
     return int(effective.dataset_argument(plain, "train_dataset", "num_folds") or 5)
 
 

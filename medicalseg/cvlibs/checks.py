@@ -35,6 +35,7 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
         notes += found
     classes = check_classes(plain)
     _check_length(plain)
+    _check_folds(plain)
     _check_views(plain)
     if plain.get("loss") is not None:
         notes += _check_loss(plain, classes)
@@ -46,6 +47,23 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
         _check_export(plain["export"])
     _check_postprocessing(plain)
     return notes
+
+
+def _check_folds(plain: Mapping[str, Any]) -> None:
+    """Training and validation cut the same cases into the same folds; else cases would be trained on and scored."""
+    train, held = (plain.get(key) for key in ("train_dataset", "val_dataset"))
+    if train is None or held is None or train.get("dataset_root") != held.get("dataset_root"):
+        return
+    for name in ("num_folds", "split_seed"):
+        one, other = (effective.dataset_argument(plain, key, name) for key in ("train_dataset", "val_dataset"))
+        if None not in (one, other) and one != other:
+            where = "val_dataset" if held.get(name) is not None else "train_dataset"
+            flag = " (--num_folds N sets both)" if name == "num_folds" else ""
+            raise KeyPathError(
+                (where, name),
+                f"train_dataset has {one} and val_dataset {other}, so that their folds are not the same; "
+                f"give both the same{flag}",
+            )
 
 
 def _check_postprocessing(plain: Mapping[str, Any]) -> None:

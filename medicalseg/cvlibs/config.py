@@ -50,6 +50,7 @@ class Config:
         max_time: replaces `max_time`.
         grad_clip: replaces the optimizer's gradient clip by one to this global norm.
         fold: replaces the fold of every dataset.
+        num_folds: replaces the number of folds of every dataset.
         opts: `key.path=value` items, applied last.
         log_notes: whether the log gets `notes`.
 
@@ -75,6 +76,7 @@ class Config:
         max_time: str | None = None,
         grad_clip: float | None = None,
         fold: int | str | None = None,
+        num_folds: int | None = None,
     ) -> None:
         self._built: dict[str, Any] = {}
         self._path = Path(path)
@@ -90,7 +92,7 @@ class Config:
             batch_size=batch_size,
             note=notes.append,
         )
-        tree = with_run_flags(tree, max_time=max_time, grad_clip=grad_clip, fold=fold)
+        tree = with_run_flags(tree, max_time=max_time, grad_clip=grad_clip, fold=fold, num_folds=num_folds)
         self._tree = with_opts(tree, opts, notes.append)
         notes += self._located(lambda: load_plugins(self._tree))
         notes += validate(self)

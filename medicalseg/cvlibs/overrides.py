@@ -77,9 +77,14 @@ def with_flags(
 
 
 def with_run_flags(
-    root: Node, *, max_time: str | None = None, grad_clip: float | None = None, fold: int | str | None = None
+    root: Node,
+    *,
+    max_time: str | None = None,
+    grad_clip: float | None = None,
+    fold: int | str | None = None,
+    num_folds: int | None = None,
 ) -> Node:
-    """Apply `--max_time`, `--grad_clip` and the fold of `--folds`; None leaves the file's value."""
+    """Apply `--max_time`, `--grad_clip`, `--num_folds` and the fold of `--folds`; None leaves the file's value."""
     if max_time is not None:
         root = set_value(root, ("max_time",), max_time, Source("--max_time"))
     if grad_clip is not None:
@@ -87,10 +92,12 @@ def with_run_flags(
             raise ConfigError(f"--grad_clip {grad_clip}: must be above 0")
         clip = {"name": "ClipGradByGlobalNorm", "clip_norm": grad_clip}
         root = set_value(root, ("optimizer", "grad_clip_cfg"), clip, Source("--grad_clip"))
-    if fold is not None:
+    if num_folds is not None and num_folds < 2:
+        raise ConfigError(f"--num_folds {num_folds}: must be at least 2")
+    for name, value, flag in (("fold", fold, "--folds"), ("num_folds", num_folds, "--num_folds")):
         for key in ("train_dataset", "val_dataset", "test_dataset"):
-            if isinstance(to_plain(root).get(key), dict):
-                root = set_value(root, (key, "fold"), fold, Source("--folds"))
+            if value is not None and isinstance(to_plain(root).get(key), dict):
+                root = set_value(root, (key, name), value, Source(flag))
     return root
 
 

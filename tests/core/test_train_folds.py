@@ -78,15 +78,28 @@ def test_which_folds(config_file):
     assert folds_of(config, ("none",)) == ("all",)
     with pytest.raises(ConfigError, match="--folds 2: the data have the folds 0 to 1"):
         folds_of(config, (0, 2))
-    patients = ["train_dataset.group_pattern=(c[0-9])", "train_dataset.num_folds=4"]
+    patients = ["train_dataset.group_pattern=(c[0-9])", "train_dataset.num_folds=4", "val_dataset.num_folds=4"]
     assert count_folds(Config(config_file, opts=patients)) == 4
-    other = Config(config_file, opts=["train_dataset.splits=None", "train_dataset.num_folds=3"])
+    with pytest.raises(UserError, match=r"--num_folds: the folds are those of .*splits_final.json, 2 of them"):
+        count_folds(Config(config_file, num_folds=3))
+    other = Config(config_file, opts=["train_dataset.splits=None"], num_folds=3)
+    assert [other.dic[key]["num_folds"] for key in ("train_dataset", "val_dataset")] == [3, 3]
     (config_file.parent / "cubes/splits_final.json").rename(config_file.parent / "kept.json")
     try:
         assert count_folds(other) == 3
         assert count_folds(config) == 5
     finally:
         (config_file.parent / "kept.json").rename(config_file.parent / "cubes/splits_final.json")
+
+
+def test_training_and_validation_have_the_same_folds(config_file):
+    told = "train_dataset.num_folds: train_dataset has 3 and val_dataset 5, so that their folds are not the same"
+    with pytest.raises(ConfigError, match=told):
+        Config(config_file, opts=["train_dataset.num_folds=3"])
+    with pytest.raises(ConfigError, match=r"val_dataset.split_seed: train_dataset has 12345 and val_dataset 1"):
+        Config(config_file, opts=["val_dataset.split_seed=1"])
+    with pytest.raises(ConfigError, match="--num_folds 1: must be at least 2"):
+        Config(config_file, num_folds=1)
 
 
 def test_folds_are_trained_and_skipped_when_done(config_file, tmp_path, capsys):
