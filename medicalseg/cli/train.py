@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser, all_cases: bool = True) -> No
         help="go on from an iter_N folder; auto: the newest in --save_dir, or anew if there is none")  # fmt: skip
     add("--num_workers", type=int, default=0, help="processes that make batches (default: 0)")
     _add_evaluation_arguments(parser)
-    add("--log_iters", type=int, default=100, help="iterations between log lines (default: 100)")
+    add("--log_iters", type=int, metavar="N",
+        help="iterations between log lines (default: 100; with a time budget at least 20 lines)")  # fmt: skip
     add("--use_vdl", action="store_true", help="write VisualDL records to --save_dir")
     add("--seed", type=int, default=0, help="seed of weights, data order, augmentation, dropout (default: 0)")
     _add_device_arguments(parser)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from medicalseg.metrics.summary import Summary
 
 DRAWING_SHARE = 0.02
+LOG_ITERS = 100
+TIMED_LINES = 20
 
 
 class Journal:
@@ -33,7 +35,7 @@ class Journal:
         save_dir: where `history.json`, `history.csv`, `progress.png` and VisualDL's records go.
         iters: iterations of the run; with a budget only the most there may be.
         state: the run's state, whose history is extended.
-        log_iters: period of the log lines.
+        log_iters: period of the log lines; None: 100, and with a budget at least 20 lines in it.
         samples: samples per iteration over all ranks.
         use_vdl: also write VisualDL records.
         main: whether this process reports.
@@ -45,7 +47,7 @@ class Journal:
         save_dir: Path,
         iters: int,
         state: TrainerState,
-        log_iters: int,
+        log_iters: int | None,
         samples: int,
         use_vdl: bool = False,
         main: bool = True,
@@ -53,7 +55,10 @@ class Journal:
     ) -> None:
         self._clock = clock or TimeBudget()
         self._folder, self._iters, self._state = save_dir, iters, state
-        self._log_iters, self._samples, self._main = max(1, log_iters), samples, main
+        self._log_iters, self._samples, self._main = max(1, log_iters or LOG_ITERS), samples, main
+        timed = log_iters is None and self._clock.seconds is not None
+        self._log_seconds = (self._clock.seconds or 0.0) / TIMED_LINES if timed else float("inf")
+        self._logged_at = self._clock.used
         self._writer = _visualdl(save_dir) if use_vdl and main else None
         total = iters if self._clock.seconds is None else round(self._clock.seconds)
         self._line = ProgressLine(total, "training", enabled=None if main else False)
@@ -88,8 +93,10 @@ class Journal:
         left = clock(min(by_steps, self._clock.left))
         done = round(self._clock.used) if self._clock.limited else iteration
         self._line.update(done, f"loss {result.loss:.4f} DSC {result.dsc:.2f} ETA {left}")
-        if iteration % self._log_iters == 0 or iteration == self._iters or self._clock.spent:
+        late = self._clock.used - self._logged_at >= self._log_seconds
+        if iteration % self._log_iters == 0 or iteration == self._iters or self._clock.spent or late:
             self._log(epoch, result.lr, left)
+            self._logged_at = self._clock.used
             self._clear_window()
 
     def _log(self, epoch: int, lr: float, left: str) -> None:

@@ -24,7 +24,7 @@ class TrainOptions:
         keep_checkpoint_max: newest checkpoints to keep; 0 or less keeps all.
         num_workers: processes that make batches.
         do_eval: evaluate `val_dataset` at intervals and keep the best weights.
-        log_iters: iterations between log lines.
+        log_iters: iterations between log lines; None: 100, with `max_time` at least 20 lines in a run.
         use_vdl: write VisualDL records.
         seed: seed of weights, data order, augmentation, dropout.
         device: cpu, gpu, gpu:N, xpu, or None for what there is.
@@ -51,7 +51,7 @@ class TrainOptions:
     keep_checkpoint_max: int = 5
     num_workers: int = 0
     do_eval: bool = False
-    log_iters: int = 100
+    log_iters: int | None = None
     use_vdl: bool = False
     seed: int = 0
     device: str | None = None

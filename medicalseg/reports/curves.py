@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from medicalseg.utils.files import atomic_path
 
 History = Mapping[str, Sequence[float]]
+MARKED = 40
 
 
 def write_progress_png(path: str | os.PathLike[str], history: History) -> None:
@@ -41,7 +42,7 @@ def write_progress_png(path: str | os.PathLike[str], history: History) -> None:
 def _draw(panel, history: History, key: str, title: str) -> None:  # type: ignore[no-untyped-def]
     panel.set_title(title, fontsize=10)
     x, y = _pairs(history, "iter", key)
-    panel.plot(x, y, color="#1f5fa8", linewidth=1.2, marker="." if len(x) < 40 else None)
+    panel.plot(x, y, color="#1f5fa8", linewidth=1.2, marker=_marker(x))
     if y and min(y) >= 0:
         panel.set_ylim(0, 1.05 * max(y) or None)
 
@@ -49,10 +50,12 @@ def _draw(panel, history: History, key: str, title: str) -> None:  # type: ignor
 def _draw_dice(panel, history: History) -> None:  # type: ignore[no-untyped-def]
     panel.set_title("Dice", fontsize=10)
     x, y = _pairs(history, "iter", "dsc")
-    panel.plot(x, [value / 100 for value in y], color="#9aa7b5", linewidth=1.2, label="DSC (soft, training batches)")
+    panel.plot(x, [value / 100 for value in y], color="#9aa7b5", linewidth=1.2, marker=_marker(x),
+               label="DSC (soft, training batches)")  # fmt: skip
     x, y = _pairs(history, "pseudo_iter", "pseudo_dice")
     if y:
-        panel.plot(x, y, color="#7a8f2f", linewidth=1.2, label="pseudo-Dice (patches) (hard, foreground mean)")
+        panel.plot(x, y, color="#7a8f2f", linewidth=1.2, marker=_marker(x),
+                   label="pseudo-Dice (patches) (hard, foreground mean)")  # fmt: skip
     x, y = _pairs(history, "eval_iter", "eval_dice")
     panel.plot(x, y, color="#c2410c", marker="o", markersize=4, label="Dice (hard, foreground mean, validation)")
     if y:
@@ -62,6 +65,11 @@ def _draw_dice(panel, history: History) -> None:  # type: ignore[no-untyped-def]
         panel.annotate(f"best {y[best]:.4f}", (x[best], y[best]), fontsize=8, **where)
     panel.set_ylim(0, 1)
     panel.legend(fontsize=8, loc="upper left")
+
+
+def _marker(points: Sequence[float]) -> str | None:
+    """A dot where there are few points, one of which alone would be no line."""
+    return "." if len(points) < MARKED else None
 
 
 def _pairs(history: History, x: str, y: str) -> tuple[list[float], list[float]]:

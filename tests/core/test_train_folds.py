@@ -175,6 +175,13 @@ def test_the_schedule_follows_the_clock(config_file, tmp_path, by_steps):
     assert len(state.saved) >= 2
 
 
+def test_a_timed_run_tells_of_itself_at_least_twenty_times(config_file, tmp_path, by_steps):
+    state = train(Config(config_file, max_time="40s"), options(tmp_path, log_iters=None))
+    seldom = train(Config(config_file, max_time="40s"), options(tmp_path / "seldom", log_iters=100))
+    assert 10 <= len(state.history["iter"]) <= 21
+    assert len(seldom.history["iter"]) == 1
+
+
 def test_a_resumed_run_keeps_its_budget(config_file, tmp_path, by_steps):
     first = train(Config(config_file, max_time="12s"), options(tmp_path))
     again = train(Config(config_file, max_time="12s"), options(tmp_path, resume="auto"))
