@@ -25,8 +25,9 @@ from medicalseg import __version__
 from medicalseg.core import export_onnx, train_cases
 from medicalseg.core.export_check import check_backends, image_like
 from medicalseg.core.export_graph import compose_group_norms, fold_batch_norms
+from medicalseg.core.export_leftovers import named_files, remove
 from medicalseg.core.fit import check_network
-from medicalseg.errors import CheckpointError, UserError
+from medicalseg.errors import UserError
 from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.slice_wise import SMALLEST_PLANE
 from medicalseg.inference.task import TaskSpec
@@ -136,11 +137,10 @@ def export(
         checks = check_backends(logits, x, folder / "deploy.yaml", sorted({"fp32", precision}))
         content["checks"] = [item.as_dict() for item in checks]
         write_description(folder / "deploy.yaml", content)
-        earlier = _files_of(save_dir / "deploy.yaml")
+        earlier = named_files(save_dir)
         for file in (*files, folder / "deploy.yaml"):
             os.replace(file, save_dir / file.name)
-        for name in earlier - {file.name for file in files}:
-            (save_dir / name).unlink(missing_ok=True)
+        remove(earlier - {save_dir / file.name for file in files})
     return save_dir / "deploy.yaml"
 
 
@@ -223,15 +223,6 @@ def add_previous(content: dict[str, Any], previous: str | Path | None, task: Tas
         )
     content["previous"] = name
     content["sha256"] = {**content["sha256"], name: sha256(files.path)}
-
-
-def _files_of(deploy_yaml: Path) -> set[str]:
-    """Names of the model files of an earlier export; none if there is none that can be read."""
-    try:
-        description = ModelFiles.read(deploy_yaml).description
-    except CheckpointError:
-        return set()
-    return {name for name in description.get("sha256") or {} if name == Path(name).name}
 
 
 def write_description(file: Path, content: Mapping[str, Any]) -> None:

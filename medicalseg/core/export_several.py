@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from medicalseg import __version__
 from medicalseg.core.export import add_previous, write_description
+from medicalseg.core.export_leftovers import named_files, remove
 from medicalseg.inference.alike import check_one_grid
 from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.task import TaskSpec
@@ -39,7 +39,7 @@ def export_ensemble(
     check_one_grid(tasks, "export them apart")
     save_dir = output_folder(save_dir)
     save_dir.mkdir(parents=True, exist_ok=True)
-    task = tasks[0]
+    task, earlier = tasks[0], named_files(save_dir)
     written = []
     for number, member in enumerate(tasks):
         plain = replace(member, postprocessing=())
@@ -55,8 +55,6 @@ def export_ensemble(
         "sha256": {name: sha256(file) for name, file in zip(names, written, strict=True)},
     }
     add_previous(content, previous, task, save_dir)
-    earlier = _members_of(save_dir / "deploy.yaml")
     write_description(save_dir / "deploy.yaml", content)
-    for name in earlier - {Path(name).parts[0] for name in names}:
-        shutil.rmtree(save_dir / name, ignore_errors=True)
+    remove(earlier - named_files(save_dir))
     return save_dir / "deploy.yaml"

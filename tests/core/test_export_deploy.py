@@ -210,6 +210,26 @@ def test_a_smaller_ensemble_leaves_no_member_behind(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "e").iterdir()) == ["deploy.yaml", "member_1", "member_2"]
 
 
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_export_replaces_an_earlier_one_of_the_other_kind(tmp_path: Path) -> None:
+    config = checkpoint(tmp_path / "a", planned_task(), 1)
+    single = ("export", "--config", config, "--model_path", tmp_path / "a")
+    several = (*single, tmp_path / "a")
+    run(*single, "--save_dir", tmp_path / "single")
+    run(*several, "--save_dir", tmp_path / "several")
+    target = tmp_path / "e"
+    run(*single, "--save_dir", target)
+    run(*several, "--save_dir", target)
+    assert files_in(target) == files_in(tmp_path / "several")
+    (target / "member_2" / "mine.txt").write_text("mine", encoding="utf-8")
+    run(*single, "--save_dir", target)
+    assert files_in(target) == {*files_in(tmp_path / "single"), "member_2/mine.txt"}
+    assert not (target / "member_1").exists()
+
+
 def test_networks_of_different_grids_are_no_ensemble() -> None:
     with pytest.raises(ConfigError, match=r"network 2 differs from the first in task\.num_classes"):
         check_one_grid([TaskSpec(3), TaskSpec(4)], "no")
