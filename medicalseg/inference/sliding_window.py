@@ -19,8 +19,10 @@ from medicalseg.inference.network import Network
 from medicalseg.inference.probabilities import background
 from medicalseg.inference.windows import Region, Sums, Triple, WindowGrid, as_triple, gaussian, window_starts
 from medicalseg.inference.windows import with_classes as _with_classes
+from medicalseg.utils.progress import ProgressLine
 
 LARGEST_SUMS = 1 << 30
+MANY_WINDOWS = 8
 
 __all__ = ["Inferer", "Part", "Region", "SlidingWindow", "WholeVolume"]
 
@@ -131,6 +133,8 @@ class WholeVolume(Inferer):
 class SlidingWindow(Inferer):
     """Overlapping windows, logits averaged with weights.
 
+    In a terminal a line shows how many of at least eight windows are done.
+
     Windows are visited in rows along the axis that needs most of them, and in strips along the axis that needs most
     of the others; a part of the volume is finished as soon as no window can touch it any more (`WindowGrid`). A volume
     smaller than the window is padded with 0 at the end of its axes, and the padding cut off afterwards.
@@ -202,6 +206,8 @@ class SlidingWindow(Inferer):
         visited, strips = self._visited(grid, padded), deque(grid.strips())
         sums = Sums(grid)
         empty: np.ndarray | None = None
+        shown = None if len(visited) >= MANY_WINDOWS else False
+        line = stack.enter_context(ProgressLine(len(visited), "windows", enabled=shown))
         for first in range(0, max(1, len(visited)), self.batch):
             corners = visited[first : first + self.batch] or [(0, 0, 0)]
             scores = network.logits(np.stack([padded[_with_classes(grid.region(corner))] for corner in corners]))
@@ -214,6 +220,7 @@ class SlidingWindow(Inferer):
                 for corner, found in zip(corners, scores, strict=True):
                     sums.add(corner, found, self._weights)
             scores = found = np.empty(0, np.float32)
+            line.update(min(first + self.batch, len(visited)))
             following = visited[first + self.batch] if first + self.batch < len(visited) else None
             while strips and (following is None or grid.strip_of(strips[0]) < grid.strip_of(following)):
                 region = grid.final(strips.popleft())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -285,3 +287,16 @@ def test_large_sums_have_pages_of_their_own(on_disk: bool, monkeypatch: pytest.M
     expected = SlidingWindow((8, 12, 10)).logits(Pointwise(), x)
     monkeypatch.setattr("medicalseg.inference.windows.OWN_PAGES", 1)
     np.testing.assert_array_equal(SlidingWindow((8, 12, 10), on_disk=on_disk).logits(Pointwise(), x), expected)
+
+
+@pytest.mark.parametrize(("shape", "drawn"), [((16, 16, 16), True), ((16, 8, 8), False)])
+def test_windows_done_are_a_live_line_in_a_terminal(
+    shape: tuple[int, int, int], drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", terminal)
+    SlidingWindow(8, overlap=0, batch=3).labels(Pointwise(), image((1, *shape)))
+    text = terminal.getvalue()
+    assert ("8/8" in text) is drawn
+    assert text.endswith("\r\x1b[K") is drawn
