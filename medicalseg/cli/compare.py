@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN",
-        help="save_dir of a training, or of val, predict or infer; NAME=FOLDER gives it a name")  # fmt: skip
+        help="save_dir of a training, or of crossval, val, predict or infer; NAME=FOLDER gives it a name")  # fmt: skip
     add("--out", type=Path, metavar="FOLDER", help="also write comparison.md, comparison.csv and comparison.png there")
 
 

@@ -15,7 +15,7 @@ from medicalseg.inference.slices import SliceSpec
 from medicalseg.utils.checkpoint import META_FILE
 from medicalseg.utils.files import read_json_object
 
-METRICS, MANIFEST = "metrics.json", "run.json"
+METRICS, MANIFEST, CROSSVAL = "metrics.json", "run.json", "summary.json"
 REPORT_FOLDERS = ("", "eval", "val")
 LEVELS_TO_MANIFEST = 3
 BEST = "best_model"
@@ -91,8 +91,8 @@ def load_runs(specs: Sequence[str]) -> list[Run]:
     """Read several runs.
 
     Args:
-        specs: folders of trainings (`save_dir`), or folders with a `metrics.json` of val, predict or infer; each may
-            be written NAME=FOLDER.
+        specs: folders of trainings or of crossval (`save_dir`), or folders with a `metrics.json` of val, predict or
+            infer; each may be written NAME=FOLDER.
 
     Raises:
         UserError: if a folder holds no report, two have the same name, or a file is damaged; names it.
@@ -108,7 +108,7 @@ def load_runs(specs: Sequence[str]) -> list[Run]:
 def load_run(folder: Path, name: str) -> Run:
     """Read one run; see `load_runs`."""
     report = _report_in(folder)
-    content = read_json_object(report, DataError)
+    content = _content(report)
     facts = content.get("run") or {}
     settings, task = _settings(report, facts)
     facts = _facts_of(task) | facts
@@ -135,6 +135,22 @@ def load_run(folder: Path, name: str) -> Run:
         raise DataError(f"{report}: is no report of medicalseg, or a damaged one: {error!r}") from error
 
 
+def _content(report: Path) -> dict[str, Any]:
+    """What a report says; of a cross-validation the stage to quote, whose network is that of the first fold."""
+    content = read_json_object(report, DataError)
+    if report.name != CROSSVAL:
+        return content
+    try:
+        name, folds = str(content["headline"]), [fold["fold"] for fold in content["folds"]]
+        stage = dict(content["stages"][name])
+        weights = report.parent / f"fold_{folds[0]}" / f"{content['weights']}_model"
+    except (KeyError, TypeError, IndexError) as error:
+        raise DataError(f"{report}: is no summary of medicalseg crossval, or a damaged one: {error!r}") from error
+    note = f"cross-validated on {len(folds)} folds, stage '{name}'"
+    facts = {**(content.get("run") or {}), "program": "crossval", "weights": str(weights)}
+    return {**stage, "notes": [*(stage.get("notes") or ()), note], "run": facts}
+
+
 def _foreground_classes(content: Mapping[str, Any]) -> dict[str, float | None]:
     wanted = content["foreground_mean"]["class_ids"]
     return {str(entry["name"]): entry["dice"] for entry in content["classes"] if entry["id"] in wanted}
@@ -159,12 +175,14 @@ def _distinct(folders: Sequence[Path]) -> list[str]:
 
 def _report_in(folder: Path) -> Path:
     if not folder.is_dir():
-        raise UserError(f"{folder}: is no folder; give the save_dir of a training, or of val, predict or infer")
+        raise UserError(f"{folder}: is no folder; give the save_dir of a training, crossval, val, predict or infer")
     found = next((folder / sub / METRICS for sub in REPORT_FOLDERS if (folder / sub / METRICS).is_file()), None)
+    if found is None and (folder / CROSSVAL).is_file():
+        return folder / CROSSVAL
     if found is None:
         raise UserError(
-            f"{folder}: holds no {METRICS}, nor does its folder eval; train with --do_eval, or run medicalseg val (or "
-            "predict or infer with --label_path) and give its --save_dir"
+            f"{folder}: holds no {METRICS} or {CROSSVAL}, nor does its folder eval; train with --do_eval, or run "
+            "medicalseg val (or predict or infer with --label_path) and give its --save_dir"
         )
     return found
 

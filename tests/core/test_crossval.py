@@ -13,11 +13,12 @@ from sklearn.metrics import f1_score
 from tiny_folds import make_cubes
 
 from medicalseg.cli import run_verb
+from medicalseg.core.compare import load_runs
 from medicalseg.core.crossval import CrossvalOptions
 from medicalseg.core.fold_predictions import FoldCases
 from medicalseg.core.folder_pairs import Pair
 from medicalseg.core.out_of_fold import POSTPROCESSED, choose, described, kept_as_they_are, postprocessed
-from medicalseg.errors import UserError
+from medicalseg.errors import DataError, UserError
 from medicalseg.inference import TaskSpec
 from medicalseg.io import Volume, read_label, write_volume
 from medicalseg.utils import checkpoint
@@ -72,6 +73,19 @@ def test_files_for_readers(done):
         assert word in page
     log = (done / "out/crossval.log").read_text()
     assert "Predict with all folds together" in log
+
+
+def test_compare_reads_the_stage_to_quote(done, tmp_path):
+    summary = json.loads((done / "out/summary.json").read_text())
+    (run,) = load_runs([f"five={done / 'out'}"])
+    assert run.foreground == summary["stages"][summary["headline"]]["foreground_mean"]["dice"]
+    assert sorted(run.cases) == ["c0", "c1", "c2", "c3"]
+    assert (run.program, run.cost.network, run.cost.dimensions) == ("crossval", "UNet3D", "3D")
+    assert run.problems == ()
+    assert "cross-validated on 2 folds" in run.notes[-1]
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(DataError, match="is no summary of medicalseg crossval"):
+        load_runs([str(tmp_path)])
 
 
 def test_the_set_to_be_quoted_is_complete(done):
