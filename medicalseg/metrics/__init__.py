@@ -4,6 +4,7 @@ from medicalseg.metrics.auc import HistogramAuc
 from medicalseg.metrics.bootstrap import Bootstrap, Interval
 from medicalseg.metrics.calibration import Calibration, CalibrationResult, ReliabilityCurve
 from medicalseg.metrics.case import MeasureOptions, case_metrics
+from medicalseg.metrics.case_result import CaseResult, GroupMean
 from medicalseg.metrics.counts import Counts, confusion_counts, confusion_matrix, structure_counts
 from medicalseg.metrics.detection import Detection, DetectionRule, detect
 from medicalseg.metrics.levels import LevelConfusion, LevelSummary, neighbour_confusion
@@ -12,7 +13,8 @@ from medicalseg.metrics.more import MeasureSummary
 from medicalseg.metrics.overlap import dice, iou, precision, recall
 from medicalseg.metrics.rules import PerImage, Pooled
 from medicalseg.metrics.soft_dice import SoftDiceSums, soft_dice
-from medicalseg.metrics.summary import CaseResult, GroupMean, Summary, summarize
+from medicalseg.metrics.summarize import summarize
+from medicalseg.metrics.summary import Summary
 from medicalseg.metrics.surface import (
     SurfaceDistances,
     average_surface_distance,

@@ -45,3 +45,6 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, counts: Counts) -> np
     value = numerator / np.maximum(denominator, 1)
     value[(counts.tp + counts.fp + counts.fn) == 0] = np.nan
     return value
+
+
+MEASURES = {"dice": dice, "iou": iou, "precision": precision, "recall": recall}
