@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from medicalseg.inference import SlidingWindow, TaskSpec
+    from medicalseg.inference import EagerNetwork, SlidingWindow, TaskSpec
 
 CLASSES = 20
 FEATURES = [4, 8]
@@ -89,26 +89,33 @@ def _task(restoring: str) -> TaskSpec:
     return TaskSpec(CLASSES, preprocessing=preprocessing, restoring=restoring)
 
 
-def _measure(arguments: argparse.Namespace) -> dict[str, object]:
+def _network(task: TaskSpec) -> EagerNetwork:
+    """A network without training, the same every time."""
     import paddle
+
+    from medicalseg import ops
+    from medicalseg.inference import EagerNetwork
+    from medicalseg.models import PlainConvUNet
+
+    paddle.seed(1)
+    model = PlainConvUNet(in_channels=1, num_classes=CLASSES, features=FEATURES, kernel_size=3, strides=[1, 2])
+    model.eval()
+    return EagerNetwork(ops.accelerate(model), task.decision)
+
+
+def _measure(arguments: argparse.Namespace) -> dict[str, object]:
     import psutil
 
     from medicalseg import ops
 
     ops.configure_process()
     from medicalseg.core.predict import predict_cases
-    from medicalseg.inference import EagerNetwork, SlidingWindow
+    from medicalseg.inference import SlidingWindow
     from medicalseg.inference.inputs import find_inputs
     from medicalseg.inference.memory import MemoryWatch, parse_memory
-    from medicalseg.models import PlainConvUNet
 
-    paddle.seed(1)
-    model = PlainConvUNet(in_channels=1, num_classes=CLASSES, features=FEATURES, kernel_size=3, strides=[1, 2])
-    model.eval()
-    model = ops.accelerate(model)
     task = _task(arguments.restoring[0])
-    sliding = SlidingWindow(arguments.window)
-    network = EagerNetwork(model, task.decision)
+    sliding, network = SlidingWindow(arguments.window), _network(task)
     cases = find_inputs(arguments.child)
     baseline = psutil.Process().memory_info().rss
     started = time.perf_counter()
