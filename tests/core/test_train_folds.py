@@ -285,6 +285,7 @@ def test_a_first_evaluation_that_takes_too_long_is_left_out(caplog):
             raise TooLong(36.0)
         return "figures"
 
+    caplog.set_level("INFO", logger="medicalseg")
     model = SimpleNamespace(eval=lambda: None, train=lambda: None)
     validation = Validation(evaluate, model, None, {})
     state, clock = SimpleNamespace(evaluation_seconds=0.0, iteration=1), time_budget.TimeBudget(40)
