@@ -16,7 +16,7 @@ CPU_ITERS = 10_000
 MOST_HEADS = 5
 BUSY = 0.9
 RARE_CASES = 0.5
-WARMUP = 250
+WARMUP = 50
 
 
 def heads_of(stages: int) -> int:
@@ -85,7 +85,7 @@ def schedule(settings: Settings, iters: int) -> dict[str, Any]:
         return block | {"learning_rate": Because(0.01, "nnU-Net's, of SGD"), **ends}
     warmup = max(1, min(WARMUP, iters // 20))
     return block | {
-        "learning_rate": Because(0.001, "AdamW's usual one for networks with instance norm"),
+        "learning_rate": Because(0.003, "instance norm bears a high one, and few steps then reach far"),
         "warmup_iters": Because(warmup, "AdamW's moments are estimates of few gradients at first"),
         "warmup_start_lr": Because(1e-5, "nearly 0"),
         **ends,
