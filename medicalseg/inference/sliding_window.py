@@ -20,6 +20,7 @@ from medicalseg.inference.probabilities import background
 from medicalseg.inference.windows import Region, Sums, Triple, WindowGrid, as_triple, gaussian, window_starts
 from medicalseg.inference.windows import with_classes as _with_classes
 from medicalseg.utils.progress import ProgressLine
+from medicalseg.utils.words import counted
 
 LARGEST_SUMS = 1 << 30
 MANY_WINDOWS = 8
@@ -238,7 +239,7 @@ class SlidingWindow(Inferer):
             return SlidingWindow(**arguments, batch=self.batch), "sums of windows wait on disk"
         if self.batch > 1:
             half = self.batch // 2
-            return SlidingWindow(**arguments, batch=half), f"{half} windows at a time"
+            return SlidingWindow(**arguments, batch=half), f"{counted(half, 'window')} at a time"
         return None
 
     def starts(self, size: int, window: int) -> list[int]:

@@ -227,7 +227,7 @@ def test_memory_that_runs_out_leads_to_smaller_pieces(tmp_path: Path, caplog: py
     sliding = SlidingWindow(4, batch=4, skip_empty=False)
     report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Hungry(Oracle()), tmp_path / "out", sliding=sliding)
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
-    assert "in smaller pieces (sums of windows wait on disk, 2 windows at a time, 1 windows at a time)" in caplog.text
+    assert "in smaller pieces (sums of windows wait on disk, 2 windows at a time, 1 window at a time)" in caplog.text
 
 
 def test_memory_that_runs_out_later_leads_to_smaller_pieces(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -241,7 +241,7 @@ def test_memory_that_runs_out_later_leads_to_smaller_pieces(tmp_path: Path, capl
     sliding = SlidingWindow(6, batch=2, skip_empty=False)
     report = predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, Hungry(Oracle()), tmp_path / "out", sliding=sliding)
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
-    assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
+    assert "a: memory ran out; tried again in smaller pieces: 1 window at a time" in caplog.text
 
 
 @pytest.mark.parametrize("restoring", ["labels", "scores"])
@@ -270,7 +270,7 @@ def test_memory_that_runs_out_in_an_evaluation(
         results = [scorer.score(index, *scorer.dataset[index])[0] for index in range(2)]
         assert scorer.calibration is not None
         found.append(([item.counts.tp for item in results], auc.state, scorer.calibration.state))
-    assert caplog.text.count("case_0: memory ran out; tried again in smaller pieces: 1 windows at a time") == 1
+    assert caplog.text.count("case_0: memory ran out; tried again in smaller pieces: 1 window at a time") == 1
     assert "case_1: memory ran out" not in caplog.text
     for first, second in zip(*found, strict=True):
         np.testing.assert_allclose(first, second)
@@ -293,7 +293,7 @@ def test_memory_that_runs_out_in_the_first_network_of_a_cascade(
     )
     assert not report.failed
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
-    assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
+    assert "a: memory ran out; tried again in smaller pieces: 1 window at a time" in caplog.text
 
 
 def test_what_a_failed_attempt_held_is_free_before_the_next(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_memory_that_runs_out_for_networks_of_other_grids(tmp_path: Path, caplog
         others=[Member(other, Hungry(Oracle()), sliding)],
     )  # fmt: skip
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
-    assert "a: memory ran out; tried again in smaller pieces: 1 windows at a time" in caplog.text
+    assert "a: memory ran out; tried again in smaller pieces: 1 window at a time" in caplog.text
 
 
 def test_every_network_of_a_prediction_keeps_to_the_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
