@@ -52,6 +52,11 @@ def _argmax_block(planes: np.ndarray, labels: np.ndarray) -> None:
         np.greater(planes[index], best, out=better)
         np.copyto(winner, index, where=better)
         np.maximum(best, planes[index], out=best)
-    if np.isnan(best).any():
-        raise RunError("the network's output is NaN: its weights have diverged, or the image holds NaN")
+    refuse_nan(best)
     labels[...] = winner
+
+
+def refuse_nan(scores: np.ndarray) -> None:
+    """Raise RunError if a score is NaN."""
+    if scores.size and np.isnan(scores.min()):
+        raise RunError("the network's output is NaN: its weights have diverged, or the image holds NaN")

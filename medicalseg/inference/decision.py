@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from medicalseg.errors import ConfigError, DataError, RunError
-from medicalseg.inference.argmax import argmax_classes
+from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference.argmax import argmax_classes, refuse_nan
 from medicalseg.inference.threads import for_each
 
 HEADS = ("softmax", "sigmoid")
@@ -78,8 +78,7 @@ def codes_above(scores: np.ndarray, least: float, axis: int = 0) -> np.ndarray:
 
     def row(index: int) -> None:
         for channel, plane in enumerate(planes[:, index]):
-            if np.isnan(plane).any():
-                raise RunError("the network's output is NaN: its weights have diverged, or the image holds NaN")
+            refuse_nan(plane)
             codes[index] |= np.left_shift(plane >= least, channel, dtype=np.int32)
 
     for_each(row, range(len(codes)), scores.size)

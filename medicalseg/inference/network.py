@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from medicalseg.inference.argmax import refuse_nan
 from medicalseg.inference.decision import Decision
-from medicalseg.inference.probabilities import refuse_nan, to_probabilities
+from medicalseg.inference.probabilities import to_probabilities
 
 if TYPE_CHECKING:
     import paddle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medicalseg.errors import RunError
+from medicalseg.inference.argmax import refuse_nan
 from medicalseg.inference.threads import for_each
 
 CERTAIN = 20.0
@@ -43,12 +43,6 @@ def to_probabilities(scores: np.ndarray, head: str, weights: np.ndarray | None =
 
     for_each(row, range(scores.shape[1]), scores.size)
     return scores
-
-
-def refuse_nan(scores: np.ndarray) -> None:
-    """Raise RunError if a score is NaN."""
-    if scores.size and np.isnan(scores.min()):
-        raise RunError("the network's output is NaN: its weights have diverged, or the image holds NaN")
 
 
 def to_logits(probabilities: np.ndarray, head: str) -> np.ndarray:
