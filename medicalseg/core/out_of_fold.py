@@ -13,14 +13,13 @@ from typing import Any
 from medicalseg.core.evaluate_folders import Scored, score_pair
 from medicalseg.core.fold_predictions import FoldCases
 from medicalseg.core.folder_pairs import Pair
-from medicalseg.errors import DataError
 from medicalseg.inference import TaskSpec
 from medicalseg.inference.outputs import read_labels, structure_paths, write_labels
 from medicalseg.metrics import CaseResult, MeasureOptions
 from medicalseg.postprocessing import apply_steps, build_postprocessing
 from medicalseg.utils.files import atomic_path
 from medicalseg.utils.logger import logger
-from medicalseg.utils.pool import run_all
+from medicalseg.utils.pool import results_of
 
 POSTPROCESSED = "validation_postprocessed"
 FEW_CASES = 10
@@ -95,7 +94,7 @@ def postprocessed(fold: FoldCases, steps: Steps, folder: Path, num_workers: int)
     if not steps:
         return fold.pairs
     work = partial(_postprocess, steps=steps, task=fold.task, folder=folder)
-    return tuple(_results(work, fold.pairs, num_workers, "cases postprocessed"))
+    return tuple(results_of(work, fold.pairs, num_workers, "cases postprocessed"))
 
 
 def kept_as_they_are(fold: FoldCases, folder: Path) -> None:
@@ -138,15 +137,5 @@ def score(
         DataError: a file is wrong; names it.
     """
     work = partial(score_pair, task=task, options=measures, level_orders=level_orders)
-    scored: list[Scored] = _results(work, pairs, num_workers, "cases scored")
+    scored: list[Scored] = results_of(work, pairs, num_workers, "cases scored")
     return [item.result for item in scored]
-
-
-def _results(work: Any, pairs: Sequence[Pair], num_workers: int, title: str) -> list[Any]:
-    """Results in the order of the pairs; the first failure is raised."""
-    found = {}
-    for pair, result in run_all(work, pairs, num_workers, title):
-        if isinstance(result, Exception):
-            raise DataError(f"case {pair.name}: {result}")
-        found[pair.name] = result
-    return [found[pair.name] for pair in pairs]

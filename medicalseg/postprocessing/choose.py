@@ -15,7 +15,8 @@ from medicalseg.inference.outputs import read_reference
 from medicalseg.inference.task import TaskSpec
 from medicalseg.postprocessing.apply import build_postprocessing
 from medicalseg.postprocessing.candidates import PartVolumes, Stage, Step, candidate_stages, part_volumes
-from medicalseg.postprocessing.trial import Case, mean_dice, results_of
+from medicalseg.postprocessing.trial import Case, mean_dice
+from medicalseg.utils.pool import results_of
 
 MARGIN = 1e-3
 TOLERANCE = 1e-4

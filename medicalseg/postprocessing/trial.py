@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume
 from medicalseg.metrics import confusion_counts, structure_counts
 from medicalseg.postprocessing.apply import apply_steps, build_postprocessing
-from medicalseg.utils.pool import run_all
+from medicalseg.utils.pool import results_of
 
 Steps = Sequence[Mapping[str, Any]]
 
@@ -58,20 +58,6 @@ def mean_dice(
     counted = (~np.isnan(dice)).sum(axis=0)
     sums = np.nansum(dice, axis=0)
     return np.divide(sums, counted, out=np.full(sums.shape, np.nan), where=counted > 0)
-
-
-def results_of(work: Callable[[Case], Any], cases: Sequence[Case], num_workers: int, title: str) -> list[Any]:
-    """What `work` gives for every case, in their order.
-
-    Raises:
-        DataError: the first failure, with the case's name.
-    """
-    found = {}
-    for case, result in run_all(work, cases, num_workers, title):
-        if isinstance(result, Exception):
-            raise DataError(f"case {case.name}: {result}")
-        found[case.name] = result
-    return [found[case.name] for case in cases]
 
 
 def read_case(case: Case, task: TaskSpec) -> tuple[Volume, Volume]:

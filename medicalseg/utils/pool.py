@@ -9,12 +9,23 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from medicalseg.errors import DataError, MedicalSegError, RunError
 from medicalseg.utils.progress import Progress
 
 Item = TypeVar("Item")
+
+
+class Named(Protocol):
+    """What has a name of its own among the others."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+
+NamedItem = TypeVar("NamedItem", bound=Named)
 
 
 class DiskFullError(RunError):
@@ -47,6 +58,22 @@ def run_all(
             yield item, result
     finally:
         progress.close()
+
+
+def results_of(
+    function: Callable[[NamedItem], Any], items: Sequence[NamedItem], num_workers: int, title: str
+) -> list[Any]:
+    """What `function` gives for every item, in their order; see `run_all`.
+
+    Raises:
+        DataError: the first failure, with the item's name.
+    """
+    found = {}
+    for item, result in run_all(function, items, num_workers, title):
+        if isinstance(result, Exception):
+            raise DataError(f"case {item.name}: {result}")
+        found[item.name] = result
+    return [found[item.name] for item in items]
 
 
 def _here(function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
