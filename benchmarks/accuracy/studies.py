@@ -35,7 +35,7 @@ class Study:
     @property
     def name(self) -> str:
         """Name of the planned folder: the dataset, and the description where there are several."""
-        chosen = [Path(value).stem for flag, value in zip(self.plan, self.plan[1:], strict=False) if "json" in flag]
+        chosen = [Path(value).stem for value in self.plan if value.endswith(".json")]
         return "_".join([Path(self.dataset).name, *(stem.removeprefix("dataset_") for stem in chosen)])
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from medicalseg.cvlibs.overrides import DATA_ROOT_VARIABLE
 from medicalseg.planning import training_rules as rules
 from medicalseg.planning.anatomy import AXIS_NAMES, Anatomy
 from medicalseg.planning.case_facts import ORIENTATION
@@ -67,7 +70,7 @@ def compose(subject: Subject, stage: Stage, seconds: float | None = None, previo
     model, heads = network_block(subject, stage, previous is not None)
     tree: Tree = {
         "data_root": Because(
-            str(subject.source.root.parent), "the environment variable MEDICALSEG_DATA_ROOT replaces it"
+            _roots(subject.source.root)[0], f"the environment variable {DATA_ROOT_VARIABLE} replaces it"
         ),
         "batch_size": Because(stage.fit.batch, stage.batch_reason),
         "iters": Because(iters, why),
@@ -93,6 +96,17 @@ def compose(subject: Subject, stage: Stage, seconds: float | None = None, previo
     return tree
 
 
+def _roots(root: Path) -> tuple[str, str]:
+    """`data_root` and the dataset seen from it: below the environment's, where that is set, or else its own folder."""
+    folder = os.environ.get(DATA_ROOT_VARIABLE)
+    if not folder:
+        return str(root.parent), root.name
+    inside = root.resolve()
+    if inside.is_relative_to(Path(folder).resolve()):
+        inside = inside.relative_to(Path(folder).resolve())
+    return folder, str(inside)
+
+
 def _postprocessing(subject: Subject) -> Because:
     fingerprint = subject.fingerprint
     present = {label for label in fingerprint.foreground if fingerprint.cases_with(label)}
@@ -107,7 +121,7 @@ def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:
     source, flat = subject.source, stage.slice_axis is not None
     block: Tree = {
         "type": Because("PatchDataset", "cases are kept in compressed blocks; a patch reads only what it shows"),
-        "dataset_root": Because(source.root.name, "the folder that was planned for"),
+        "dataset_root": Because(_roots(source.root)[1], "the folder that was planned for"),
         **{key: Because(value, f"given as --{key}") for key, value in source.folder_arguments.items()},
         "mode": Because("train", "cases of the other folds"),
         **rules.folds(source.groups, subject.has_splits, source.fold or 0),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from medicalseg.cli.main import main
+from medicalseg.cvlibs import Config
 
 Make = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("cache")
@@ -25,6 +26,18 @@ def test_a_plan_is_printed(make_dataset: Make, tmp_path: Path, capsys: pytest.Ca
     assert (tmp_path / "auto" / "blobs" / "3d.yml").is_file()
     assert (tmp_path / "auto" / "blobs" / "2d.yml").is_file()
     assert "4 GB" in (tmp_path / "auto" / "blobs" / "3d.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_the_data_root_of_the_environment_holds(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: bool
+) -> None:
+    root = make_dataset()
+    monkeypatch.setenv("MEDICALSEG_DATA_ROOT", str(root.parent.parent if below else tmp_path / "elsewhere"))
+    assert run(root, "--out", tmp_path / "auto", "--kind", "3d") == 0
+    config = Config(tmp_path / "auto" / "blobs" / "3d.yml", log_notes=False)
+    assert len(config.train_dataset) > 0
+    assert Path(config.dic["data_root"], config.dic["train_dataset"]["dataset_root"]).resolve() == root.resolve()
 
 
 def test_an_error_of_the_dataset_stops_and_names_the_case(
