@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,16 +188,7 @@ class SlidingWindow(Inferer):
 
     def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
         """What is final after every strip of windows."""
-        with contextlib.ExitStack() as stack:
-            yield from self._parts(mirrored(network, self.mirror_axes), image, stack)
-
-    def rests(self, shape: Sequence[int], classes: int) -> bool:
-        """Whether sums of a volume (X, Y, Z) wait for the next row of windows on disk rather than in memory."""
-        if self.on_disk is not None:
-            return self.on_disk
-        return 4 * (classes + 1) * self.grid(shape).peak_voxels() > LARGEST_SUMS
-
-    def _parts(self, network: Network, image: np.ndarray, stack: contextlib.ExitStack) -> Iterator[Part]:
+        network = mirrored(network, self.mirror_axes)
         shape = as_triple(image.shape[-3:])
         grid = self.grid(shape)
         padded = _padded(image, grid.shape)
@@ -208,28 +196,30 @@ class SlidingWindow(Inferer):
         sums = Sums(grid)
         empty: np.ndarray | None = None
         shown = None if len(visited) >= MANY_WINDOWS else False
-        line = stack.enter_context(ProgressLine(len(visited), "windows", enabled=shown))
-        for first in range(0, max(1, len(visited)), self.batch):
-            corners = visited[first : first + self.batch] or [(0, 0, 0)]
-            scores = network.logits(np.stack([padded[_with_classes(grid.region(corner))] for corner in corners]))
-            if first == 0:
-                if self.rests(shape, scores.shape[1]):
-                    sums.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="medicalseg-windows-")))
-                if len(visited) < grid.count:
-                    empty = background(scores.shape[1], network.decision.head, network.gives_probabilities)
-            if visited:
-                for corner, found in zip(corners, scores, strict=True):
-                    sums.add(corner, found, self._weights)
-            scores = found = np.empty(0, np.float32)
-            line.update(min(first + self.batch, len(visited)))
-            following = visited[first + self.batch] if first + self.batch < len(visited) else None
-            while strips and (following is None or grid.strip_of(strips[0]) < grid.strip_of(following)):
-                region = grid.final(strips.popleft())
-                across = grid.axes[1]
-                for piece in grid.pieces(region):
-                    if piece[across].start < shape[across]:
-                        yield _part(sums, piece, shape, empty)
-                sums.rest(region[grid.axes[1]].stop)
+        with ProgressLine(len(visited), "windows", enabled=shown) as line:
+            for first in range(0, max(1, len(visited)), self.batch):
+                corners = visited[first : first + self.batch] or [(0, 0, 0)]
+                scores = network.logits(np.stack([padded[_with_classes(grid.region(corner))] for corner in corners]))
+                if first == 0:
+                    sums.on_disk = self.rests(shape, scores.shape[1])
+                    if len(visited) < grid.count:
+                        empty = background(scores.shape[1], network.decision.head, network.gives_probabilities)
+                if visited:
+                    for corner, found in zip(corners, scores, strict=True):
+                        sums.add(corner, found, self._weights)
+                scores = found = np.empty(0, np.float32)
+                line.update(min(first + self.batch, len(visited)))
+                following = visited[first + self.batch] if first + self.batch < len(visited) else None
+                while strips and (following is None or grid.strip_of(strips[0]) < grid.strip_of(following)):
+                    region = grid.final(strips.popleft())
+                    yield from _pieces(grid, region, sums, shape, empty)
+                    sums.rest(region[grid.axes[1]].stop)
+
+    def rests(self, shape: Sequence[int], classes: int) -> bool:
+        """Whether sums of a volume (X, Y, Z) wait for the next row of windows on disk rather than in memory."""
+        if self.on_disk is not None:
+            return self.on_disk
+        return 4 * (classes + 1) * self.grid(shape).peak_voxels() > LARGEST_SUMS
 
     def smaller(self, shape: Sequence[int]) -> tuple[Inferer, str] | None:
         """Sums on disk first, which changes no label; then half the windows at a time."""
@@ -252,6 +242,14 @@ class SlidingWindow(Inferer):
         if not self.skip_empty:
             return list(corners)
         return [corner for corner in corners if not _is_constant(image[_with_classes(grid.region(corner))])]
+
+
+def _pieces(grid: WindowGrid, region: Region, sums: Sums, shape: Triple, empty: np.ndarray | None) -> Iterator[Part]:
+    """A final region in small pieces, those that are all padding left out."""
+    across = grid.axes[1]
+    for piece in grid.pieces(region):
+        if piece[across].start < shape[across]:
+            yield _part(sums, piece, shape, empty)
 
 
 def _part(sums: Sums, region: Region, shape: Triple, empty: np.ndarray | None) -> Part:

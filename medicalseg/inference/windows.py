@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import math
 import mmap
+import tempfile
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -168,12 +169,13 @@ class Sums:
         grid: of the windows.
 
     Attributes:
-        folder: where cells wait for the next row of windows, as files; None = in memory.
+        on_disk: whether cells wait for the next row of windows in files. The files have no names where the system
+            allows it, so that a process that is killed leaves nothing behind.
     """
 
-    def __init__(self, grid: WindowGrid, folder: Path | None = None) -> None:
-        self._grid, self.folder = grid, folder
-        self._cells: dict[Cell, tuple[np.ndarray, np.ndarray] | Path] = {}
+    def __init__(self, grid: WindowGrid, on_disk: bool = False) -> None:
+        self._grid, self.on_disk = grid, on_disk
+        self._cells: dict[Cell, tuple[np.ndarray, np.ndarray] | BinaryIO] = {}
 
     def add(self, corner: Sequence[int], scores: np.ndarray, weights: np.ndarray) -> None:
         """Add a window's scores (K, x, y, z) with its weights (x, y, z)."""
@@ -191,26 +193,16 @@ class Sums:
             add_weighted(sums[with_classes(inside)], scores[with_classes(window)], weights[window])
 
     def rest(self, border: int) -> None:
-        """Bring cells before `border` along the axis of the strips, which wait for the next row, to the folder.
+        """Bring cells before `border` along the axis of the strips, which wait for the next row, to the disk.
 
-        Where the folder takes no more, cells wait in memory from then on.
+        Where the disk takes no more, cells wait in memory from then on.
         """
-        if self.folder is None:
-            return
         across = self._grid.axes[1]
         for cell, held in self._cells.items():
-            if isinstance(held, Path) or self._grid.cell_region(cell)[across].stop > border:
-                continue
-            path = self.folder / "-".join(map(str, cell))
-            try:
-                with path.open("wb") as file:
-                    held[0].tofile(file)
-                    held[1].tofile(file)
-            except OSError as error:
-                logger.warning("%s: %s; sums of windows wait in memory instead.", self.folder, error)
-                self.folder = None
+            if not self.on_disk:
                 return
-            self._cells[cell] = path
+            if isinstance(held, tuple) and self._grid.cell_region(cell)[across].stop <= border:
+                self._cells[cell] = self._stored(held)
 
     def take(self, region: Region) -> tuple[np.ndarray, np.ndarray] | None:
         """Sums (K, x, y, z) and weights (x, y, z) of a final region; None if no window was there.
@@ -237,14 +229,26 @@ class Sums:
             result[0][with_classes(inside)], result[1][inside] = sums[with_classes(held)], total[held]
         return result
 
+    def _stored(self, held: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | BinaryIO:
+        try:
+            file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it is read again, or dropped)
+            for numbers in held:
+                file.write(numbers.data.cast("B"))
+            file.flush()
+        except OSError as error:
+            logger.warning("%s: %s; sums of windows wait in memory instead.", tempfile.gettempdir(), error)
+            self.on_disk = False
+            return held
+        return file
+
     def _loaded(self, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
         held = self._cells[cell]
-        if isinstance(held, Path):
+        if not isinstance(held, tuple):
             shape = [part.stop - part.start for part in self._grid.cell_region(cell)]
-            numbers = zeros((held.stat().st_size // (4 * math.prod(shape)), *shape))
-            with held.open("rb") as file:
-                file.readinto(numbers.data.cast("B"))
-            held.unlink()
+            numbers = zeros((held.tell() // (4 * math.prod(shape)), *shape))
+            with held:
+                held.seek(0)
+                held.readinto(numbers.data.cast("B"))  # type: ignore[attr-defined]
             held = numbers[:-1], numbers[-1]
             self._cells[cell] = held
         return held
