@@ -99,8 +99,7 @@ def report(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> d
 
 def _run(words: list[str], data: Path) -> None:
     environment = {**os.environ, "MEDICALSEG_DATA_ROOT": str(data.resolve())}
-    command = "import sys; from medicalseg.cli import main; sys.exit(main())"
-    subprocess.run([sys.executable, "-c", command, *words], check=True, env=environment)
+    subprocess.run([sys.executable, "-m", "medicalseg", *words], check=True, env=environment)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 
 import pytest
 
+from medicalseg import __version__
 from medicalseg.cli import config, run_verb
 from medicalseg.cli.main import VERBS, main
 from medicalseg.errors import RunError, UserError
+
+
+def test_the_package_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["medicalseg", "--version"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("medicalseg", run_name="__main__")
+    assert stopped.value.code == 0
+    assert __version__ in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("error", "code"), [(UserError("a: wrong"), 2), (RunError("a: wrong"), 1)])
