@@ -58,7 +58,7 @@ def plan(study: Study, data: Path, folder: Path) -> Path:
     if not config.is_file():
         words = ["plan", str(data / study.dataset), *study.plan, "--device", "cpu", "--name", study.name]
         words += [] if study.folds == ("all",) else ["--fold", study.folds[0]]
-        _run([*words, "--kind", study.kind, "--out", str(folder / "plan"), "--overwrite"], data)
+        run_verb([*words, "--kind", study.kind, "--out", str(folder / "plan"), "--overwrite"], data)
     return config
 
 
@@ -72,10 +72,15 @@ def train(study: Study, config: Path, folder: Path, args: argparse.Namespace) ->
     words += ["--max_time", args.max_time or study.max_time, "--seed", str(args.seed), "--precision", args.precision]
     words += ["--num_workers", "1", "--keep_checkpoint_max", "1", "--postprocessing"]
     words += ["auto" if study.folds == ("all",) else "none"]
-    opts = list(args.opts)
-    if study.level_order:
-        opts.append(f"test_config.level_order={[list(order) for order in study.level_order]}")
-    _run([*words, *(["--opts", *opts] if opts else [])], args.data)
+    opts = [*args.opts, *level_options(study)]
+    run_verb([*words, *(["--opts", *opts] if opts else [])], args.data)
+
+
+def level_options(study: Study) -> list[str]:
+    """Of a study of levels, the orders whose confusion is reported."""
+    if not study.level_order:
+        return []
+    return [f"test_config.level_order={[list(order) for order in study.level_order]}"]
 
 
 def report(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -97,7 +102,12 @@ def report(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> d
     }
 
 
-def _run(words: list[str], data: Path) -> None:
+def run_verb(words: list[str], data: Path) -> None:
+    """`medicalseg VERB …` with the data root.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
     environment = {**os.environ, "MEDICALSEG_DATA_ROOT": str(data.resolve())}
     subprocess.run([sys.executable, "-m", "medicalseg", *words], check=True, env=environment)
 

@@ -56,12 +56,12 @@ def section(study: Study, runs: Sequence[dict[str, Any]]) -> list[str]:
 def overview(study: Study, runs: Sequence[dict[str, Any]]) -> list[str]:
     """A row per run: the headline and the groups."""
     groups = [name for name, _ in study.groups]
-    measures = sorted({name for run in runs for name in level_numbers(run)})
+    measures = sorted({name for run in runs for name in level_numbers(headline(run))})
     rows = [["run", "foreground mean", *groups, *measures]]
     for run in runs:
         stage = headline(run)
         means = [group_mean(stage, ids) for _, ids in study.groups]
-        numbers = level_numbers(run)
+        numbers = level_numbers(stage)
         found = [stage["foreground_mean"]["dice"], *means, *(numbers.get(name) for name in measures)]
         rows.append([title(run), *map(number, found)])
     return table(rows)
@@ -112,10 +112,10 @@ def group_mean(stage: dict[str, Any], ids: Sequence[int]) -> float | None:
     return mean(values) if values else None
 
 
-def level_numbers(run: dict[str, Any]) -> dict[str, float]:
+def level_numbers(stage: dict[str, Any]) -> dict[str, float]:
     """Of every order of levels: shares of voxels that carry a neighbour's number, or one farther off."""
     found = {}
-    for levels in headline(run).get("levels") or []:
+    for levels in stage.get("levels") or []:
         span = f"{levels['names'][0]} … {levels['names'][-1]}"
         found[f"as a neighbour, {span}"] = levels["neighbour_share"]
         found[f"farther off, {span}"] = levels["farther_share"]
