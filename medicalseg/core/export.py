@@ -97,7 +97,7 @@ def export(
         model_format: "paddle" (Paddle Inference), "onnx" (ONNX Runtime and OpenVINO) or "all".
         precision: "bf16" makes an error of what is otherwise noted: a backend's bfloat16 labels differ too much.
         input_shape: (N, C, X, Y, Z), or (N, C, H, W) of a network for images; None or -1 where any size is accepted. By
-            default all but the channels.
+            default all but the channels; a network's `only_size` stands whatever is given here.
         check_image: a preprocessed input of the network to compare on; by default smooth noise.
         transforms: the `export.transforms` of the configuration, kept for PaddleSeg's tools.
         inference_helper: the `export.inference_helper` of the configuration, kept likewise.
@@ -110,7 +110,7 @@ def export(
         RunError: if the exported model cannot be written, or does not compute what the network computes.
     """
     check_network(model, task)
-    shape = checked_shape(input_shape, task)
+    shape = checked_shape(input_shape, task, getattr(model, "only_size", None))
     output_op = _checked_op(output_op, task)
     _check_choices(format=model_format, precision=precision)
     if model_format != "paddle":
@@ -249,15 +249,22 @@ def _known_grid(task: TaskSpec) -> tuple[int, ...]:
     return max(rows, SMALLEST_PLANE), max(columns, SMALLEST_PLANE)
 
 
-def checked_shape(shape: Sequence[int | None] | None, task: TaskSpec) -> list[int | None]:
+def checked_shape(
+    shape: Sequence[int | None] | None, task: TaskSpec, only_size: Sequence[int] | None = None
+) -> list[int | None]:
     """An input shape as it was asked for, None where any size is accepted; by default all but the channels.
+
+    Args:
+        shape: what was asked for.
+        task: of the network.
+        only_size: the one spatial size that the network takes; None where more than one fits.
 
     Raises:
         UserError: if it is wrong.
     """
     channels, axes = task.network_channels, task.spatial_axes
     if shape is None:
-        return [None, channels, *[None] * axes]
+        return [None, channels, *(only_size or [None] * axes)]
     sizes = [None if size is None or size == -1 else int(size) for size in shape]
     if len(sizes) != 2 + axes or any(size is not None and size < 1 for size in sizes):
         wanted = "five sizes N C X Y Z" if axes == 3 else "four sizes N C H W"
@@ -266,7 +273,9 @@ def checked_shape(shape: Sequence[int | None] | None, task: TaskSpec) -> list[in
         raise UserError(f"--input_shape: rows and columns are at least {SMALLEST_PLANE}, got {list(shape)}")
     if sizes[1] is not None and sizes[1] != channels:
         raise UserError(f"--input_shape has {sizes[1]} channels, the network takes {channels}")
-    return [sizes[0], channels, *sizes[2:]]
+    if only_size and any(size not in (None, only) for size, only in zip(sizes[2:], only_size, strict=True)):
+        raise UserError(f"--input_shape: the network takes {list(only_size)} only, got {sizes[2:]}")
+    return [sizes[0], channels, *(only_size or sizes[2:])]
 
 
 def _write_files(

@@ -37,7 +37,9 @@ def check_network(model: Any, task: TaskSpec, where: str = "the task", *, pictur
     if axes == 3 and task.slices is not None:
         given = "gives pictures: choose" if pictures else "has slices: remove slices, or choose"
         raise ConfigError(f"{name} is a network for volumes, but {where} {given} a network for images")
-    _check_channels(name, getattr(model, "in_channels", None), task, where, pictures)
+    fits = getattr(model, "fits_channels", None)
+    if fits is None or not fits(task.network_channels):
+        _check_channels(name, getattr(model, "in_channels", None), task, where, pictures)
     outputs = getattr(model, "num_classes", None)
     if outputs is not None and outputs != task.num_classes:
         unit = "structures (head sigmoid counts no background)" if task.head == "sigmoid" else "classes"

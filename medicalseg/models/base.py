@@ -27,6 +27,7 @@ class SegmentationModel(nn.Layer):
         main_head_only: when true, `forward` computes and returns the main head alone (inference, export).
         data_format: "NCDHW", as PaddleSeg calls channels-first volumes.
         size_rule: which spatial sizes fit; None means any.
+        only_size: the only spatial size that fits, which an export then has too; None where more than one does.
         channels_last: whether accelerated layers may hand channels-last tensors to each other, see
             `medicalseg.ops.accelerate`; `forward` turns the logits into plain tensors again.
         heads: names of the layers that give the logits; in bfloat16 arithmetic their outputs stay float32.
@@ -34,6 +35,7 @@ class SegmentationModel(nn.Layer):
 
     spatial_axes = 3
     data_format = "NCDHW"
+    only_size: tuple[int, ...] | None = None
     channels_last = False
     heads: tuple[str, ...] = ()
 
@@ -46,6 +48,10 @@ class SegmentationModel(nn.Layer):
         self.num_classes = num_classes
         self.size_rule = size_rule
         self.main_head_only = False
+
+    def fits_channels(self, channels: int) -> bool:
+        """Whether images of so many channels are taken."""
+        return channels == self.in_channels
 
     @property
     def size_divisor(self) -> tuple[int, ...] | None:
