@@ -110,13 +110,16 @@ def _export_one(
     args: argparse.Namespace, model: _Model, save_dir: Path, output_op: str | None, previous: Path | None
 ) -> Path:
     from medicalseg.core.export import export
+    from medicalseg.core.only_size import with_windows
     from medicalseg.core.train_cases import train_cases_of
     from medicalseg.core.trained import load_trained
 
     config, path, task = model
     settings = config.export_config or {}
+    network = load_trained(config, path)
+    task = with_windows(task, network)
     return export(
-        load_trained(config, path),
+        network,
         task,
         save_dir,
         output_op=output_op,

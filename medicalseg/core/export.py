@@ -27,6 +27,7 @@ from medicalseg.core.export_check import check_backends, image_like
 from medicalseg.core.export_graph import compose_group_norms, fold_batch_norms
 from medicalseg.core.export_leftovers import named_files, remove
 from medicalseg.core.fit import check_network
+from medicalseg.core.only_size import with_windows
 from medicalseg.errors import UserError
 from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.slice_wise import SMALLEST_PLANE
@@ -110,6 +111,7 @@ def export(
         RunError: if the exported model cannot be written, or does not compute what the network computes.
     """
     check_network(model, task)
+    task = with_windows(task, model)
     shape = checked_shape(input_shape, task, getattr(model, "only_size", None))
     output_op = _checked_op(output_op, task)
     _check_choices(format=model_format, precision=precision)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medicalseg.core.only_size import check_window, with_windows
 from medicalseg.errors import ConfigError
 from medicalseg.inference import Inferer, TaskSpec, WholeVolume
 from medicalseg.inference.slice_wise import build_inferer
@@ -81,7 +82,8 @@ def sliding_from(
 
     Arguments of the window are those of `test_config.sliding`, each that is not there the task's `sliding`. Where the
     task has none, the window is `test_config.sliding.window`, else `crop_size` (PaddleSeg's `is_slide`), else the
-    network's `img_shape`, else the task's preprocessing size.
+    network's `img_shape`, else the task's preprocessing size. A network for volumes of one size (`only_size`) sees windows
+    of it, unless preprocessing brings every volume to that size.
 
     Args:
         test_config: the configuration's block: sliding: {window, overlap, weights, batch, mirror_axes, skip_empty}, or
@@ -96,7 +98,9 @@ def sliding_from(
     Raises:
         ConfigError: if a window is asked for and its size is not known, or an argument is wrong.
     """
+    task = with_windows(task, model)
     arguments = _sliding_arguments(test_config, task, model, sw_num)
+    check_window(task, model, arguments.get("window"))
     if overlap is not None:
         if not arguments.get("window"):
             raise ConfigError("--overlap is of a sliding window, and this network sees volumes in one piece")

@@ -13,10 +13,12 @@ import paddle
 from medicalseg import losses, ops
 from medicalseg.core.arithmetic import DEFAULT
 from medicalseg.core.fit import check_fit, check_heads, check_patches
+from medicalseg.core.only_size import with_windows
 from medicalseg.core.step import Precision, Stepper
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.cvlibs.schema import EMA_DECAY
 from medicalseg.errors import ConfigError
+from medicalseg.inference.task import TaskSpec
 from medicalseg.optimizers import ReduceOnPlateau
 from medicalseg.utils import distributed
 from medicalseg.utils.ema import ExponentialMovingAverage
@@ -61,6 +63,9 @@ def build_parts(config: Any, options: TrainOptions, device: str, position: Calla
     check_fit(model, train_dataset, val_dataset)
     check_heads(model, config.loss)
     check_patches(model, train_dataset, val_dataset)
+    for dataset in (train_dataset, val_dataset):
+        if isinstance(getattr(dataset, "task", None), TaskSpec):
+            dataset.task = with_windows(dataset.task, model)
     optimizer, precision = config.optimizer, _precision(options, device)
     plateau = _plateau_schedule(config, options)
     if precision.cast and options.amp_level == "O2":

@@ -22,10 +22,12 @@ from medicalseg.models.simple_segnext import (
     SimpleSegNeXt_T,
 )
 from medicalseg.models.unet3d import UNet3D
+from medicalseg.models.unetr import UNETR
 from medicalseg.models.vnet import VNet
 from medicalseg.models.vnet_deepsup import VNetDeepSup
 
 __all__ = [
+    "UNETR",
     "PlainConvUNet",
     "PlainConvUNet2D",
     "ResidualEncoderUNet",
