@@ -2,6 +2,8 @@
 
 from medicalseg.models.base import SegmentationModel
 from medicalseg.models.base_2d import SegmentationModel2D
+from medicalseg.models.nnformer import nnFormer
+from medicalseg.models.nnunet import NNUNet
 from medicalseg.models.plain_conv_unet import PlainConvUNet, PlainConvUNet2D
 from medicalseg.models.residual_encoder_unet import ResidualEncoderUNet, ResidualEncoderUNet2D
 from medicalseg.models.segformer import (
@@ -21,6 +23,7 @@ from medicalseg.models.simple_segnext import (
     SimpleSegNeXt_S,
     SimpleSegNeXt_T,
 )
+from medicalseg.models.swin_unet import SwinUNet
 from medicalseg.models.unet3d import UNet3D
 from medicalseg.models.unetr import UNETR
 from medicalseg.models.vnet import VNet
@@ -28,6 +31,7 @@ from medicalseg.models.vnet_deepsup import VNetDeepSup
 
 __all__ = [
     "UNETR",
+    "NNUNet",
     "PlainConvUNet",
     "PlainConvUNet2D",
     "ResidualEncoderUNet",
@@ -51,7 +55,9 @@ __all__ = [
     "SimpleSegNeXt_L",
     "SimpleSegNeXt_S",
     "SimpleSegNeXt_T",
+    "SwinUNet",
     "UNet3D",
     "VNet",
     "VNetDeepSup",
+    "nnFormer",
 ]
