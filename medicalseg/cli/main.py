@@ -27,6 +27,7 @@ VERBS = {
     "val": "evaluate a checkpoint",
     "evaluate": "score label maps of anybody's against references",
     "compare": "several runs in one table and picture",
+    "weights": "weights that PaddleSeg3D publishes: list, download, check",
     "export": "write a model for Paddle Inference",
     "predict": "segment images with a checkpoint",
     "infer": "segment images with an exported model",

@@ -16,6 +16,7 @@ import numpy as np
 
 from medicalseg.errors import CheckpointError, RunError
 from medicalseg.utils import files
+from medicalseg.utils.fit import Fit
 from medicalseg.utils.logger import logger
 from medicalseg.utils.unpickle import RestrictedUnpickler
 
@@ -28,7 +29,6 @@ META_FILE = "meta.json"
 NAME_TABLE = "StructuredToParameterName@@"
 BIG_ARRAYS = "UnpackBigParamInfor@@"
 PROTOCOL = 4
-LISTED = 8
 
 
 def save_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
@@ -116,9 +116,17 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     candidate = path / MODEL_FILE if path.is_dir() else path
     if not candidate.is_file():
         inside = sorted(path.parent.name for path in candidate.parent.glob(f"*/{MODEL_FILE}"))
-        hint = f"; {candidate.parent} has {', '.join(inside)}" if inside else ""
+        hint = f"; {candidate.parent} has {', '.join(inside)}" if inside else _published_hint(str(path))
         raise CheckpointError(f"no weights at {candidate}; give a {MODEL_FILE} or the folder that holds it{hint}")
     return candidate
+
+
+def _published_hint(name: str) -> str:
+    from medicalseg.utils import weights
+
+    if weights.find(name) is None:
+        return "" if "/" in name else weights.nearest_name(name)
+    return f"; `medicalseg weights get {name}` fetches these published weights and prints where they are"
 
 
 def read_meta(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -147,12 +155,12 @@ def load_model_weights(model: paddle.nn.Layer, path: str | os.PathLike[str], str
     """
     path = weights_file(path)
     state = load_state(path)
-    fitting, problems = match(model.state_dict(), state)
-    if problems and strict:
-        raise CheckpointError(f"{path} does not fit {type(model).__name__}: {listing(problems)}")
-    if problems:
-        logger.warning("%s fits %s in part: %s", path, type(model).__name__, listing(problems))
-    assign(model, fitting)
+    fit = Fit.of(model.state_dict(), state)
+    if not fit.complete and strict:
+        raise CheckpointError(f"{path} does not fit {type(model).__name__}: {fit.problems}{fit.hint(model)}")
+    if not fit.complete:
+        logger.warning("%s fits %s in part: %s", path, type(model).__name__, fit.problems)
+    assign(model, fit.fitting)
 
 
 def load_pretrained(model: paddle.nn.Layer, path_or_url: str | os.PathLike[str]) -> None:
@@ -214,29 +222,6 @@ def _renamed(key: str, new_by_old: Mapping[str, str]) -> str:
         raise CheckpointError(f"the optimizer state '{key}' belongs to no parameter of this network")
     old = max(owners, key=len)
     return new_by_old[old] + key[len(old) :]
-
-
-def match(own: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """What of a file's `state` fits the state dict `own` by key and shape, and a text for all that does not."""
-    fitting: dict[str, np.ndarray] = {}
-    problems: list[str] = []
-    for key, tensor in own.items():
-        value = state.get(key)
-        shape = list(tensor.shape)
-        if not isinstance(value, np.ndarray):
-            problems.append(f"{key} {shape} is missing in the file")
-        elif list(value.shape) != shape:
-            problems.append(f"{key} is {list(value.shape)} in the file, {shape} in the network")
-        else:
-            fitting[key] = value
-    problems += [f"{key} is in the file only" for key in state if key not in own]
-    return fitting, problems
-
-
-def listing(problems: list[str]) -> str:
-    """The first of them in one line, and how many more there are."""
-    more = len(problems) - LISTED
-    return "; ".join(problems[:LISTED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _is_tensor(value: Any) -> bool:

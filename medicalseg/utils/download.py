@@ -23,11 +23,15 @@ from medicalseg.utils.files import write_json
 from medicalseg.utils.logger import logger
 from medicalseg.utils.progress import Progress
 
-__all__ = ["download", "extract_archive", "file_hash", "file_name"]
+__all__ = ["ChecksumError", "download", "extract_archive", "file_hash", "file_name", "shown_url"]
 
 CHUNK = 1 << 18
 _RETRIED_CODES = (408, 425, 429, 500, 502, 503, 504)
 _HASH_LENGTHS = {32: "md5", 40: "sha1", 64: "sha256"}
+
+
+class ChecksumError(DataError):
+    """What was fetched has another checksum than was asked for."""
 
 
 def download(
@@ -54,7 +58,7 @@ def download(
 
     Raises:
         UserError: the address or the checksum is malformed.
-        DataError: the server refuses (404, …), or the checksum differs.
+        DataError: the server refuses (404, …); ChecksumError: the checksum differs.
         RunError: the connection kept breaking (run again to go on), or the disk is full.
     """
     _check_url(url)
@@ -65,13 +69,13 @@ def download(
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     transfer = _Transfer(url, target.with_name(target.name + ".part"), timeout)
-    logger.info("downloading %s to %s", _shown(url), target)
+    logger.info("downloading %s to %s", shown_url(url), target)
     _with_retries(transfer, retries, wait)
     if kind is not None:
         found = file_hash(transfer.part, kind)
         if found != digest:
             transfer.discard()
-            raise DataError(f"{_shown(url)}: {kind} is {found}, expected {digest}; the file was removed")
+            raise ChecksumError(f"{shown_url(url)}: {kind} is {found}, expected {digest}; the file was removed")
     os.replace(transfer.part, target)
     transfer.discard()
     return target
@@ -94,7 +98,7 @@ def file_name(url: str) -> str:
     """
     name = urllib.parse.unquote(urllib.parse.urlsplit(url).path).rsplit("/", 1)[-1]
     if not name or name.startswith(".") or any(letter in name for letter in '\\:\0"'):
-        raise UserError(f"{_shown(url)}: the address does not end in a file name")
+        raise UserError(f"{shown_url(url)}: the address does not end in a file name")
     return name
 
 
@@ -173,7 +177,7 @@ class _Transfer:
         if 0 <= size != self.received:
             raise ConnectionError(f"connection closed after {self.received} of {size} bytes")
         if size < 0:
-            logger.warning("%s: the server gave no size; completeness cannot be checked", _shown(self.url))
+            logger.warning("%s: the server gave no size; completeness cannot be checked", shown_url(self.url))
 
     def _remember(self, response: Any, size: int) -> None:
         tag = response.headers.get("ETag", "")
@@ -189,7 +193,7 @@ class _Transfer:
 
 
 def _with_retries(transfer: _Transfer, retries: int, wait: float) -> None:
-    shown = _shown(transfer.url)
+    shown = shown_url(transfer.url)
     for count in range(retries + 1):
         try:
             return transfer.attempt()
@@ -211,7 +215,7 @@ class _HttpRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         _check_url(newurl)
         if urllib.parse.urlsplit(req.full_url).scheme == "https" and newurl.startswith("http:"):
-            raise DataError(f"{_shown(req.full_url)}: refuses to go on without encryption to {_shown(newurl)}")
+            raise DataError(f"{shown_url(req.full_url)}: refuses to go on without encryption to {shown_url(newurl)}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -234,10 +238,10 @@ def _opener() -> urllib.request.OpenerDirector:
 def _check_url(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"{_shown(url)}: only http:// and https:// addresses can be downloaded")
+        raise UserError(f"{shown_url(url)}: only http:// and https:// addresses can be downloaded")
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """The address without user name, password and query, which may hold keys."""
     parts = urllib.parse.urlsplit(url)
     host = parts.netloc.rsplit("@", 1)[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -12,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medicalseg.errors import CheckpointError
-from medicalseg.utils import checkpoint, download
-from medicalseg.utils.extract import extract_archive
+from medicalseg.utils import checkpoint, download, weights, weights_store
+from medicalseg.utils.fit import Fit, listing
 from medicalseg.utils.logger import logger
 
 if TYPE_CHECKING:
     import paddle
 
 ENCODER = "backbone."
-ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 _CHECKSUM = re.compile(r"#(sha256|sha1|md5)=([0-9a-fA-F]+)$")
 
 
@@ -32,27 +30,29 @@ def load_pretrained(model: paddle.nn.Layer, source: str | os.PathLike[str]) -> N
 
     Args:
         model: network to fill, in place.
-        source: a `.pdparams` file, a checkpoint folder, an archive that holds one `.pdparams`, or the http(s) address
-            of such a file or archive; `#sha256=HEX` or `#md5=HEX` behind it is the checksum of the file that is read
-            or fetched. A download is kept in `$SEG_HOME/pretrained_model` (default `~/.paddleseg/pretrained_model`)
-            and used again.
+        source: a `.pdparams` file, a checkpoint folder, an archive that holds one `.pdparams`, the http(s) address of
+            such a file or archive, or the name of published weights (`medicalseg weights list`). `#sha256=HEX` or
+            `#md5=HEX` behind it is the checksum of the file that is read or fetched. A download is kept in
+            `$SEG_HOME/pretrained_model` (default `~/.paddleseg/pretrained_model`) and used again as long as it is what
+            was fetched.
 
     Raises:
         CheckpointError: the file is missing, unsafe, has another checksum, or nothing in it fits.
         DataError: what was fetched has another checksum, or the archive cannot be unpacked.
+        RunError: the server cannot be reached.
     """
     text, checksum = split_checksum(os.fspath(source))
-    path = _fetched(text, checksum) if text.startswith(("http://", "https://")) else _local(text, checksum)
+    path = _file_of(text, checksum)
     logger.info("Loading pretrained model from %s", text)
     own = model.state_dict()
     state = with_names_of(own, checkpoint.load_state(path))
     state = with_channels_of(own, state)
-    (fitting, problems), name = checkpoint.match(own, state), type(model).__name__
-    if not fitting:
-        raise CheckpointError(f"nothing in {path} fits {name}: {checkpoint.listing(problems)}")
-    checkpoint.assign(model, fitting)
-    _report(own, state)
-    logger.info("There are %d/%d variables loaded into %s.", len(fitting), len(own), name)
+    fit, name = Fit.of(own, state), type(model).__name__
+    if not fit.fitting:
+        raise CheckpointError(f"nothing in {path} fits {name}: {fit.problems}")
+    checkpoint.assign(model, fit.fitting)
+    _report(fit)
+    logger.info("There are %d/%d variables loaded into %s.", len(fit.fitting), len(own), name)
 
 
 def pretrained_keys(block: Mapping[str, Any], path: str) -> list[str]:
@@ -120,57 +120,31 @@ def adapted(weight: np.ndarray, channels: int) -> np.ndarray:
     return (repeated * (count / channels)).astype(weight.dtype)
 
 
-def _shape(value: Any) -> list[int] | None:
-    return list(value.shape) if isinstance(value, np.ndarray) else None
+def _report(fit: Fit) -> None:
+    if fit.missing:
+        logger.warning("not loaded, since they are missing in the file: %s", listing(list(fit.missing)))
+    if fit.shapes:
+        shapes = [f"{key} {there} for {here}" for key, (there, here) in fit.shapes.items()]
+        logger.warning("not loaded, since their shape differs: %s", listing(shapes))
+    if fit.extra:
+        logger.info("skipped, since the network has no such layers: %s", listing(fit.extra))
 
 
-def _report(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    missing = [key for key in own if _shape(state.get(key)) is None]
-    others = [key for key in own if key not in missing and _shape(state[key]) != list(own[key].shape)]
-    if missing:
-        logger.warning("not loaded, since they are missing in the file: %s", checkpoint.listing(missing))
-    if others:
-        shapes = [f"{key} {_shape(state[key])} for {list(own[key].shape)}" for key in others]
-        logger.warning("not loaded, since their shape differs: %s", checkpoint.listing(shapes))
-    extra = [key for key in state if key not in own]
-    if extra:
-        logger.info("skipped, since the network has no such layers: %s", checkpoint.listing(extra))
+def _file_of(text: str, checksum: str | None) -> Path:
+    if text.startswith(("http://", "https://")):
+        return weights_store.unpacked(weights_store.fetch(text, checksum=checksum, source=weights.mirrored(text)))
+    entry = None if Path(text).exists() else weights.find(text)
+    return _local(text, checksum) if entry is None else weights.fetch(entry, checksum=checksum)
 
 
 def _local(text: str, checksum: str | None) -> Path:
-    archive = text.endswith(ARCHIVES) and Path(text).is_file()
+    archive = text.endswith(weights_store.ARCHIVES) and Path(text).is_file()
     path = Path(text) if archive else checkpoint.weights_file(text)
     if checksum is not None:
         kind, digest = checksum.split(":")
         found = download.file_hash(path, kind)
         if found != digest:
             raise CheckpointError(f"{path}: {kind} is {found}, expected {digest}; is it the right file?")
-    return _unpacked(path, _home() / "unpacked" / download.file_hash(path, "md5")) if archive else path
-
-
-def _fetched(url: str, checksum: str | None) -> Path:
-    address, _, query = url.split("://", 1)[1].partition("?")
-    parts = [part for part in address.split("/") if part not in ("", ".", "..")]
-    if query:
-        parts.insert(-1, hashlib.sha256(query.encode()).hexdigest()[:12])
-    target = _home() / "/".join(parts)
-    if checksum is not None or not target.is_file():
-        download.download(url, target, checksum=checksum)
-    if not target.name.endswith(ARCHIVES):
-        return target
-    return _unpacked(target, target.with_name(f"{target.name}-{download.file_hash(target, 'md5')[:12]}"))
-
-
-def _home() -> Path:
-    return Path(os.environ.get("SEG_HOME", Path.home() / ".paddleseg")) / "pretrained_model"
-
-
-def _unpacked(archive: Path, folder: Path) -> Path:
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        extract_archive(archive, folder)
-    found = sorted(folder.rglob("*.pdparams"))
-    if len(found) != 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in found) or "none"
-        raise CheckpointError(f"{archive} should hold one .pdparams, it has {names}; unpack it and name the file")
-    return found[0]
+    if not archive:
+        return path
+    return weights_store.unpacked_into(path, weights_store.home() / "unpacked" / download.file_hash(path, "md5"))
