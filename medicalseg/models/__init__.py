@@ -24,6 +24,7 @@ from medicalseg.models.simple_segnext import (
     SimpleSegNeXt_T,
 )
 from medicalseg.models.swin_unet import SwinUNet
+from medicalseg.models.trans_unet import TransUNet
 from medicalseg.models.unet3d import UNet3D
 from medicalseg.models.unetr import UNETR
 from medicalseg.models.vnet import VNet
@@ -56,6 +57,7 @@ __all__ = [
     "SimpleSegNeXt_S",
     "SimpleSegNeXt_T",
     "SwinUNet",
+    "TransUNet",
     "UNet3D",
     "VNet",
     "VNetDeepSup",
