@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fetched(args: argparse.Namespace) -> list[Path]:
+    from medicalseg.core import published
     from medicalseg.utils import checkpoint, weights
     from medicalseg.utils.logger import logger
 
@@ -66,6 +67,7 @@ def _fetched(args: argparse.Namespace) -> list[Path]:
             state = checkpoint.load_state(path)
             arrays = [value for value in state.values() if hasattr(value, "shape")]
             numbers = sum(int(array.size) for array in arrays)
+            published.describe(entry, path)
             fits = f", network of {entry.config}" if entry.config else ""
             logger.info("%s: %d tensors, %s numbers%s", entry.name, len(arrays), f"{numbers:,}", fits)
             paths.append(path)

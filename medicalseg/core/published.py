@@ -1,0 +1,51 @@
+"""What published weights do: the task that PaddleSeg3D's preparation of their data makes, so that no data is needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from medicalseg.datasets.class_tables import LUNG_CORONAVIRUS, MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
+from medicalseg.datasets.prepare import lung_coronavirus, mri_spine_seg
+from medicalseg.inference.task import TaskSpec
+from medicalseg.utils import files
+from medicalseg.utils.checkpoint import META_FILE
+from medicalseg.utils.weights_table import PublishedWeights
+
+
+def task_of(entry: PublishedWeights) -> TaskSpec | None:
+    """Classes and preprocessing of published weights; None where they are not known without the data."""
+    make = _TASKS.get(Path(entry.config).parent.name)
+    return None if make is None else replace(make(), notes=(f"published weights {entry.name}",))
+
+
+def describe(entry: PublishedWeights, weights: Path) -> Path | None:
+    """Write the task beside the weights, as a training does, so that they predict and export without a dataset.
+
+    Args:
+        entry: which.
+        weights: their `.pdparams` file.
+
+    Returns:
+        The `meta.json`; None where the task is not known.
+    """
+    task = task_of(entry)
+    if task is None:
+        return None
+    path = weights.with_name(META_FILE)
+    files.write_json(path, {"task": task.to_dict(), "published": entry.name})
+    return path
+
+
+def _spine() -> TaskSpec:
+    steps = replace(mri_spine_seg.preprocessing((512, 512, 12)), normalize="max")
+    groups = {name: tuple(ids) for name, ids in MRI_SPINE_SEG_GROUPS.items()}
+    return TaskSpec(len(MRI_SPINE_SEG), dict(MRI_SPINE_SEG), groups, steps)
+
+
+def _lung() -> TaskSpec:
+    steps = replace(lung_coronavirus.preprocessing((128, 128, 128)), normalize="max")
+    return TaskSpec(len(LUNG_CORONAVIRUS), dict(LUNG_CORONAVIRUS), preprocessing=steps)
+
+
+_TASKS = {"mri_spine_seg": _spine, "lung_coronavirus": _lung}
