@@ -198,11 +198,13 @@ def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
         return list(_sizes(args.img_shape, task.spatial_axes))
     if task.sliding is not None and "window" in task.sliding:
         return task.sliding["window"]
-    if task.preprocessing.size is None:
+    size = task.preprocessing.size or (None,) * 3
+    window = [side for axis, side in enumerate(size) if task.slices is None or axis in task.slices.plane]
+    known = [side for side in window if side is not None]
+    if known != window:
         axes = "X Y Z" if task.slices is None else "COLUMNS ROWS"
         raise UserError(f"--use_swl: this model has no fixed input size; give the window with --img_shape {axes}")
-    size = task.preprocessing.size
-    return list(size) if task.slices is None else [size[axis] for axis in task.slices.plane]
+    return known
 
 
 def _warm_up(network: StaticNetwork, case: InputCase, sliding: Inferer | None, batch_size: int) -> None:

@@ -243,11 +243,13 @@ def check_shape(model: nn.Layer, task: TaskSpec, shape: Sequence[int | None]) ->
 
 
 def _known_grid(task: TaskSpec) -> tuple[int, ...]:
-    size = task.preprocessing.size
+    given = task.preprocessing.size
+    usual = SMALLEST_CHECK if task.slices is None else USUAL_PLANE
+    size = [usual] * 3 if given is None else [side or usual for side in given]
     window = (task.sliding or {}).get("window")
     if task.slices is None:
-        return tuple(([window] * 3 if isinstance(window, int) else window) or size or (SMALLEST_CHECK,) * 3)
-    columns, rows = ((size or (USUAL_PLANE,) * 3)[axis] for axis in task.slices.plane)
+        return tuple(([window] * 3 if isinstance(window, int) else window) or size)
+    columns, rows = (size[axis] for axis in task.slices.plane)
     return max(rows, SMALLEST_PLANE), max(columns, SMALLEST_PLANE)
 
 

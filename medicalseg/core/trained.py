@@ -136,7 +136,7 @@ def _sliding_arguments(
         sizes = (crop,)
         hint = "set test_config.sliding.window to [columns, rows] of the slices"
     if windowed and not arguments.get("window"):
-        arguments["window"] = next((list(size) for size in sizes if size), None)
+        arguments["window"] = next((list(size) for size in sizes if size and None not in size), None)
         if arguments["window"] is None:
             raise ConfigError(f"a sliding window is asked for, but its size is not known: {hint}")
     if windowed and crop and stride:

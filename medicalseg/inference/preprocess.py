@@ -56,7 +56,8 @@ class Preprocessing:
             `channels: [...]` for some channels only. Numbers of an image are those of its crop, the body's always
             of the whole.
         spacing: voxel size in mm to resample to; the field of view stays.
-        size: then the grid to bring the image to.
+        size: then the grid to bring the image to; an axis with None keeps its voxels, as [None, 224, 224] for slices
+            of one size and volumes of any number of them.
         fit: "resize" interpolates as `scipy.ndimage.zoom(mode="nearest")` does, corners aligned; "pad" pads with 0 on
             both sides to at least `size`.
         divisor: pad with 0 at the end until each axis is a multiple.
@@ -72,7 +73,7 @@ class Preprocessing:
     orientation: str | None = None
     intensity: tuple[dict[str, Any], ...] = ()
     spacing: tuple[float, float, float] | None = None
-    size: Triple | None = None
+    size: tuple[int | None, int | None, int | None] | None = None
     fit: str = "resize"
     divisor: Triple | None = None
     image_order: int | Triple = 1
@@ -88,7 +89,9 @@ class Preprocessing:
         object.__setattr__(self, "intensity", checked)
         object.__setattr__(self, "orientation", check_orientation(self.orientation))
         for name, kind in (("spacing", float), ("size", int), ("divisor", int)):
-            object.__setattr__(self, name, check_triple(getattr(self, name), kind, f"preprocessing.{name}"))
+            object.__setattr__(
+                self, name, check_triple(getattr(self, name), kind, f"preprocessing.{name}", name == "size")
+            )
         check_choice(self.fit, FITS, "preprocessing.fit")
         check_choice(self.normalize, NORMALIZATIONS, "preprocessing.normalize")
         check_choice(self.colour, COLOURS, "preprocessing.colour")
@@ -243,7 +246,7 @@ class Preprocessing:
             stages.append([centre_aligned(*axis) for axis in zip(shape, spacing, self.spacing, strict=True)])
         if self.size is not None and self.fit == "resize":
             sizes = [axis.size_out for axis in stages[-1]] if stages else shape
-            stages.append([corner_aligned(*axis) for axis in zip(sizes, self.size, strict=True)])
+            stages.append([corner_aligned(n, wanted or n) for n, wanted in zip(sizes, self.size, strict=True)])
         return stages, self._record(volume, bounds, stages, cropped=self.crop != "none")
 
     def _record(self, volume: Volume, bounds: Bounds, stages: Sequence[Sequence[AxisMap]], cropped: bool) -> GridRecord:
@@ -255,7 +258,7 @@ class Preprocessing:
                 factor, shift = factor * step, shift * step + origin
             first, last = bounds[axis]
             size = stages[-1][axis].size_out if stages else last - first
-            wanted = max(size, self.size[axis]) if self.size is not None else size
+            wanted = size if self.size is None else max(size, self.size[axis] or 0)
             before = (wanted - size) // 2
             multiple = self.divisor[axis] if self.divisor is not None else 1
             start.append(before)

@@ -31,8 +31,14 @@ def _axis_of(letter: str) -> frozenset[str]:
     return next((frozenset(pair) for pair in ("RL", "AP", "SI") if letter in pair), frozenset())
 
 
-def check_triple(value: Any, kind: type, where: str) -> Any:
+def check_triple(value: Any, kind: type, where: str, open_axes: bool = False) -> Any:
     """Three positive numbers of a kind as a tuple, or None.
+
+    Args:
+        value: what the configuration holds.
+        kind: int or float.
+        where: its key, for the message.
+        open_axes: whether some of the three, but not all, may be None.
 
     Raises:
         ConfigError: if they are something else.
@@ -40,12 +46,13 @@ def check_triple(value: Any, kind: type, where: str) -> Any:
     if value is None:
         return None
     items = list(value) if isinstance(value, (list, tuple)) else []
-    right = len(items) == 3 and all(_is_positive(item, kind) for item in items)
+    given = [item for item in items if item is not None or not open_axes]
+    right = len(items) == 3 and bool(given) and all(_is_positive(item, kind) for item in given)
     if not right:
         noun = "integers" if kind is int else "numbers (mm)"
         hint = " (preprocess.size of pictures: [96, 128, 1])" if len(items) == 2 and where.endswith(".size") else ""
         raise ConfigError(f"{where}: expected three positive {noun}, got {value!r}{hint}")
-    return tuple(kind(item) for item in items)
+    return tuple(None if item is None else kind(item) for item in items)
 
 
 def check_order(value: Any) -> Any:

@@ -187,6 +187,20 @@ def test_restore_is_the_same_by_threads_and_in_file_order(count, monkeypatch):
     np.testing.assert_array_equal(oriented[clear], votes.argmax(0)[clear])
 
 
+@pytest.mark.parametrize(("fit", "shape"), [("resize", (20, 8, 6)), ("resize", (1, 8, 6)), ("pad", (20, 10, 9))])
+def test_an_axis_without_a_size_keeps_its_voxels(fit, shape):
+    wanted = (8, 6) if fit == "resize" else (10, 9)
+    array, labels = image(shape), blobs(shape)
+    steps = Preprocessing(size=(None, *wanted), fit=fit)
+    result, record = steps.apply(volume(array))
+    whole = Preprocessing(size=(shape[0], *wanted), fit=fit)
+    np.testing.assert_array_equal(result, whole.apply(volume(array))[0])
+    assert record == whole.grid(volume(array))
+    assert result.shape == (1, shape[0], *wanted)
+    np.testing.assert_array_equal(steps.restore(steps.apply_label(volume(labels)), record).array, labels)
+    assert Preprocessing.from_dict(json.loads(json.dumps(steps.to_dict()))) == steps
+
+
 def test_ties_go_to_the_lowest_class():
     labels = np.array([3, 0, 5, 3], np.int32).reshape(4, 1, 1)
     steps = Preprocessing(size=(4, 1, 1))
@@ -259,6 +273,8 @@ def test_round_trip_as_dict():
         ({"size": [1, 2]}, r"preprocessing\.size: expected three positive integers"),
         ({"size": [1.5, 2, 3]}, r"preprocessing\.size"),
         ({"size": 64}, r"preprocessing\.size"),
+        ({"size": [None, None, None]}, r"preprocessing\.size"),
+        ({"divisor": [None, 4, 4]}, r"preprocessing\.divisor"),
         ({"spacing": [1, 0, 1]}, r"preprocessing\.spacing"),
         ({"spacing": [1, float("nan"), 1]}, r"preprocessing\.spacing"),
         ({"orientation": "RAR"}, r"preprocessing\.orientation"),

@@ -87,7 +87,7 @@ class TestTransUNet(ModelTests):
         """There are none."""
 
     def test_paddle_inference_gives_the_same(self, model: TransUNet, tmp_path: Path) -> None:  # type: ignore[override]
-        """Batches of any length, images of one channel; norms are moved from their start, where a pass could drop them."""
+        """Batches of any length, images of one channel; norms far from their start, where a pass could drop them."""
         model.eval()
         self._move_norms(model)
         spec = [paddle.static.InputSpec([None, 1, 32, 48], "float32", "x")]
