@@ -108,6 +108,8 @@ def check_heads(model: Any, loss: Mapping[str, Any]) -> None:
         ConfigError: names both numbers.
     """
     heads, coefficients = len(getattr(model, "heads", ())), len(loss["coef"])
+    if coefficients == 1 and getattr(loss["types"][0], "of_all_heads", False):
+        return
     if heads and heads != coefficients:
         values = ", ".join(f"{0.5**k:g}" for k in range(heads))
         raise ConfigError(

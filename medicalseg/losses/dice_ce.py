@@ -50,8 +50,9 @@ class DiceCELoss(SegmentationLoss):
         per_image: bool = False,
     ) -> None:
         super().__init__(ignore_index)
-        self.weight_dice = check_number(weight_dice, "DiceCELoss.weight_dice")
-        self.weight_ce = check_number(weight_ce, "DiceCELoss.weight_ce")
+        name = type(self).__name__
+        self.weight_dice = check_number(weight_dice, f"{name}.weight_dice")
+        self.weight_ce = check_number(weight_ce, f"{name}.weight_ce")
         self.dice = DiceLoss(sigmoid_norm, None, ignore_index, include_background, smooth, squared, per_image)
         self.cross_entropy = CrossEntropyLoss(weight, ignore_index)
 

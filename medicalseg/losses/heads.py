@@ -20,7 +20,7 @@ def compute(
     """Loss i of head i, times coefficient i; the total loss is the sum of the list.
 
     A head after the first may be smaller than the label, which is then scaled down to it (see `label_for`), once for
-    all losses.
+    all losses. A `MultipleLoss` stands alone and gets all heads.
 
     Args:
         logits_list: logits (N, K, ...) of each head, as a network's `forward` returns them.
@@ -34,6 +34,9 @@ def compute(
         ConfigError: the numbers of heads, losses and coefficients differ.
     """
     types, coef = losses["types"], losses["coef"]
+    if len(types) == len(coef) == 1 and getattr(types[0], "of_all_heads", False):
+        with sharing():
+            return [coef[0] * types[0](logits_list, label)]
     if not len(logits_list) == len(types) == len(coef):
         raise ConfigError(
             f"loss: the network has {len(logits_list)} outputs, but loss.types has {len(types)} and loss.coef "

@@ -36,12 +36,13 @@ class MixedLoss(nn.Layer):
 
     def __init__(self, losses: Sequence[Any], coef: Sequence[float]) -> None:
         super().__init__()
+        name = type(self).__name__
         if not isinstance(losses, (list, tuple)) or not losses or not all(callable(loss) for loss in losses):
-            raise ConfigError(f"MixedLoss.losses: needs a list of losses, got {losses!r}")
+            raise ConfigError(f"{name}.losses: needs a list of losses, got {losses!r}")
         if not isinstance(coef, (list, tuple)) or not all(map(is_number, coef)):
-            raise ConfigError(f"MixedLoss.coef: needs a list of numbers, got {coef!r}")
+            raise ConfigError(f"{name}.coef: needs a list of numbers, got {coef!r}")
         if len(losses) != len(coef):
-            raise ConfigError(f"MixedLoss.coef: has {len(coef)} numbers for {len(losses)} losses")
+            raise ConfigError(f"{name}.coef: has {len(coef)} numbers for {len(losses)} losses")
         self.losses = nn.LayerList(losses)
         self.coef = [float(factor) for factor in coef]
 

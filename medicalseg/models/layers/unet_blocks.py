@@ -24,10 +24,11 @@ def convolution(
     )
 
 
-def up_convolution(in_channels: int, out_channels: int, stride: Sequence[int]) -> nn.Layer:
+def up_convolution(in_channels: int, out_channels: int, stride: Sequence[int], bias: bool = True) -> nn.Layer:
     """Transposed convolution whose kernel is its stride."""
     layer = {2: nn.Conv2DTranspose, 3: nn.Conv3DTranspose}[len(stride)]
-    return layer(in_channels, out_channels, list(stride), list(stride), weight_attr=_he())
+    bias_attr = None if bias else False
+    return layer(in_channels, out_channels, list(stride), list(stride), weight_attr=_he(), bias_attr=bias_attr)
 
 
 def normalization(axes: int, channels: int, scale: float = 1.0) -> nn.Layer:
