@@ -26,6 +26,7 @@ from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, read_volume, write_volume
 from medicalseg.models import ResidualEncoderUNet, UNet3D
 from medicalseg.utils.checkpoint import MODEL_FILE, save_state
+from tests.extras import needs_onnx
 
 CONFIG = """\
 model: {{type: PlainConvUNet, in_channels: {channels}, num_classes: 3, features: [4, 8, 12], strides: [1, [2, 2, 1], 2],
@@ -159,8 +160,8 @@ def test_the_window_is_in_the_middle_and_padded() -> None:
     assert middle_input(image, planned_task(in_channels=2, sliding=None)).shape == (1, 2, 20, 10, 4)
 
 
+@needs_onnx
 def test_onnx_slides_the_same_windows(tmp_path: Path) -> None:
-    pytest.importorskip("paddle2onnx")
     task = planned_task()
     config = checkpoint(tmp_path / "a", task, 1)
     image = scan(tmp_path / "case.nii.gz")
@@ -303,8 +304,8 @@ def test_wrong_flags_are_one_line(
     assert said in caplog.text + capsys.readouterr().err
 
 
+@needs_onnx
 def test_residual_networks_export_everywhere(tmp_path: Path) -> None:
-    pytest.importorskip("paddle2onnx")
     paddle.seed(0)
     model = ResidualEncoderUNet(num_classes=3, features=[4, 8, 8], strides=[1, [1, 2, 2], 2])
     export(model, TaskSpec(3, sliding={"window": [8, 16, 16]}), tmp_path, model_format="all")

@@ -22,6 +22,7 @@ from medicalseg.inference.static_network import StaticNetwork
 from medicalseg.inference.task import TaskSpec
 from medicalseg.models.unet3d import UNet3D
 from medicalseg.models.vnet import VNet
+from tests.extras import needs_onnx
 
 TASK = TaskSpec(num_classes=3)
 NETWORKS = {
@@ -35,11 +36,6 @@ NETWORKS = {
     ),
 }
 SHAPES = {"vnet-thin": ((1, 1, 16, 16, 12), (1, 1, 32, 16, 12))}
-needs_onnx = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("onnx", "paddle2onnx"))
-    or paddle.__version__.startswith("2."),
-    reason="needs the extra onnx (paddle2onnx, onnx) and Paddle 3",
-)
 
 
 def needs(package: str) -> None:
