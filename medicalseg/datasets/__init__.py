@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         MedicalDataset,
         MRISpineSeg,
         PatchDataset,
+        Promise12,
     )
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "MRISpineSeg",
     "MedicalDataset",
     "PatchDataset",
+    "Promise12",
 ]
 
 

@@ -17,3 +17,19 @@ MRI_SPINE_SEG_GROUPS = {
 
 LUNG_CORONAVIRUS = {0: "background", 1: "left lung", 2: "right lung"}
 """LungCoronavirus."""
+
+PROSTATE = {0: "background", 1: "prostate"}
+"""Promise12."""
+
+ABDOMEN = dict(
+    enumerate(
+        (
+            *("background", "spleen", "right kidney", "left kidney", "gallbladder"),
+            *("liver", "stomach", "aorta", "pancreas"),
+        )
+    )
+)
+"""Abdomen: eight of the 13 organs of the Synapse (BTCV) challenge."""
+
+ABDOMEN_OF_SYNAPSE = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
+"""Ids of Abdomen for those of the challenge's label files; oesophagus, vena cava, veins and adrenal glands are left out."""

@@ -7,6 +7,7 @@ from medicalseg.datasets.lung_coronavirus import LungCoronavirus
 from medicalseg.datasets.medical_dataset import MedicalDataset
 from medicalseg.datasets.mri_spine_seg import MRISpineSeg
 from medicalseg.datasets.patch_dataset import PatchDataset
+from medicalseg.datasets.prostate import Promise12
 
 __all__ = [
     "CaseDataset",
@@ -16,4 +17,5 @@ __all__ = [
     "MRISpineSeg",
     "MedicalDataset",
     "PatchDataset",
+    "Promise12",
 ]

@@ -66,7 +66,11 @@ def test_encoders_have_no_task(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_prediction_needs_no_dataset(fetched, tmp_path):
+def test_prediction_needs_no_dataset(monkeypatch, request, tmp_path):
+    task = published.task_of(TINY)
+    small = replace(task, preprocessing=replace(task.preprocessing, size=(32, 32, 32)))
+    monkeypatch.setitem(published._TASKS, "lung_coronavirus", lambda: small)
+    fetched = request.getfixturevalue("fetched")
     (tmp_path / "c.yml").write_text(CONFIG)
     affine = np.diag([2.0, 2.0, 4.0, 1.0])
     scan = np.random.default_rng(0).normal(-600, 300, (40, 36, 20)).astype(np.int16)
