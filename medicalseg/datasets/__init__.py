@@ -9,22 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medicalseg.datasets.components import (
+        Abdomen,
         CaseDataset,
         DecathlonDataset,
         ImageDataset,
         LungCoronavirus,
         MedicalDataset,
         MRISpineSeg,
+        MSDDataset,
         PatchDataset,
         Promise12,
     )
 
 __all__ = [
+    "Abdomen",
     "CaseDataset",
     "DecathlonDataset",
     "ImageDataset",
     "LungCoronavirus",
     "MRISpineSeg",
+    "MSDDataset",
     "MedicalDataset",
     "PatchDataset",
     "Promise12",

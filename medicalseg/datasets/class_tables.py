@@ -32,4 +32,4 @@ ABDOMEN = dict(
 """Abdomen: eight of the 13 organs of the Synapse (BTCV) challenge."""
 
 ABDOMEN_OF_SYNAPSE = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
-"""Ids of Abdomen for those of the challenge's label files; oesophagus, vena cava, veins and adrenal glands are left out."""
+"""Ids of Abdomen for those in the challenge's files; oesophagus, veins and adrenal glands become background."""

@@ -88,8 +88,16 @@ class MedicalDataset(CaseDataset):
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """The two arrays, mapped: what is written to them stays in this process."""
-        image = _load_array(case.images[0], mmap=True)
-        return image, None if case.label is None else _integers(_load_array(case.label, mmap=True), case.label)
+        image = self.read_array(case.images[0])
+        return image, None if case.label is None else _integers(self.read_array(case.label), case.label)
+
+    def read_array(self, path: Path) -> np.ndarray:
+        """The array of a file, mapped, (X, Y, Z) or (C, X, Y, Z).
+
+        Raises:
+            DataError: if it cannot be read or is something else.
+        """
+        return load_array(path)
 
     def record(self, index: int) -> GridRecord | None:
         """The case's `grid` in `dataset.json`."""
@@ -137,12 +145,19 @@ class MedicalDataset(CaseDataset):
             labels={label: name for label, name in labels.items() if label < ids},
             class_groups=_fitting(groups, ids) if class_groups is None else {k: tuple(v) for k, v in groups.items()},
             preprocessing=Preprocessing.from_dict(stored),
-            in_channels=_channels(cases[0]),
+            in_channels=self._channels(cases[0]),
             ignore_index=ignore_index,
             notes=self._leaks(),
             head=decision[0],
             threshold=decision[1],
         )
+
+    def _channels(self, case: Case) -> int:
+        try:
+            array = self.read_array(case.images[0])
+        except DataError as error:
+            raise DataError(f"case {case.name}: {error}") from error
+        return int(array.shape[0]) if array.ndim == 4 else 1
 
     def _leaks(self) -> tuple[str, ...]:
         declared = self.description.get("split")
@@ -173,12 +188,21 @@ def _read_description(root: Path, given: str) -> dict[str, Any]:
     return read_json_object(path)
 
 
-def _load_array(path: Path, mmap: bool = False) -> np.ndarray:
+def load_array(path: Path, axes: Sequence[int] = (3, 4)) -> np.ndarray:
+    """The array of an .npy file, mapped: what is written to it stays in this process.
+
+    Args:
+        path: the file.
+        axes: how many it may have.
+
+    Raises:
+        DataError: if it cannot be read or is something else; names the file.
+    """
     try:
-        array = np.load(path, mmap_mode="c" if mmap else None, allow_pickle=False)
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as an array: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim not in (3, 4) or array.dtype.kind not in "biuf":
+    if not isinstance(array, np.ndarray) or array.ndim not in axes or array.dtype.kind not in "biuf":
         raise DataError(f"{path}: expected an array (X, Y, Z) or (C, X, Y, Z) of numbers")
     return np.asarray(array)
 
@@ -190,11 +214,3 @@ def _integers(label: np.ndarray, path: Path) -> np.ndarray:
             raise DataError(f"{path}: label has values that are no integers, such as {label[whole != label][0]}")
         label = whole
     return label if label.dtype in (np.uint8, np.int16, np.int32) else label.astype(np.int32)
-
-
-def _channels(case: Case) -> int:
-    try:
-        array = _load_array(case.images[0], mmap=True)
-    except DataError as error:
-        raise DataError(f"case {case.name}: {error}") from error
-    return int(array.shape[0]) if array.ndim == 4 else 1

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medicalseg.datasets.prepare.job import CaseSource, Recipe
-from medicalseg.datasets.prepare.label import read_label_on
+from medicalseg.datasets.prepare.label import read_label_on, with_ids
 from medicalseg.errors import DataError
+from medicalseg.inference.grid import orientation_change
 from medicalseg.io import Volume, read_volume, write_volume
 from medicalseg.utils.files import atomic_path, write_json
 from medicalseg.utils.logger import logger
@@ -114,6 +115,8 @@ def _label_on(image: Volume, source: CaseSource, recipe: Recipe) -> Volume:
     if path is None:
         raise DataError(f"case {source.name} has no label")
     label = read_label_on(image, path, source.images[0])
+    if recipe.label_ids is not None:
+        label = with_ids(label, recipe.label_ids)
     _check_ids(label, path, recipe)
     fits = label.array.max() <= np.iinfo(np.uint8).max
     return label.with_array(label.array.astype(np.uint8)) if fits else label
@@ -139,7 +142,9 @@ def save_array(path: Path, array: np.ndarray) -> None:
 def _describe(recipe: Recipe, source: CaseSource, image: Volume, new_shape: tuple[int, ...]) -> dict[str, Any]:
     """PaddleSeg3D's keys: sizes in ITK's order (z, y, x), place and axes in ITK's directions (LPS)."""
     to_lps = np.diag([-1.0, -1.0, 1.0])
-    resampled = [size / new * step for size, new, step in zip(image.shape, new_shape, image.spacing, strict=True)]
+    axes = orientation_change(image.affine, recipe.preprocessing.orientation)[:, 0]
+    stored = [new_shape[int(axis)] for axis in axes]
+    resampled = [size / new * step for size, new, step in zip(image.shape, stored, image.spacing, strict=True)]
     return {
         "image": _relative(source.images[0], recipe.raw_root),
         "label": None if source.label is None else _relative(source.label, recipe.raw_root),

@@ -52,6 +52,7 @@ class Recipe:
         raw_root: folder that the paths in `dataset.json` start from.
         num_classes: label ids must be below it; None = not checked.
         ignore_index: label id that is allowed besides.
+        label_ids: the id that each value in label files becomes, others being an error; None = values are ids.
     """
 
     output: Path
@@ -59,11 +60,14 @@ class Recipe:
     raw_root: Path
     num_classes: int | None = None
     ignore_index: int | None = None
+    label_ids: Mapping[int, int] | None = None
 
     def fingerprint(self, source: CaseSource) -> str:
         """Changes when the settings or a source file (size, time of change) do."""
         stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.files]
-        settings = [ENGINE_VERSION, self.preprocessing.to_dict(), self.num_classes, self.ignore_index]
+        settings: list[Any] = [ENGINE_VERSION, self.preprocessing.to_dict(), self.num_classes, self.ignore_index]
+        if self.label_ids is not None:
+            settings.append(sorted(self.label_ids.items()))
         text = json.dumps([settings, source.name, source.label_stem, stats], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

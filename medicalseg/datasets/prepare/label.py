@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from medicalseg.errors import DataError
 from medicalseg.io import Volume, read_label
@@ -28,3 +31,22 @@ def read_label_on(image: Volume, path: Path, image_path: Path) -> Volume:
     if difference:
         logger.warning("%s: %s differ from the image's; the image's are used", path.name, difference)
     return Volume(label.array, image.affine, path=path, meta={"labels": True})
+
+
+def with_ids(label: Volume, ids: Mapping[int, int]) -> Volume:
+    """The label with other ids for the values that its file has.
+
+    Args:
+        label: values, non-negative integers.
+        ids: the id of each value.
+
+    Raises:
+        DataError: a value has no id; names the file.
+    """
+    found = np.unique(label.array)
+    unknown = [int(value) for value in found if int(value) not in ids]
+    if unknown:
+        raise DataError(f"{label.path}: label values {unknown[:8]} are not among {sorted(ids)}")
+    table = np.zeros(int(found.max()) + 1, np.uint8 if max(ids.values()) < 256 else np.int32)
+    table[found.astype(np.int64)] = [ids[int(value)] for value in found]
+    return label.with_array(table[label.array])
