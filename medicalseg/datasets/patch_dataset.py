@@ -47,8 +47,12 @@ LABEL_CHANGING = (LabelRemap, BinaryMaskToConnectComponent, TopkLargestConnectCo
 _ALONE = Compose([], normalize="none")
 
 
-def _with_options_of(parent: Any) -> Any:
-    """Lets a constructor's `**options` be checked as the parent's arguments."""
+def with_options_of(parent: Any) -> Any:
+    """Lets a constructor's `**options` be checked as the parent's arguments.
+
+    Args:
+        parent: the class.
+    """
 
     def decorate(function: Any) -> Any:
         own = inspect.signature(function)
@@ -101,7 +105,7 @@ class PatchDataset(DecathlonDataset):
         ConfigError: if an argument is wrong.
     """
 
-    @_with_options_of(DecathlonDataset)
+    @with_options_of(DecathlonDataset)
     def __init__(
         self,
         dataset_root: str,
