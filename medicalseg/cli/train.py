@@ -105,7 +105,7 @@ def _add_old_arguments(parser: argparse.ArgumentParser) -> None:
     old = parser.add_argument_group("of PaddleSeg3D, without effect here")
     old.add_argument("--has_dataset_json", type=truth, default=True, help="geometry is taken where there is one")
     old.add_argument("--data_format", default="NCHW", help="networks here are channels-first; NHWC is refused")
-    old.add_argument("--nnunet", action="store_true", help="refused: nnU-Net training is not part of this version")
+    old.add_argument("--nnunet", action="store_true", help="NNUNet and MSDDataset train in the same loop as all others")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -179,8 +179,6 @@ def _launch(ranks: int, save_dir: str) -> None:
 
 
 def refuse_old(args: argparse.Namespace) -> None:
-    if args.nnunet:
-        raise UserError("--nnunet: the nnU-Net training loop is not part of this version; leave the flag out")
     if args.data_format != "NCHW":
         raise UserError(f"--data_format {args.data_format}: networks here are channels-first; leave the flag out")
 

@@ -44,7 +44,7 @@ def test_text_is_never_executed(capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--nnunet"], "--nnunet"),
+        (["--nnunet", "--config", "missing.yml"], "missing.yml"),
         (["--data_format", "NHWC"], "channels-first"),
         (["--config", "missing.yml"], "missing.yml"),
         (["--early_stop_intervals", "3"], "--early_stop_intervals: no effect without --do_eval"),
