@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from medicalseg.datasets.class_tables import LUNG_CORONAVIRUS, MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
-from medicalseg.datasets.prepare import lung_coronavirus, mri_spine_seg
+from medicalseg.datasets.class_tables import ABDOMEN, LUNG_CORONAVIRUS, MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
+from medicalseg.datasets.prepare import abdomen, lung_coronavirus, mri_spine_seg
+from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils import files
 from medicalseg.utils.checkpoint import META_FILE
@@ -48,4 +49,9 @@ def _lung() -> TaskSpec:
     return TaskSpec(len(LUNG_CORONAVIRUS), dict(LUNG_CORONAVIRUS), preprocessing=steps)
 
 
-_TASKS = {"mri_spine_seg": _spine, "lung_coronavirus": _lung}
+def _abdomen() -> TaskSpec:
+    steps = replace(abdomen.preprocessing(), size=(None, 224, 224))
+    return TaskSpec(len(ABDOMEN), dict(ABDOMEN), preprocessing=steps, slices=SliceSpec(axis=0))
+
+
+_TASKS = {"mri_spine_seg": _spine, "lung_coronavirus": _lung, "synapse": _abdomen}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from medicalseg.cli.main import main
 from medicalseg.core import published
 from medicalseg.core.task import task_for
+from medicalseg.cvlibs import Config
 from medicalseg.io import Volume, read_label, write_volume
 from medicalseg.models import UNet3D
 from medicalseg.utils import checkpoint, weights_store, weights_table
@@ -57,6 +61,35 @@ def test_spine_as_paddleseg3d_prepares_it():
     assert task.class_groups["16 classes*"] == tuple(n for n in range(20) if n not in (9, 10, 18, 19))
     assert replace(task.preprocessing, size=None).apply(Volume(np.full((2, 2, 2), 1325.0), np.eye(4)))[0].max() == 1
     assert task.notes[0].startswith("published weights vnet_mri_spine_seg")
+
+
+@pytest.mark.parametrize(
+    ("preparation", "config"),
+    [
+        ("mri_spine_seg", "mri_spine_seg/vnet_mri_spine_seg_512_512_12_15k_5e-1.yml"),
+        ("lung_coronavirus", "lung_coronavirus/vnet_lung_coronavirus_128_128_128_15k_3e-4.yml"),
+        ("abdomen", "synapse/abdomen.yml"),
+    ],
+)
+def test_the_task_is_that_of_the_prepared_data(preparation, config, root, tmp_path):
+    """Independent of the table: the dataset of the configuration, on a folder with the preparation's description."""
+    module = import_module(f"medicalseg.datasets.prepare.{preparation}")
+    dic = Config(root / "configs" / config, log_notes=False).dic
+    folder = tmp_path / dic["val_dataset"]["dataset_root"]
+    for part, kind in (("images", np.float32), ("labels", np.int32)):
+        (folder / part).mkdir(parents=True)
+        np.save(folder / part / "a.npy", np.zeros((4, 6, 8), kind))
+    (folder / "val_list.txt").write_text("images/a.npy labels/a.npy\n")
+    defaults = argparse.ArgumentParser()
+    module.add_arguments(defaults)
+    size = defaults.parse_args([]).size
+    steps = module.preprocessing(*([] if size is None else [size]))
+    (folder / "dataset.json").write_text(json.dumps({"preprocessing": steps.to_dict()}))
+    dataset = Config(root / "configs" / config, opts=[f"data_root={tmp_path}"], log_notes=False).val_dataset
+    published_task = published.task_of(
+        next(e for e in PUBLISHED if e.config.startswith(f"configs/{Path(config).parent}/"))
+    )
+    assert replace(published_task, notes=()) == replace(dataset.task, notes=())
 
 
 def test_encoders_have_no_task(tmp_path):
