@@ -97,14 +97,18 @@ class SwinUNet(SliceModel):
             part.apply(initialise)
         self._load_pretrained(pretrained)
 
+    @property
+    def unused_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that are only kept for the checkpoints' sake and never get a gradient."""
+        return ("norm.weight", "norm.bias")
+
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, H, W) of images (N, in_chans, H, W)."""
         x, entered = self.backbone(x)
         x = self.layers_up[0](x)
-        for skip, reduction, stage in zip(
-            entered[-2::-1], list(self.concat_back_dim)[1:], list(self.layers_up)[1:], strict=True
-        ):
-            x = stage(reduction(paddle.concat([x, skip], axis=-1)))
+        for number in range(1, len(self.layers_up)):
+            joined = paddle.concat([x, entered[-1 - number]], axis=-1)
+            x = self.layers_up[number](self.concat_back_dim[number](joined))
         return self.output(self.up(self.norm_up(x)).transpose([0, 3, 1, 2]))
 
 
