@@ -15,8 +15,8 @@ from medicalseg.utils.weights_table import PublishedWeights
 
 
 def task_of(entry: PublishedWeights) -> TaskSpec | None:
-    """Classes and preprocessing of published weights; None where they are not known without the data."""
-    make = _TASKS.get(Path(entry.config).parent.name)
+    """Classes and preprocessing of published weights; None of encoders and where the data would have to tell."""
+    make = _TASKS.get(Path(entry.config).parent.name) if entry.dice else None
     return None if make is None else replace(make(), notes=(f"published weights {entry.name}",))
 
 

@@ -25,9 +25,8 @@ data_root: absent
 model: {type: UNet3D, in_channels: 1, num_classes: 3, base_channels: 2, depth: 2}
 val_dataset: {type: LungCoronavirus, dataset_root: nowhere, mode: val, transforms: []}
 """
-TINY = PublishedWeights(
-    "tiny_lung", "UNet3D", "", "https://weights.example.org/tiny/model.pdparams", "configs/lung_coronavirus/tiny.yml"
-)
+ADDRESS = "https://weights.example.org/tiny/model.pdparams"
+TINY = PublishedWeights("tiny_lung", "UNet3D", "", ADDRESS, "configs/lung_coronavirus/tiny.yml", "50")
 
 
 @pytest.fixture
@@ -96,6 +95,7 @@ def test_encoders_have_no_task(tmp_path):
     encoder = next(e for e in PUBLISHED if not e.config)
     assert published.task_of(encoder) is None
     assert published.describe(encoder, tmp_path / "model.pdparams") is None
+    assert published.task_of(next(e for e in PUBLISHED if e.name.endswith("_pretrain"))) is None
     assert not list(tmp_path.iterdir())
 
 

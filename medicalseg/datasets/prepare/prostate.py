@@ -1,10 +1,11 @@
-"""Promise12: transversal T2 MR of the prostate."""
+"""Promise12, or Prostate_mri of six sites: transversal T2 MR of the prostate."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from medicalseg.datasets.class_tables import PROSTATE
@@ -17,23 +18,53 @@ from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import Preprocessing
 from medicalseg.io import case_name
 
-HELP = "prepare Promise12 (MR of the prostate, 2 classes)"
-ROOT = "data/Promise12"
-PHASE = "Promise12_phase0"
-RAW = "Promise12_raw"
+HELP = "prepare Promise12 or Prostate_mri (MR of the prostate, 2 classes)"
 SIZE = (512, 512, 24)
 SUFFIX = "_segmentation"
 TEST = "test_"
-HOW_TO_GET = (
-    "PROMISE12 is public (promise12.grand-challenge.org, Zenodo record 8026660): fetch the archives of the training "
-    "and, if wanted, test data and pass them with --archive, pass their addresses with --url, or an unpacked folder "
-    "with --raw_dir"
-)
+_PASS = "pass them with --archive, pass their addresses with --url, or an unpacked folder with --raw_dir"
+
+
+@dataclass(frozen=True)
+class _Collection:
+    """What is particular to one of the two: see the attributes of `Job` and `Recipe`."""
+
+    how_to_get: str
+    description: Mapping[str, str]
+    folder_in_name: bool = False
+    label_ids: Mapping[int, int] | None = None
+
+
+COLLECTIONS = {
+    "Promise12": _Collection(
+        "PROMISE12 is public (promise12.grand-challenge.org, Zenodo record 8026660): fetch the archives of the "
+        f"training and, if wanted, test data and {_PASS}",
+        {
+            "description": "Transversal T2 MR of the prostate from several hospitals and scanners",
+            "reference": "Litjens et al., Medical Image Analysis 18(2):359-373 (2014); promise12.grand-challenge.org",
+            "licence": "see promise12.grand-challenge.org",
+        },
+    ),
+    "Prostate_mri": _Collection(
+        f"Prostate_mri is public (liuquande.github.io/SAML): fetch the archive of its six sites and {_PASS}",
+        {
+            "description": "Transversal T2 MR of the prostate from six sites, of three public sets",
+            "reference": "Liu et al., Shape-aware meta-learning, MICCAI 2020; liuquande.github.io/SAML",
+            "licence": "see liuquande.github.io/SAML",
+        },
+        folder_in_name=True,
+        label_ids={0: 0, 1: 1, 2: 1},
+    ),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this preparation's flags."""
-    add_common(parser, ROOT)
+    add_common(parser, "data/DATASET")
+    parser.set_defaults(dataset_root=None)
+    parser.add_argument(
+        "--dataset", choices=tuple(COLLECTIONS), default="Promise12", help="which data it is (default: Promise12)"
+    )
     add_archives(parser)
     add_size(parser, SIZE)
 
@@ -41,24 +72,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
     check_common(args)
-    output = args.dataset_root / PHASE
+    collection = COLLECTIONS[args.dataset]
+    args.dataset_root = args.dataset_root or Path("data") / args.dataset
+    output, unpacked = args.dataset_root / f"{args.dataset}_phase0", args.dataset_root / f"{args.dataset}_raw"
     engine.check_origin(output, "real", args.force)
-    raw = raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
-    cases, test = find_cases(raw)
+    raw = raw_folder(args, unpacked, collection.how_to_get)
+    cases, test = find_cases(raw, collection.folder_in_name)
+    if not cases:
+        raise DataError(f"{raw}: no volumes CaseN with CaseN{SUFFIX} in it. {collection.how_to_get}")
+    recipe = Recipe(output, preprocessing(args.size), raw, len(PROSTATE), 255, collection.label_ids)
     job = Job(
-        recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(PROSTATE), ignore_index=255),
+        recipe=recipe,
         cases=cases,
         split=make_split([case.name for case in cases], args),
         labels=PROSTATE,
-        description={
-            "name": "Promise12",
-            "description": "Transversal T2 MR of the prostate from several hospitals and scanners",
-            "reference": "Litjens et al., Medical Image Analysis 18(2):359-373 (2014); promise12.grand-challenge.org",
-            "licence": "see promise12.grand-challenge.org",
-            "modality": {"0": "MRI-T2"},
-        },
+        description={"name": args.dataset, **collection.description, "modality": {"0": "MRI-T2"}},
         test=test,
-        copies=description_copy(args.dataset_root / RAW, args.raw_dir),
+        copies=description_copy(unpacked, args.raw_dir),
     )
     return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
 
@@ -68,14 +98,18 @@ def preprocessing(size: tuple[int, int, int] | list[int]) -> Preprocessing:
     return Preprocessing(intensity=({"type": "minmax"},), size=(size[0], size[1], size[2]))
 
 
-def find_cases(raw: Path) -> tuple[list[CaseSource], list[CaseSource]]:
+def find_cases(raw: Path, folder_in_name: bool = False) -> tuple[list[CaseSource], list[CaseSource]]:
     """Training cases, `CaseN` with `CaseN_segmentation` beside it, and test cases, sorted by number.
 
     A folder is one of test cases if it holds no segmentations and its path below `raw` has the word "test"; its cases
     are called `test_CaseN`, since their numbers start anew.
 
+    Args:
+        raw: folder of folders.
+        folder_in_name: training cases are called `FOLDER_CaseN`, since their numbers start anew in each folder.
+
     Raises:
-        DataError: there is no training case, or a name occurs in two folders.
+        DataError: a name occurs in two folders.
     """
     cases, test = [], []
     for folder in [raw, *sorted(path for path in raw.rglob("*") if path.is_dir() and "__MACOSX" not in path.parts)]:
@@ -83,9 +117,8 @@ def find_cases(raw: Path) -> tuple[list[CaseSource], list[CaseSource]]:
         if not labels and "test" in folder.relative_to(raw).as_posix().lower():
             test += [CaseSource(TEST + case_name(path), (path,)) for path in images]
         else:
-            cases += [_labelled(path, labels) for path in images]
-    if not cases:
-        raise DataError(f"{raw}: no volumes CaseN with CaseN{SUFFIX} in it. {HOW_TO_GET}")
+            prefix = f"{folder.name}_" if folder_in_name else ""
+            cases += [_labelled(path, labels, prefix) for path in images]
     _check_names([*cases, *test])
     return sorted(cases, key=_by_number), sorted(test, key=_by_number)
 
@@ -101,11 +134,11 @@ def _told_apart(paths: Iterable[Path]) -> tuple[list[Path], dict[str, Path]]:
     return images, labels
 
 
-def _labelled(image: Path, labels: dict[str, Path]) -> CaseSource:
+def _labelled(image: Path, labels: dict[str, Path], prefix: str) -> CaseSource:
     name = case_name(image)
-    label_name = f"{name}{SUFFIX}"
-    fallback = image.with_name(f"{label_name}{image.name[len(name) :]}")
-    return CaseSource(name, (image,), labels.get(label_name.lower(), fallback), label_name)
+    fallback = image.with_name(f"{name}{SUFFIX}{image.name[len(name) :]}")
+    label = labels.get(f"{name}{SUFFIX}".lower(), fallback)
+    return CaseSource(f"{prefix}{name}", (image,), label, f"{prefix}{name}{SUFFIX}")
 
 
 def _check_names(cases: Iterable[CaseSource]) -> None:

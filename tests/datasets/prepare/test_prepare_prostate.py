@@ -13,11 +13,12 @@ from scipy import ndimage
 
 from medicalseg.cli import main
 from medicalseg.cvlibs import Config
-from medicalseg.datasets.prepare.prostate import PHASE, find_cases
+from medicalseg.datasets.prepare.prostate import find_cases
 from medicalseg.errors import DataError
 
 from .conftest import contents, snapshot
 
+PHASE = "Promise12_phase0"
 SIZE = ["--size", "32", "32", "12"]
 CONFIG = "configs/prostate/vnet_promise12_512_512_24_15k.yml"
 
@@ -132,6 +133,25 @@ def test_names_that_collide_are_refused(raw):
     write(raw / "prostate/TrainingData_Part3/Case00", 9)
     with pytest.raises(DataError, match=r"Case00\.mhd has the same name"):
         find_cases(raw)
+
+
+def test_six_sites_with_the_same_numbers(tmp_path):
+    """Zones of the gland (1 and 2 at two sites) are one prostate; names have the site, patients stay apart."""
+    for site in ("BIDMC", "RUNMC"):
+        for number in range(2):
+            write(tmp_path / f"raw/Processed_data_nii/{site}/Case{number:02d}", number, ending=".nii.gz")
+    zones = tmp_path / "raw/Processed_data_nii/RUNMC/Case01_segmentation.nii.gz"
+    image = sitk.ReadImage(str(zones))
+    sitk.WriteImage(image * 2, str(zones.with_name("Case01_Segmentation.nii.gz")))
+    zones.unlink()
+    arguments = ["--raw_dir", tmp_path / "raw", "--dataset_root", tmp_path / "out", *SIZE]
+    assert prepare("--dataset", "Prostate_mri", *arguments) == 0
+    output = tmp_path / "out/Prostate_mri_phase0"
+    names = [f"{site}_Case{number:02d}" for site in ("BIDMC", "RUNMC") for number in range(2)]
+    assert sorted(path.stem for path in (output / "images").iterdir()) == names
+    label = np.load(output / "labels/RUNMC_Case01_segmentation.npy")
+    assert np.array_equal(label, np.load(output / "labels/RUNMC_Case00_segmentation.npy"))
+    assert set(np.unique(label)) == {0, 1}
 
 
 def test_nothing_there(tmp_path, capsys):
