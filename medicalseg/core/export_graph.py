@@ -1,7 +1,8 @@
 """A network rewritten for deployment: the same numbers from fewer and simpler operations.
 
 Batch norm of evaluation mode is an affine map per channel, so it is folded into the convolution before it (Paddle
-Inference folds it in 2D only). Folding works on a copy; the trained network is not touched.
+Inference folds it in 2D only). A layer that computes its weights from others has a method `deployed`, which gives the
+ordinary layer with the weights as they are. All works on a copy; the trained network is not touched.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def fold_batch_norms(model: nn.Layer, image: np.ndarray) -> nn.Layer:
         image: (N, C, X, Y, Z), an input that it takes.
     """
     x = paddle.to_tensor(image)
-    folded = copy.deepcopy(model)
+    folded = _with_computed_weights(copy.deepcopy(model))
     with paddle.no_grad():
         expected = folded(x)[0].numpy()
         pairs = _unshared(folded, x, _pairs(folded, x), expected)
@@ -47,7 +48,16 @@ def fold_batch_norms(model: nn.Layer, image: np.ndarray) -> nn.Layer:
         difference,
         allowed,
     )
-    return copy.deepcopy(model)
+    return _with_computed_weights(copy.deepcopy(model))
+
+
+def _with_computed_weights(model: nn.Layer) -> nn.Layer:
+    """Put, in place, what `deployed` gives in place of layers that have it; the model."""
+    for parent in model.sublayers(include_self=True):
+        for name, layer in parent.named_children():
+            if hasattr(layer, "deployed"):
+                setattr(parent, name, layer.deployed())
+    return model
 
 
 def compose_group_norms(model: nn.Layer) -> nn.Layer:

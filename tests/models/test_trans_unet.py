@@ -10,6 +10,7 @@ import paddle
 import pytest
 from paddle.nn import functional as F
 
+from medicalseg.core.export_graph import fold_batch_norms
 from medicalseg.cvlibs.components import build
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.models import TransUNet
@@ -101,6 +102,16 @@ class TestTransUNet(ModelTests):
             for onednn in (False, True):
                 (output,) = run_exported(tmp_path / "model", x, onednn)
                 np.testing.assert_allclose(output, expected, atol=self.tolerance)
+
+    def test_deployed_filters_are_not_computed_anew(self, model: TransUNet) -> None:
+        model.eval()
+        x = image((1, 3, 32, 48), 8)
+        deployed = fold_batch_norms(model, x)
+        assert not any(isinstance(layer, (StandardizedConv2D, paddle.nn.BatchNorm2D)) for layer in deployed.sublayers())
+        assert any(isinstance(layer, StandardizedConv2D) for layer in model.sublayers())
+        with paddle.no_grad():
+            expected, got = (network(paddle.to_tensor(x))[0].numpy() for network in (model, deployed))
+        np.testing.assert_allclose(got, expected, atol=1e-5)
 
     def _move_norms(self, model: TransUNet) -> None:
         generator = np.random.default_rng(0)

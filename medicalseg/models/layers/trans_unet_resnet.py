@@ -42,6 +42,14 @@ class StandardizedConv2D(nn.Conv2D):
         variance = centred.square().mean([1, 2, 3], keepdim=True)
         return centred * paddle.rsqrt(variance + WEIGHT_EPSILON)
 
+    def deployed(self) -> nn.Conv2D:
+        """The ordinary convolution that computes the same, for export: its filters are not computed in every run."""
+        outputs, inputs, *kernel = self.weight.shape
+        layer = nn.Conv2D(inputs, outputs, kernel, self._stride, self._padding, bias_attr=False)
+        with paddle.no_grad():
+            layer.weight.set_value(self.standardized())
+        return layer
+
 
 def group_norm(channels: int, groups: int = GROUPS, epsilon: float = NORM_EPSILON) -> nn.GroupNorm:
     """Group norm with learned scale and shift."""
