@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
+import tarfile
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from medicalseg.utils.files import read_json_object, write_json
 from medicalseg.utils.logger import logger
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+PICKLE = b"\x80"
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,22 @@ def _fetch(source: str, target: Path, checksum: str | None, record: Record | Non
         ) from error
     except RunError as error:
         raise RunError(f"{error}. Without network: fetch it elsewhere and put it at {target}") from error
+    _check_kind(work, source)
     if refresh:
         os.replace(work, target)
+
+
+def _check_kind(path: Path, source: str) -> None:
+    """Remove what is no weights at all, such as the page of a proxy that answers for the server, before it counts."""
+    if path.name.removesuffix(".new").endswith(ARCHIVES):
+        right = tarfile.is_tarfile(path) or zipfile.is_zipfile(path)
+    else:
+        with open(path, "rb") as handle:
+            start = handle.read(20)
+        right = start.startswith(PICKLE) or ".pdparams" not in path.name
+    if not right:
+        path.unlink()
+        raise DataError(f"{shown_url(source)}: what came is no weights; does a proxy answer in the server's place?")
 
 
 def _verify(target: Path, record: Record | None) -> None:

@@ -241,6 +241,16 @@ def test_an_archive_is_unpacked_once(site, tmp_path, capsys):
     assert [request for request in site.requests if "packed" in request[0]] == [(f"/{HOST}/zoo/packed.tar.gz", None)]
 
 
+@pytest.mark.parametrize("name", ["tiny_unet", "packed_unet"])
+def test_the_page_of_a_proxy_is_not_kept(site, tmp_path, capsys, name):
+    url = weights.find(name).url
+    site.files[url.removeprefix("https:/")] = b"<html>Please log in</html>"
+    assert main(["weights", "get", name]) == 2
+    assert "what came is no weights" in capsys.readouterr().err
+    left = [path.suffix for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert left == [".lock"]
+
+
 def test_code_in_a_download_is_refused(site, capsys):
     class Evil:
         def __reduce__(self):
