@@ -71,10 +71,11 @@ class Encoder(nn.Layer):
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """(N, C, X, Y, Z) to four maps (N, D, H, W, dim), finest first."""
         x = self.patch_embed(x)
+        norms = (self.norm0, self.norm1, self.norm2, self.norm3)
         maps = []
-        for stage, norm in zip(self.layers, (self.norm0, self.norm1, self.norm2, self.norm3), strict=True):
+        for number, stage in enumerate(self.layers):
             x = stage(x)
-            maps.append(norm(x))
+            maps.append(norms[number](x))
             x = x if stage.downsample is None else stage.downsample(x)
         return maps
 
@@ -108,9 +109,10 @@ class Decoder(nn.Layer):
 
     def forward(self, maps: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         """The encoder's maps, finest first, to as many but the deepest."""
-        x, outputs = maps[-1], []
-        for stage, skip in zip(reversed(list(self.layers)), reversed(maps[:-1]), strict=True):
-            x = stage(x, skip)
+        x = maps[-1]
+        outputs = []
+        for number in range(len(self.layers) - 1, -1, -1):
+            x = self.layers[number](x, maps[number])
             outputs.insert(0, x)
         return outputs
 
@@ -199,8 +201,8 @@ class nnFormer(SegmentationModel):  # noqa: N801 - PaddleSeg3D's name
 
     def all_logits(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """Logits of every head, finest first, all of the input's size."""
-        maps = self.decoder(self.model_down(x))[: len(self.final)]
-        return [head(level) for head, level in zip(self.final, maps, strict=True)]
+        maps = self.decoder(self.model_down(x))
+        return [head(maps[number]) for number, head in enumerate(self.final)]
 
 
 def _counts(given: Any, name: str) -> list[int]:

@@ -14,7 +14,7 @@ MLP_RATIO = 4
 
 
 class MLP(nn.Layer):
-    """Two linear layers with a GELU between them."""
+    """Two linear layers with a GELU between them; oneDNN in Paddle 2.6 takes no linear layer of five axes."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -22,8 +22,8 @@ class MLP(nn.Layer):
         self.fc2 = nn.Linear(MLP_RATIO * dim, dim)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """(..., dim) to the same."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        """(N, D, H, W, dim) to the same."""
+        return self.fc2(F.gelu(self.fc1(x.flatten(1, 3)))).reshape([-1, *x.shape[1:]])
 
 
 class Block(nn.Layer):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 import paddle
-from paddle.nn import functional as F
 
 from medicalseg.models.layers.sizes import Triple
 
@@ -14,7 +14,8 @@ from medicalseg.models.layers.sizes import Triple
 class Windows:
     """Windows side by side over a map of tokens (N, D, H, W, C) whose size is known.
 
-    No dataclass, as Paddle 3's graph tracer cannot call methods of one. A map that is no multiple of the window is
+    No dataclass, as Paddle 3's graph tracer cannot call methods of one. No array of more than five axes, which oneDNN
+    in Paddle 2.6 does not take. A map that is no multiple of the window is
     padded with 0 at the end of its axes; these tokens take part in attention, as the published weights know it.
 
     Args:
@@ -35,19 +36,21 @@ class Windows:
     def split(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, D, H, W, C) to (N * windows, tokens, C)."""
         channels = x.shape[-1]
-        for axis, extra in enumerate(self.padding, start=1):
-            x = padded_at_end(x, axis, extra) if extra else x
+        if any(self.padding):
+            x = padded_at_end(x, self.padding)
         if self.shift is not None:
             x = paddle.roll(x, shifts=[-step for step in self.shift], axis=[1, 2, 3])
-        (a, b, c), (d, h, w) = self.counts, self.window
-        x = x.reshape([-1, a, d, b, h, c, w, channels]).transpose([0, 1, 3, 5, 2, 4, 6, 7])
+        (_, b, c), (d, h, w) = self.counts, self.window
+        x = x.reshape([-1, d, b, h * c * w * channels]).transpose([0, 2, 1, 3])
+        x = x.reshape([-1, d * h, c, w * channels]).transpose([0, 2, 1, 3])
         return x.reshape([-1, self.tokens, channels])
 
     def join(self, x: paddle.Tensor) -> paddle.Tensor:
         """The way back: (N * windows, tokens, C) to (N, D, H, W, C)."""
         channels = x.shape[-1]
         (a, b, c), (d, h, w) = self.counts, self.window
-        x = x.reshape([-1, a, b, c, d, h, w, channels]).transpose([0, 1, 4, 2, 5, 3, 6, 7])
+        x = x.reshape([-1, c, d * h, w * channels]).transpose([0, 2, 1, 3])
+        x = x.reshape([-1, b, d, h * c * w * channels]).transpose([0, 2, 1, 3])
         x = x.reshape([-1, a * d, b * h, c * w, channels])
         if self.shift is not None:
             x = paddle.roll(x, shifts=list(self.shift), axis=[1, 2, 3])
@@ -56,9 +59,17 @@ class Windows:
         return x
 
 
-def padded_at_end(x: paddle.Tensor, axis: int, extra: int) -> paddle.Tensor:
-    """`x` with `extra` zeros at the end of an axis."""
-    return F.pad(x, [0, 0] * axis + [0, extra] + [0, 0] * (x.ndim - axis - 1))
+def padded_at_end(x: paddle.Tensor, extra: Sequence[int]) -> paddle.Tensor:
+    """(N, D, H, W, C) with so many zeros at the end of D, H and W.
+
+    Put together from slices, since exported graphs cannot pad such a map: oneDNN in Paddle 3.3 pads the last three axes
+    whatever `data_format` says, and its kernel for any axes writes beyond its memory (2.6 and 3.3).
+    """
+    for index in range(3):
+        if extra[index]:
+            zeros = paddle.zeros_like(paddle.slice(x, [index + 1], [0], [1]))
+            x = paddle.concat([x] + [zeros] * extra[index], axis=index + 1)
+    return x
 
 
 def offsets(window: Triple) -> np.ndarray:
