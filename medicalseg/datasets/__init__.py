@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         MSDDataset,
         PatchDataset,
         Promise12,
+        msd_brain_dataset,
     )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "MedicalDataset",
     "PatchDataset",
     "Promise12",
+    "msd_brain_dataset",
 ]
 
 

@@ -33,3 +33,6 @@ ABDOMEN = dict(
 
 ABDOMEN_OF_SYNAPSE = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
 """Ids of Abdomen for those in the challenge's files; oesophagus, veins and adrenal glands become background."""
+
+MSD_BRAIN = {0: "background", 1: "edema", 2: "non-enhancing tumor", 3: "enhancing tumour"}
+"""msd_brain_dataset, in the words of the Decathlon's own description."""
