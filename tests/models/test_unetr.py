@@ -8,11 +8,15 @@ from typing import ClassVar
 import numpy as np
 import paddle
 import pytest
+import yaml
 
+from medicalseg.core.export import export
 from medicalseg.errors import ConfigError, UserError
+from medicalseg.inference.task import TaskSpec
 from medicalseg.models import UNETR
 from medicalseg.models.layers.fixed_size import as_shape
 from medicalseg.models.layers.unetr_encoder import SelfAttention
+from tests.extras import needs_onnx
 from tests.models.base import ModelTests, image, run_exported
 from tests.models.golden import check_golden, check_keys
 
@@ -56,6 +60,16 @@ class TestUNETR(ModelTests):
                 expected = model(paddle.to_tensor(x))[0].numpy()
             (output,) = run_exported(tmp_path / "model", x, onednn=True)
             np.testing.assert_allclose(output, expected, atol=self.tolerance)
+
+    @needs_onnx
+    def test_as_many_tokens_as_heads_in_every_backend(self, tmp_path: Path) -> None:
+        """OpenVINO takes one axis for the other where queries, keys and values leave one transposition of five axes."""
+        model = self.build(num_heads=6)
+        written = export(model, TaskSpec(3, in_channels=2), tmp_path / "m", model_format="all")
+        content = yaml.safe_load(written.read_text())["Deploy"]
+        assert content["input_shape"] == [-1, *self.shape[1:]]
+        assert content["task"]["sliding"] == {"window": [32, 16, 48]}
+        assert all(check["accepted"] for check in content["checks"] if check["precision"] == "fp32")
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])

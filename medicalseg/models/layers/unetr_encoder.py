@@ -54,7 +54,8 @@ class SelfAttention(nn.Layer):
     """Multi-head self-attention (Vaswani et al. 2017), linear maps without bias.
 
     The columns of `to_qvk` are ordered head dimension, then (query, key, value), then head, as PaddleSeg3D's
-    checkpoints have them.
+    checkpoints have them. They are transposed before they are parted, in four axes: of five, OpenVINO confuses heads
+    and tokens where there are as many.
 
     Args:
         dim: length of a token.
@@ -71,8 +72,8 @@ class SelfAttention(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """x: (N, tokens, dim)."""
         tokens = x.shape[1]
-        parts = self.to_qvk(x).reshape([-1, tokens, self.dim // self.num_heads, 3, self.num_heads])
-        queries, keys, values = parts.transpose([3, 0, 4, 1, 2])
+        parts = self.to_qvk(x).reshape([-1, tokens, self.dim // self.num_heads, 3 * self.num_heads])
+        queries, keys, values = paddle.split(parts.transpose([0, 3, 1, 2]), 3, axis=1)
         weights = F.softmax(paddle.matmul(queries * self.scale, keys, transpose_y=True), axis=-1)
         mixed = paddle.matmul(weights, values).transpose([0, 2, 1, 3])
         return self.W_0(mixed.reshape([-1, tokens, self.dim]))
