@@ -30,6 +30,7 @@ from medicalseg.core.fit import check_network
 from medicalseg.core.only_size import with_windows
 from medicalseg.errors import UserError
 from medicalseg.inference.backends import ModelFiles
+from medicalseg.inference.inference_helper import check_helper
 from medicalseg.inference.slice_wise import SMALLEST_PLANE
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.files import output_folder, sha256, write_text
@@ -111,6 +112,7 @@ def export(
         RunError: if the exported model cannot be written, or does not compute what the network computes.
     """
     check_network(model, task)
+    check_helper(inference_helper, task)
     task = with_windows(task, model)
     shape = checked_shape(input_shape, task, getattr(model, "only_size", None))
     output_op = _checked_op(output_op, task)

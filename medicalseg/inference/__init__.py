@@ -3,6 +3,7 @@
 from medicalseg.inference.argmax import argmax_classes
 from medicalseg.inference.decision import Decision
 from medicalseg.inference.ensemble import Ensemble
+from medicalseg.inference.inference_helper import InferenceHelper, InferenceHelper2D
 from medicalseg.inference.mirroring import Mirrored
 from medicalseg.inference.network import EagerNetwork, Network
 from medicalseg.inference.pipeline import segment, segment_batch
@@ -18,6 +19,8 @@ __all__ = [
     "EagerNetwork",
     "Ensemble",
     "GridRecord",
+    "InferenceHelper",
+    "InferenceHelper2D",
     "Inferer",
     "Mirrored",
     "Network",
