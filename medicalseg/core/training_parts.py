@@ -64,8 +64,9 @@ def build_parts(config: Any, options: TrainOptions, device: str, position: Calla
     check_heads(model, config.loss)
     check_patches(model, train_dataset, val_dataset)
     for dataset in (train_dataset, val_dataset):
-        if isinstance(getattr(dataset, "task", None), TaskSpec):
-            dataset.task = with_windows(dataset.task, model)
+        task = getattr(dataset, "task", None)
+        if dataset is not None and isinstance(task, TaskSpec):
+            dataset.task = with_windows(task, model)
     optimizer, precision = config.optimizer, _precision(options, device)
     plateau = _plateau_schedule(config, options)
     if precision.cast and options.amp_level == "O2":

@@ -49,9 +49,8 @@ def _case(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarra
     label = np.zeros(shape, np.uint8)
     low = [int(generator.integers(1, size // 3)) for size in shape]
     for number, part in ((1, 2), (2, 3), (3, 5)):
-        label[tuple(slice(start, start + max(1, size // part)) for start, size in zip(low, shape, strict=True))] = (
-            number
-        )
+        box = (slice(start, start + max(1, size // part)) for start, size in zip(low, shape, strict=True))
+        label[tuple(box)] = number
     image = generator.uniform(100, 200, (4, *shape)) + label * generator.uniform(100, 300, (4, 1, 1, 1))
     image[:, 0], image[:, -1] = 0, 0
     return image.round().astype(np.float32), label
