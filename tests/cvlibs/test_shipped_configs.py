@@ -28,7 +28,7 @@ def test_is_a_whole_run(path):
     length = "epochs" if "epochs" in config.dic else "iters"
     config.require("batch_size", length, "train_dataset", "val_dataset", "model", "loss", "optimizer", "data_root")
     assert config.dic["val_dataset"]["mode"] == "val"
-    assert not config.dic["val_dataset"]["transforms"]
+    assert all(step["type"] == "Resize3D" for step in config.dic["val_dataset"]["transforms"])
     if length == "iters":
         assert config.lr_scheduler() > 0
     heads = 4 if config.dic["model"]["type"] == "VNetDeepSup" else 1
