@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 HELP = "Make training arrays, lists and a description from raw volumes. Input folders are only read."
-NAMES = ("mri_spine_seg", "lung_coronavirus", "prostate", "abdomen", "msd_brain_seg", "msd", "scoliosis", "ich")
+NAMES = ("mri_spine_seg", "lung_coronavirus", "prostate", "abdomen", "acdc", "msd_brain_seg", "msd", "scoliosis", "ich")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

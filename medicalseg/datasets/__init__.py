@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medicalseg.datasets.components import (
+        ACDC,
         Abdomen,
         CaseDataset,
         DecathlonDataset,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ACDC",
     "Abdomen",
     "CaseDataset",
     "DecathlonDataset",

@@ -36,3 +36,6 @@ ABDOMEN_OF_SYNAPSE = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0
 
 MSD_BRAIN = {0: "background", 1: "edema", 2: "non-enhancing tumor", 3: "enhancing tumour"}
 """msd_brain_dataset, in the words of the Decathlon's own description."""
+
+ACDC = {0: "background", 1: "right ventricle", 2: "myocardium", 3: "left ventricle"}
+"""ACDC: the cavities, and the wall of the left ventricle."""

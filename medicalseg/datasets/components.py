@@ -1,6 +1,7 @@
 """All dataset classes; importing this registers them."""
 
 from medicalseg.datasets.abdomen import Abdomen
+from medicalseg.datasets.acdc import ACDC
 from medicalseg.datasets.base import CaseDataset
 from medicalseg.datasets.decathlon import DecathlonDataset
 from medicalseg.datasets.image_dataset import ImageDataset
@@ -13,6 +14,7 @@ from medicalseg.datasets.patch_dataset import PatchDataset
 from medicalseg.datasets.prostate import Promise12
 
 __all__ = [
+    "ACDC",
     "Abdomen",
     "CaseDataset",
     "DecathlonDataset",

@@ -6,6 +6,7 @@ from medicalseg.inference.ensemble import Ensemble
 from medicalseg.inference.inference_helper import InferenceHelper, InferenceHelper2D
 from medicalseg.inference.mirroring import Mirrored
 from medicalseg.inference.network import EagerNetwork, Network
+from medicalseg.inference.nnformer_helper import NNFormerInferenceHelper
 from medicalseg.inference.pipeline import segment, segment_batch
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.slice_wise import SliceWise, inferer_for
@@ -23,6 +24,7 @@ __all__ = [
     "InferenceHelper2D",
     "Inferer",
     "Mirrored",
+    "NNFormerInferenceHelper",
     "Network",
     "Preprocessing",
     "SliceSpec",
