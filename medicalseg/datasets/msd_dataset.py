@@ -110,7 +110,8 @@ class MSDDataset(PatchDataset):
         place = _plan_place(plan_path, preprocessed_dir, plans_name)
         self.plan = _plan(place, root, None if plan_path else _flat(plan2d, plan3d, place.name))
         number = self.plan.stage_number(stage)
-        settings = dataset_settings(self.plan, self.plan.stages[number], mode == "train")
+        planned = self.plan.stages[number]
+        settings = dataset_settings(self.plan, planned, mode == "train")
         settings["preprocess"] |= dict(preprocess or {})
         if cascade and number == 1:
             settings["previous"] = previous or _previous(preprocessed_dir)
@@ -127,6 +128,8 @@ class MSDDataset(PatchDataset):
             **{**settings, **options},
         )
         self._check_plan()
+        if mode == "train":
+            logger.info("The plan's batch has %d patches; what counts here is batch_size.", planned.batch_size)
 
     @classmethod
     def _root(cls, *folders: str | None) -> Path:
