@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bash test_tipc/prepare.sh PARAMS.txt MODE: make the small data set that the chain of PARAMS.txt trains on.
-# The data are spine phantoms, generated here; nothing is downloaded.
+# The data are phantoms, generated here; nothing is downloaded.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,5 +19,19 @@ case "$2" in
     *) echo "error: mode '$2' has no data here; use lite_train_lite_infer, lite_train_whole_infer, whole_train_whole_infer or whole_infer" >&2; exit 2 ;;
 esac
 
-python tools/prepare_mri_spine_seg.py --phantom "$cases" --size 32 32 12 \
-    --dataset_root test_tipc/data/mini_spine_phantom --num_workers 1
+case "$1" in
+    */transunet/* | */swinunet/*)
+        root=test_tipc/data/mini_synapse_dataset
+        python -m tests.datasets.prepare.synapse_miniature "$root/raw" "$cases"
+        python tools/prepare_abdomen.py --raw_dir "$root/raw" --dataset_root "$root" --num_workers 1
+        ;;
+    */unetr/*)
+        root=test_tipc/data/mini_brainT_dataset
+        python -m tests.datasets.prepare.brain_miniature "$root/raw" "$cases"
+        python tools/prepare_msd_brain_seg.py --raw_dir "$root/raw" --dataset_root "$root" --num_workers 1
+        ;;
+    *)
+        python tools/prepare_mri_spine_seg.py --phantom "$cases" --size 32 32 12 \
+            --dataset_root test_tipc/data/mini_spine_phantom --num_workers 1
+        ;;
+esac
