@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 _BUCKET = "https://bj.bcebos.com/paddleseg/"
 _HOST = "https://paddleseg.bj.bcebos.com/"
-_IMAGENET = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/legendary_models/"
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,10 @@ def _mix_transformer(size: str) -> PublishedWeights:
     return PublishedWeights(f"MixVisionTransformer_{size}", "MixVisionTransformer", "ImageNet (encoder)", url)
 
 
-def _swin(name: str) -> PublishedWeights:
-    return PublishedWeights(name, "SwinTransformer", "ImageNet (encoder)", f"{_IMAGENET}{name}_pretrained.pdparams")
+def _swin(size: str, more: str = "") -> PublishedWeights:
+    name = f"SwinTransformer_{size}"
+    url = f"{_HOST}paddleseg3d/backbone/{name}{more}_pretrained.pdparams"
+    return PublishedWeights(name, "SwinTransformer", "ImageNet (encoder)", url)
 
 
 _SPINE, _LUNG = "MRISpineSeg, 20 classes", "LungCoronavirus, 3 classes"
@@ -91,7 +92,11 @@ PUBLISHED: tuple[PublishedWeights, ...] = (
     *(_nnunet("2d", "2d", fold, "53.5") for fold in range(5)),
     *(_nnunet("3dcascade_lowres", "3dlowres", fold, "66.6") for fold in range(5)),
     *(_mix_transformer(f"B{number}") for number in range(6)),
-    _swin("SwinTransformer_tiny_patch4_window7_224"),
-    _swin("SwinTransformer_small_patch4_window7_224"),
+    _swin("tiny_patch4_window7_224"),
+    _swin("small_patch4_window7_224"),
+    _swin("base_patch4_window7_224"),
+    _swin("base_patch4_window12_384"),
+    _swin("large_patch4_window7_224", "_22kto1k"),
+    _swin("large_patch4_window12_384", "_22kto1k"),
 )
 """The Dice of the nnU-Net folds is that of all five together."""

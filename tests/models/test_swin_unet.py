@@ -15,9 +15,10 @@ from medicalseg.cvlibs.components import build
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.models import SegmentationModel, SwinUNet
 from medicalseg.models.backbones import SwinTransformer
-from medicalseg.models.backbones.swin_transformer import _source
+from medicalseg.models.backbones.swin_transformer import VARIANTS, _source
 from medicalseg.models.layers.swin_blocks import PatchExpand, PatchMerging, SwinOptions, SwinTransformerBlock
 from medicalseg.models.layers.swin_windows import cut, put_together, relative_positions, shift_mask
+from medicalseg.utils.weights_table import PUBLISHED
 from tests.models.base import ModelTests, image
 from tests.models.golden import check_golden, check_keys
 
@@ -215,8 +216,7 @@ def test_counts_of_the_published_classifiers(name: str, parameters: int, monkeyp
 def test_where_pretrained_weights_come_from() -> None:
     assert _source("tiny_patch4_window7_224", False) is None
     assert _source("tiny_patch4_window7_224", "mine.pdparams") == "mine.pdparams"
-    address = _source("tiny_patch4_window7_224", True)
-    assert address is not None
-    assert address.endswith("/SwinTransformer_tiny_patch4_window7_224_pretrained.pdparams")
+    published = {entry.name for entry in PUBLISHED if entry.network == "SwinTransformer"}
+    assert {_source(name, True) for name in VARIANTS if not name.startswith("tinier")} == published
     with pytest.raises(ConfigError, match="there are none of this size"):
         build({"type": "SwinTransformer_tinier_patch4_window7_224", "pretrained": True}, "backbone")

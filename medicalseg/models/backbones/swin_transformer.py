@@ -20,10 +20,6 @@ from medicalseg.models.layers.swin_blocks import (
 )
 from medicalseg.models.slice_layout import as_image_size
 
-PRETRAINED = (
-    "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/legendary_models/SwinTransformer_{}_pretrained.pdparams"
-)
-
 
 @manager.BACKBONES.add_component
 class SwinTransformer(nn.Layer):
@@ -228,7 +224,7 @@ def _variant(name: str) -> Callable[..., SwinTransformer]:
 
 
 def _source(name: str, pretrained: bool | str | None) -> str | None:
-    """Where weights come from: true means those of ImageNet that PaddleClas has published."""
+    """Where weights come from: true means those of ImageNet that are published under the function's name."""
     if pretrained is not True:
         return pretrained or None
     if name.startswith("tinier"):
@@ -236,7 +232,7 @@ def _source(name: str, pretrained: bool | str | None) -> str | None:
             "SwinTransformer_tinier_patch4_window7_224.pretrained: true means weights of ImageNet, and there are none "
             "of this size; give a file, or take SwinTransformer_tiny_patch4_window7_224"
         )
-    return PRETRAINED.format(name)
+    return f"SwinTransformer_{name}"
 
 
 SwinTransformer_tinier_patch4_window7_224 = _variant("tinier_patch4_window7_224")
