@@ -30,6 +30,9 @@ case "$1" in
         python -m tests.datasets.prepare.brain_miniature "$root/raw" "$cases"
         python tools/prepare_msd_brain_seg.py --raw_dir "$root/raw" --dataset_root "$root" --num_workers 1
         ;;
+    */nnunet/*)
+        python -m tests.datasets.prepare.lung_miniature test_tipc/data/mini_msd_lung "$cases"
+        ;;
     *)
         python tools/prepare_mri_spine_seg.py --phantom "$cases" --size 32 32 12 \
             --dataset_root test_tipc/data/mini_spine_phantom --num_workers 1

@@ -13,12 +13,12 @@ import pytest
 
 from medicalseg.cli.main import run_verb
 from medicalseg.cvlibs import Config, build
-from medicalseg.io import Volume, read_label, write_volume
+from medicalseg.io import read_label
+from tests.datasets.prepare.lung_miniature import AFFINE, SHAPE, write_lung
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "configs/nnunet/msd_lung"
 KINDS = ("2d", "3d_fullres", "3dcascade_lowres", "3dcascade_fullres")
-AFFINE = np.diag([-0.8, 0.8, 1.25, 1.0])
 
 UPSTREAM = """
 batch_size: 1
@@ -79,24 +79,6 @@ loss:
 """
 
 
-def lungs(folder: Path) -> Path:
-    """Task06_Lung in small: noise of air, a ball of tissue."""
-    root = folder / "msd_lung/Task06_Lung"
-    entries = []
-    for number in range(5):
-        rng = np.random.default_rng(number)
-        grid = np.stack(np.meshgrid(*map(np.arange, (14, 12, 9)), indexing="ij"), -1)
-        label = (((grid - rng.integers(4, 7, 3)) ** 2).sum(-1) < 10).astype(np.uint8)
-        image = np.rint(rng.normal(-700, 60, label.shape) + 720.0 * label).astype(np.int16)
-        name = f"lung_{number:03d}.nii.gz"
-        write_volume(Volume(image, AFFINE), root / "imagesTr" / name)
-        write_volume(Volume(label, AFFINE, meta={"labels": True}), root / "labelsTr" / name)
-        entries.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
-    content = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "cancer"}, "training": entries}
-    (root / "dataset.json").write_text(json.dumps(content))
-    return root
-
-
 def small_plan(folder: Path, kind: str) -> str:
     """The shipped plan with small patches, few channels and two poolings."""
     name = "plans_2D.json" if kind == "2d" else "plans_3D.json"
@@ -115,7 +97,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder of its own, with the data in it."""
     monkeypatch.setenv("MEDICALSEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    lungs(tmp_path)
+    write_lung(tmp_path / "msd_lung")
     return tmp_path
 
 
@@ -169,5 +151,5 @@ def test_a_configuration_of_paddleseg3d_as_it_is(workplace: Path, capsys: pytest
     image = "msd_lung/Task06_Lung/imagesTr/lung_002.nii.gz"
     assert run_verb("infer", ["--config", "export/deploy.yaml", "--image_path", image, "--save_dir", "pred"]) == 0
     found = read_label(workplace / "pred/lung_002.nii.gz")
-    assert found.shape == (14, 12, 9)
+    assert found.shape == SHAPE
     np.testing.assert_allclose(found.affine, AFFINE, atol=1e-5)
