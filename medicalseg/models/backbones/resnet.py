@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import paddle
 from paddle import nn
-from paddle.nn import functional as F
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
@@ -58,9 +57,18 @@ class ResNet(nn.Layer):
         """
         maps = [self.root(x)]
         first = self.body["block1"](self.pool(maps[0]))
-        maps.append(F.pad(first, [0, 1, 0, 1]))
+        maps.append(_with_zeros(_with_zeros(first, 2), 3))
         maps.append(self.body["block2"](first))
         return [*maps, self.body["block3"](maps[-1])]
+
+
+def _with_zeros(x: paddle.Tensor, axis: int) -> paddle.Tensor:
+    """One more place with 0 at the end of an axis.
+
+    Not by `paddle.nn.functional.pad`, for which Paddle2ONNX 2 writes a value that it has never set.
+    """
+    edge = x[:, :, :1] if axis == 2 else x[:, :, :, :1]
+    return paddle.concat([x, paddle.zeros_like(edge)], axis=axis)
 
 
 def _check(block_units: Sequence[int], width_factor: float, in_channels: int) -> None:

@@ -1,7 +1,11 @@
-"""A miniature of the Synapse challenge's RawData: folders, names, values and orientation, but no patients."""
+"""A miniature of the Synapse challenge's RawData: folders, names, values and orientation, but no patients.
+
+`python -m tests.datasets.prepare.synapse_miniature FOLDER CASES` writes one of 64 x 60 x 6, as the TIPC chains use.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +47,7 @@ def _case(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarra
 def _write(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_volume(Volume(array, AFFINE, meta={"labels": True} if array.dtype == np.uint8 else {}), path)
+
+
+if __name__ == "__main__":
+    write_synapse(Path(sys.argv[1]), cases=int(sys.argv[2]), shape=(64, 60, 6))
