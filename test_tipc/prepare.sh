@@ -30,6 +30,11 @@ case "$1" in
         python -m tests.datasets.prepare.brain_miniature "$root/raw" "$cases"
         python tools/prepare_msd_brain_seg.py --raw_dir "$root/raw" --dataset_root "$root" --num_workers 1
         ;;
+    */nnformer/*)
+        root=test_tipc/data/mini_acdc
+        python -m tests.datasets.prepare.acdc_miniature "$root/raw" "$cases"
+        python tools/prepare_acdc.py --raw_dir "$root/raw" --dataset_root "$root" --num_workers 1
+        ;;
     */nnunet/*)
         python -m tests.datasets.prepare.lung_miniature test_tipc/data/mini_msd_lung "$cases"
         ;;

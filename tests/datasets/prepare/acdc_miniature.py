@@ -30,7 +30,7 @@ def write_acdc(folder: Path, patients: int = 5, test: int = 0, shape: tuple[int,
 
 
 def _patient(folder: Path, shape: tuple[int, int, int], number: int, labelled: bool) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "Info.cfg").write_text("ED: 1\nES: 12\nGroup: NOR\n")
     film = []
     for frame, size in ((1, 1.0), (12, 0.7)):
