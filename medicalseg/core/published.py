@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from medicalseg.datasets.class_tables import ABDOMEN, LUNG_CORONAVIRUS, MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
-from medicalseg.datasets.prepare import abdomen, lung_coronavirus, mri_spine_seg
+from medicalseg.datasets.class_tables import (
+    ABDOMEN,
+    ACDC,
+    LUNG_CORONAVIRUS,
+    MRI_SPINE_SEG,
+    MRI_SPINE_SEG_GROUPS,
+    MSD_BRAIN,
+)
+from medicalseg.datasets.prepare import abdomen, acdc, lung_coronavirus, mri_spine_seg, msd_brain_seg
+from medicalseg.inference.nnformer_helper import heart_preprocessing, slices_first
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils import files
@@ -54,4 +62,20 @@ def _abdomen() -> TaskSpec:
     return TaskSpec(len(ABDOMEN), dict(ABDOMEN), preprocessing=steps, slices=SliceSpec(axis=0))
 
 
-_TASKS = {"mri_spine_seg": _spine, "lung_coronavirus": _lung, "synapse": _abdomen}
+def _brain() -> TaskSpec:
+    steps = replace(msd_brain_seg.preprocessing(), normalize="max")
+    return TaskSpec(len(MSD_BRAIN), dict(MSD_BRAIN), preprocessing=steps, in_channels=4)
+
+
+def _heart() -> TaskSpec:
+    steps = heart_preprocessing(slices_first(acdc.USUAL_AXES))
+    return TaskSpec(len(ACDC), dict(ACDC), preprocessing=steps, sliding={"window": [14, 160, 160]})
+
+
+_TASKS = {
+    "mri_spine_seg": _spine,
+    "lung_coronavirus": _lung,
+    "msd_brain_seg": _brain,
+    "synapse": _abdomen,
+    "acdc": _heart,
+}

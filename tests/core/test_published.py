@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,8 @@ from medicalseg.cli.main import main
 from medicalseg.core import published
 from medicalseg.core.task import task_for
 from medicalseg.cvlibs import Config
+from medicalseg.datasets.prepare import abdomen, lung_coronavirus, mri_spine_seg, msd_brain_seg
+from medicalseg.inference.nnformer_helper import heart_preprocessing
 from medicalseg.io import Volume, read_label, write_volume
 from medicalseg.models import UNet3D
 from medicalseg.utils import checkpoint, weights_store, weights_table
@@ -63,32 +63,29 @@ def test_spine_as_paddleseg3d_prepares_it():
 
 
 @pytest.mark.parametrize(
-    ("preparation", "config"),
+    ("steps", "config"),
     [
-        ("mri_spine_seg", "mri_spine_seg/vnet_mri_spine_seg_512_512_12_15k_5e-1.yml"),
-        ("lung_coronavirus", "lung_coronavirus/vnet_lung_coronavirus_128_128_128_15k_3e-4.yml"),
-        ("abdomen", "synapse/abdomen.yml"),
+        (mri_spine_seg.preprocessing((512, 512, 12)), "mri_spine_seg/vnet_mri_spine_seg_512_512_12_15k_5e-1.yml"),
+        (lung_coronavirus.preprocessing((128, 128, 128)), "lung_coronavirus/lung_coronavirus.yml"),
+        (msd_brain_seg.preprocessing(), "msd_brain_seg/unetr_msd_brain_seg_1e-4.yml"),
+        (abdomen.preprocessing(), "synapse/transunet_abdomen_224_224_1_14k_1e-2.yml"),
+        (heart_preprocessing("SLP", normalize="none"), "acdc/nnformer_acdc_160_160_14_250k.yml"),
     ],
+    ids=["spine", "lung", "brain", "abdomen", "heart"],
 )
-def test_the_task_is_that_of_the_prepared_data(preparation, config, root, tmp_path):
+def test_the_task_is_that_of_the_prepared_data(steps, config, root, tmp_path):
     """Independent of the table: the dataset of the configuration, on a folder with the preparation's description."""
-    module = import_module(f"medicalseg.datasets.prepare.{preparation}")
-    dic = Config(root / "configs" / config, log_notes=False).dic
-    folder = tmp_path / dic["val_dataset"]["dataset_root"]
-    for part, kind in (("images", np.float32), ("labels", np.int32)):
+    path = root / "configs" / config
+    folder = tmp_path / Config(path, log_notes=False).dic["val_dataset"]["dataset_root"]
+    channels = [4] if "brain" in config else []
+    for part, shape, kind in (("images", [*channels, 4, 6, 8], np.float32), ("labels", [4, 6, 8], np.int32)):
         (folder / part).mkdir(parents=True)
-        np.save(folder / part / "a.npy", np.zeros((4, 6, 8), kind))
+        np.save(folder / part / "a.npy", np.zeros(shape, kind))
     (folder / "val_list.txt").write_text("images/a.npy labels/a.npy\n")
-    defaults = argparse.ArgumentParser()
-    module.add_arguments(defaults)
-    size = defaults.parse_args([]).size
-    steps = module.preprocessing(*([] if size is None else [size]))
     (folder / "dataset.json").write_text(json.dumps({"preprocessing": steps.to_dict()}))
-    dataset = Config(root / "configs" / config, opts=[f"data_root={tmp_path}"], log_notes=False).val_dataset
-    published_task = published.task_of(
-        next(e for e in PUBLISHED if e.config.startswith(f"configs/{Path(config).parent}/"))
-    )
-    assert replace(published_task, notes=()) == replace(dataset.task, notes=())
+    dataset = Config(path, opts=[f"data_root={tmp_path}"], log_notes=False).val_dataset
+    task = published.task_of(next(e for e in PUBLISHED if e.config.startswith(f"configs/{Path(config).parent}/")))
+    assert replace(task, notes=()) == replace(dataset.task, notes=())
 
 
 def test_encoders_have_no_task(tmp_path):
