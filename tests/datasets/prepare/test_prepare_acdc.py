@@ -12,6 +12,7 @@ from medicalseg.cli import main
 from medicalseg.io import Volume, read_volume, reorient, write_volume
 
 from .acdc_miniature import AFFINE, SHAPE, heart, write_acdc
+from .acdc_miniature import SPACING as STORED
 from .conftest import contents, snapshot
 
 SPACING = (6.35, 1.52, 1.52)
@@ -35,7 +36,8 @@ def test_arrays_of_upstream(raw: Path, tmp_path: Path) -> None:
     output = tmp_path / "data" / "ACDCDataset_phase0"
     names = sorted(path.stem for path in (output / "images").iterdir())
     assert names == [f"patient{n:03d}_frame{frame}" for n in range(1, 6) for frame in ("01", "12")]
-    new = [round(n * step / wanted) for n, step, wanted in zip(SHAPE, (1.5625, 1.5625, 10.0), SPACING[::-1])]
+    steps = zip(SHAPE, STORED, SPACING[::-1], strict=True)
+    new = [round(size * stored / wanted) for size, stored, wanted in steps]
     folder = raw / "database" / "training" / "patient002"
     image, label = (read_volume(folder / f"patient002_frame12{end}.nii.gz").array for end in ("", "_gt"))
     expected = resize(image.astype(float), new, 3, mode="edge", clip=False, anti_aliasing=False).transpose(2, 0, 1)
