@@ -69,7 +69,7 @@ def _brain() -> TaskSpec:
 
 def _heart() -> TaskSpec:
     steps = heart_preprocessing(slices_first(acdc.USUAL_AXES))
-    return TaskSpec(len(ACDC), dict(ACDC), preprocessing=steps, sliding={"window": [14, 160, 160]})
+    return TaskSpec(len(ACDC), dict(ACDC), preprocessing=steps)
 
 
 _TASKS = {

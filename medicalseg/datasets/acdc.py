@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from medicalseg.cvlibs import manager
@@ -14,7 +13,6 @@ from medicalseg.inference.nnformer_helper import heart_preprocessing
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.logger import logger
 
-WINDOW = (14, 160, 160)
 USUAL_ORIENTATION = "SLP"
 
 
@@ -22,9 +20,8 @@ USUAL_ORIENTATION = "SLP"
 class ACDC(MedicalDataset):
     """Both ventricles and the myocardium of 100 patients at end of diastole and systole.
 
-    An image is (Z, X, Y), slices first, as PaddleSeg3D's arrays and published weights have it; volumes go through a
-    network in windows of `window`. A folder that PaddleSeg3D's script has prepared is read too, without the way back to
-    the original grid.
+    An image is (Z, X, Y), slices first, as PaddleSeg3D's arrays and published weights have it. A folder that
+    PaddleSeg3D's script has prepared is read too, without the way back to the original grid.
 
     Source: Bernard et al., "Deep Learning Techniques for Automatic MRI Cardiac Multi-Structures Segmentation and
     Diagnosis: Is the Problem Solved?", IEEE TMI 37(11) (2018).
@@ -40,8 +37,7 @@ class ACDC(MedicalDataset):
         ignore_index: label id that is neither trained nor scored.
         normalize: last step, see `MedicalDataset`.
         class_groups: ids per group name for reports.
-        window: size (slices, X, Y) of the windows that volumes go through a network in; None: in one piece.
-        slices: for networks that see images: {axis: 0, ...}, see `SliceSpec`; there is no window then.
+        slices: for networks that see images: {axis: 0, ...}, see `SliceSpec`.
         foreground: share of training slices drawn from those with foreground, or "balanced"; see `CaseDataset`.
 
     Raises:
@@ -69,14 +65,12 @@ class ACDC(MedicalDataset):
         *,
         normalize: str | None = "zscore",
         class_groups: Mapping[str, Sequence[int]] | None = None,
-        window: Sequence[int] | None = WINDOW,
         slices: Mapping[str, Any] | None = None,
         foreground: float | str | None = None,
     ) -> None:
         if isinstance(epoch_batches, bool) or not isinstance(epoch_batches, int) or epoch_batches < 1:
             raise ConfigError(f"epoch_batches: expected a positive integer, got {epoch_batches!r}")
         self.epoch_batches = epoch_batches
-        self._window = None if window is None or slices is not None else _checked(window)
         super().__init__(
             dataset_root, result_dir, transforms, num_classes, mode, ignore_index, "", dataset_json_path, 1,
             normalize=normalize, class_groups=class_groups, slices=slices, foreground=foreground,
@@ -93,12 +87,4 @@ class ACDC(MedicalDataset):
             )
             steps = heart_preprocessing(USUAL_ORIENTATION)
             self.description = {**self.description, "preprocessing": steps.to_dict()}
-        task = super()._task(*arguments)
-        return task if self._window is None else replace(task, sliding={"window": self._window})
-
-
-def _checked(window: Any) -> list[int]:
-    sizes = list(window) if isinstance(window, (list, tuple)) else []
-    if len(sizes) != 3 or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
-        raise ConfigError(f"window: expected three positive integers (slices, X, Y), got {window!r}")
-    return sizes
+        return super()._task(*arguments)

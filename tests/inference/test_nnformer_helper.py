@@ -52,5 +52,5 @@ def test_wrong_use(heart: Path) -> None:
         NNFormerInferenceHelper().postprocess(np.zeros((1, 2, 3, 3, 3)))
     block = {"type": "NNFormerInferenceHelper"}
     check_helper(block, TaskSpec(4))
-    with pytest.raises(ConfigError, match="gives? slices"):
+    with pytest.raises(ConfigError, match="the datasets give slices"):
         check_helper(block, TaskSpec(4, slices=SliceSpec(axis=0)))
