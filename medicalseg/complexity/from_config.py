@@ -48,6 +48,9 @@ def input_shape(
         known, source = [max(SMALLEST, *smallest) if smallest else SMALLEST] * axes, SMALLEST_SIZE
     elif axes == 2:
         known = _plane(known, slices or slices_of(config))
+    only = getattr(model, "only_size", None)
+    if only is not None:
+        known, source = list(only), "the network's only size"
     fitting = getattr(model, "next_input_shape", tuple)(known) if axes == 3 else known
     return (1, channels, *(int(n) for n in fitting)), source
 
