@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.cvlibs import manager
+from medicalseg.cvlibs.components import accepts
 from medicalseg.errors import UserError
 from medicalseg.models.presets import BASE_FEATURES, MOST_FEATURES, stage_features
 from medicalseg.planning.patch import Shape
@@ -37,6 +38,8 @@ def check_network(name: str, kinds: Sequence[str]) -> None:
         raise UserError(f"--network {name}: --kind 2d plans plain and resenc only; write other networks' files by hand")
     if spatial_axes(name) != 3:
         raise UserError(f"--network {name}: is for images; give plain or resenc with --kind 2d")
+    if not accepts(manager.MODELS[name], "in_channels"):
+        raise UserError(f"--network {name}: has no argument in_channels; start from its configuration below configs/")
 
 
 def spatial_axes(name: str) -> int:

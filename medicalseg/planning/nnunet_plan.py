@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +40,34 @@ def nnunet_plan(root: Path, flat: bool, num_workers: int = 0) -> Tree:
         raise ConfigError(
             f"{root}: its regions overlap, which nnU-Net's first plans do not know; use `medicalseg plan`"
         )
-    fingerprint = take(source, num_workers)
+    return plan_of(take(source, num_workers), source.num_classes, flat)
+
+
+def plan_of(fingerprint: Fingerprint, num_classes: int, flat: bool) -> Tree:
+    """See `nnunet_plan`.
+
+    Args:
+        fingerprint: of the labelled cases.
+        num_classes: classes, background included.
+        flat: for a network of slices.
+    """
     settings = Settings(device="gpu", memory=MEMORY)
-    planner = Planner(fingerprint, read_anatomy(fingerprint), settings, CROP, source.num_classes)
-    stages, order = _stages(planner, flat)
+    planner = Planner(fingerprint, read_anatomy(fingerprint), settings, CROP, num_classes)
+    contents, order = _slices(planner) if flat else _volumes(planner)
     channels = range(fingerprint.channels)
     return {
         "base_num_features": BASE_FEATURES,
         "conv_per_stage": CONVOLUTIONS,
         "num_modalities": fingerprint.channels,
-        "num_classes": source.num_classes - 1,
+        "num_classes": num_classes - 1,
         "all_classes": [label for label in fingerprint.names if label != 0],
         "transpose_forward": [2 - axis for axis in order],
         "modalities": {str(k): name for k, name in enumerate(fingerprint.channel_names)},
         "normalization_schemes": {str(k): "CT" if is_ct(fingerprint, k)[0] else "nonCT" for k in channels},
         "use_mask_for_norm": {str(k): _masked(fingerprint, k) for k in channels},
         "dataset_properties": {"intensityproperties": intensity_properties(fingerprint)},
-        "num_stages": len(stages),
-        "plans_per_stage": {str(k): _content(stage, order) for k, stage in enumerate(stages)},
+        "num_stages": len(contents),
+        "plans_per_stage": {str(k): content for k, content in enumerate(contents)},
     }
 
 
@@ -78,30 +89,54 @@ def measured_intensities(root: Path) -> Tree:
     return intensity_properties(take(open_dataset(root)))
 
 
-def _stages(planner: Planner, flat: bool) -> tuple[list[Stage], Sequence[int]]:
-    """The networks, the coarser first, and the plan's axes as numbers of (x, y, z)."""
-    if flat:
-        stage = planner.slices()
-        axis = 2 if stage.slice_axis is None else stage.slice_axis
-        return [stage], [axis, *(other for other in (2, 1, 0) if other != axis)]
+def _slices(planner: Planner) -> tuple[list[Tree], Sequence[int]]:
+    """The network, and the plan's axes as numbers of (x, y, z): the one that is cut first."""
+    stage = planner.slices()
+    axis = 2 if stage.slice_axis is None else stage.slice_axis
+    order = [axis, *(other for other in (2, 1, 0) if other != axis)]
+    return [_content(stage, [stage.spacing[k] for k in order])], order
+
+
+def _volumes(planner: Planner) -> tuple[list[Tree], Sequence[int]]:
+    """The networks, the coarser first, and the plan's axes: the one with the largest spacing first, then z, y, x.
+
+    The rules run on the axes in this order, since of equal axes the first one is cut.
+    """
+    spacing = planner.target.spacing
+    axis = max((2, 1, 0), key=lambda k: spacing[k])
+    order = [axis, *(other for other in (2, 1, 0) if other != axis)]
+    planner = replace(planner, fingerprint=_turned(planner.fingerprint, order))
     full = planner.fine()
     coarse = planner.lowres(full)
-    return [full] if coarse is None else [coarse, full], (2, 1, 0)
+    return [_content(stage, stage.spacing) for stage in (coarse, full) if stage is not None], order
 
 
-def _content(stage: Stage, order: Sequence[int]) -> Tree:
+def _turned(fingerprint: Fingerprint, order: Sequence[int]) -> Fingerprint:
+    """The cases with their axes in another order."""
+
+    def turn(sizes: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(sizes[axis] for axis in order)
+
+    cases = tuple(
+        replace(
+            case,
+            shape=turn(case.shape),
+            spacing=turn(case.spacing),
+            boxes={crop: turn(box) for crop, box in case.boxes.items()},
+        )
+        for case in fingerprint.cases
+    )
+    return replace(fingerprint, cases=cases)
+
+
+def _content(stage: Stage, spacing: Sequence[float]) -> Tree:
     shape = stage.fit.topology
-    if len(shape.patch) == 3:
-        turned = [[size[axis] for axis in order] for size in (shape.patch, *shape.strides, *shape.kernels)]
-    else:
-        turned = [list(size) for size in (shape.patch, *shape.strides, *shape.kernels)]
-    patch, strides, kernels = turned[0], turned[1 : 1 + shape.stages], turned[1 + shape.stages :]
     return {
         "batch_size": stage.fit.batch,
-        "patch_size": patch,
-        "current_spacing": [float(stage.spacing[axis]) for axis in order],
-        "pool_op_kernel_sizes": strides[1:],
-        "conv_kernel_sizes": kernels,
+        "patch_size": list(shape.patch),
+        "current_spacing": [float(value) for value in spacing],
+        "pool_op_kernel_sizes": [list(stride) for stride in shape.strides[1:]],
+        "conv_kernel_sizes": [list(kernel) for kernel in shape.kernels],
     }
 
 

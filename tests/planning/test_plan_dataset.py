@@ -236,6 +236,8 @@ def test_a_network_for_images_or_an_unknown_one_is_refused(make_dataset: Make, t
         planned(root, tmp_path, Settings(network="nonsense"))
     with pytest.raises(UserError, match="is for images"):
         planned(root, tmp_path, Settings(network="SegFormer_B0"))
+    with pytest.raises(UserError, match="--network NNUNet: has no argument in_channels"):
+        planned(root, tmp_path, Settings(network="NNUNet"))
     with pytest.raises(UserError, match="--kind 2d"):
         planned(root, tmp_path, Settings(network="unet3d", kinds=("2d",)))
 
