@@ -110,7 +110,7 @@ class Decoder(nn.Layer):
     def forward(self, maps: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         """The encoder's maps, finest first, to as many but the deepest."""
         x = maps[-1]
-        outputs = []
+        outputs: list[paddle.Tensor] = []
         for number in range(len(self.layers) - 1, -1, -1):
             x = self.layers[number](x, maps[number])
             outputs.insert(0, x)

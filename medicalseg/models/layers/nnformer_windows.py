@@ -26,7 +26,7 @@ class Windows:
     """
 
     def __init__(self, size: Triple, window: Triple, shifted: bool = False) -> None:
-        self.size, self.window = tuple(size), tuple(window)
+        self.size, self.window = size, window
         self.counts = tuple(-(-n // w) for n, w in zip(size, window, strict=True))
         self.padding = tuple(c * w - n for n, w, c in zip(size, window, self.counts, strict=True))
         shift = [w // 2 for w in window]
