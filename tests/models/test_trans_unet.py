@@ -10,13 +10,17 @@ import paddle
 import pytest
 from paddle.nn import functional as F
 
+from medicalseg.core.export import export
 from medicalseg.core.export_graph import fold_batch_norms
 from medicalseg.cvlibs.components import build
 from medicalseg.errors import ConfigError, UserError
+from medicalseg.inference.slices import SliceSpec
+from medicalseg.inference.task import TaskSpec
 from medicalseg.models import TransUNet
 from medicalseg.models.backbones import ResNet
 from medicalseg.models.layers.trans_unet_resnet import StandardizedConv2D
 from medicalseg.models.layers.trans_unet_transformer import Attention
+from tests.extras import needs_onnx
 from tests.models.base import ModelTests, image, run_exported
 from tests.models.golden import check_golden, check_keys
 
@@ -102,6 +106,17 @@ class TestTransUNet(ModelTests):
             for onednn in (False, True):
                 (output,) = run_exported(tmp_path / "model", x, onednn)
                 np.testing.assert_allclose(output, expected, atol=self.tolerance)
+
+    @needs_onnx
+    def test_exported_to_onnx(self, tmp_path: Path) -> None:
+        """Export compares the logits itself. Paddle2ONNX writes pads without a value, so no layer may have any."""
+        onnx = pytest.importorskip("onnx")
+        model = self.build()
+        self._move_norms(model)
+        task = TaskSpec(num_classes=3, slices=SliceSpec())
+        export(model, task, tmp_path, output_op="none", model_format="onnx")
+        nodes = onnx.load(str(tmp_path / "model.onnx")).graph.node
+        assert not any(node.op_type == "Pad" for node in nodes)
 
     def test_deployed_filters_are_not_computed_anew(self, model: TransUNet) -> None:
         model.eval()
