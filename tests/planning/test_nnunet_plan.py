@@ -49,7 +49,7 @@ def test_the_plan_of_paddleseg3d_for_lungs() -> None:
 
 
 @pytest.mark.parametrize(("thick", "transposed"), [(0, [2, 0, 1]), (1, [1, 0, 2]), (2, [0, 1, 2])])
-def test_slices_across_the_thick_axis(thick: int, transposed: list[int]) -> None:
+def test_the_thick_axis_comes_first(thick: int, transposed: list[int]) -> None:
     """nnU-Net's transposition: the axis with the largest spacing first, of SimpleITK's (z, y, x)."""
     shape, spacing = [128, 192, 256], [1.0, 1.25, 1.5]
     shape[thick], spacing[thick] = 20, 6.0
@@ -59,6 +59,11 @@ def test_slices_across_the_thick_axis(thick: int, transposed: list[int]) -> None
     order = ["xyz".index(axis) for axis in plan.axes]
     assert plan.stages[0].spacing == tuple(spacing[axis] for axis in order)
     assert plan.stages[0].patch_size == tuple(shape[axis] for axis in order[1:])
+    volumes = parse_plan(plan_of(fingerprint, 2, False), "test")
+    fine = volumes.stages[max(volumes.stages)]
+    assert list(volumes.transpose_forward) == transposed
+    assert fine.spacing == plan.stages[0].spacing
+    assert (fine.patch_size[0], fine.kernels[0], fine.pools[0]) == (20, (1, 3, 3), (1, 2, 2))
 
 
 def test_measured_of_a_folder(make_dataset: Make, cache: Path) -> None:
