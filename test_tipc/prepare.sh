@@ -33,7 +33,7 @@ case "$1" in
     */nnformer/*)
         root=test_tipc/data/mini_acdc
         python -m tests.datasets.prepare.acdc_miniature "$root/raw" "$cases"
-        python tools/prepare_acdc.py --raw_dir "$root/raw" --dataset_root "$root" --num_workers 1
+        python tools/prepare_acdc.py --raw_dir "$root/raw/database" --dataset_root "$root" --num_workers 1
         ;;
     */nnunet/*)
         python -m tests.datasets.prepare.lung_miniature test_tipc/data/mini_msd_lung "$cases"
