@@ -31,7 +31,7 @@ def test_is_a_whole_run(path):
     assert all(step["type"] == "Resize3D" for step in config.dic["val_dataset"]["transforms"])
     if length == "iters":
         assert config.lr_scheduler() > 0
-    heads = 4 if config.dic["model"]["type"] == "VNetDeepSup" else 1
+    heads = {"VNetDeepSup": 4, "nnFormer": 3}.get(config.dic["model"]["type"], 1)
     assert len(config.loss["types"]) == len(config.loss["coef"]) == heads
 
 
