@@ -270,7 +270,7 @@ def checked_shape(
     """
     channels, axes = task.network_channels, task.spatial_axes
     if shape is None:
-        return [None, channels, *(only_size or [None] * axes)]
+        return [None, channels, *([None] * axes if only_size is None else only_size)]
     sizes = [None if size is None or size == -1 else int(size) for size in shape]
     if len(sizes) != 2 + axes or any(size is not None and size < 1 for size in sizes):
         wanted = "five sizes N C X Y Z" if axes == 3 else "four sizes N C H W"
