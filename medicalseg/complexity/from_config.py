@@ -20,7 +20,7 @@ def input_shape(
     config: Config,
     model: Any,
     given: Sequence[int] | None = None,
-    size: Sequence[int] | None = None,
+    size: Sequence[int | None] | None = None,
     slices: SliceSpec | None = None,
 ) -> tuple[tuple[int, ...], str]:
     """The shape (1, C, ...) that the network is used at, and where it comes from.
@@ -29,7 +29,8 @@ def input_shape(
         config: of the network; its datasets are opened only if the file itself tells no size.
         model: the network.
         given: spatial sizes alone, or with batch and channels.
-        size: the grid (X, Y, Z) of the data, where it is known; else the configuration tells.
+        size: the grid (X, Y, Z) of the data, where it is known, None for an axis that keeps its voxels; else the
+            configuration tells.
         slices: how a network for images sees it, likewise.
 
     Raises:
@@ -48,16 +49,19 @@ def input_shape(
         known, source = [max(SMALLEST, *smallest) if smallest else SMALLEST] * axes, SMALLEST_SIZE
     elif axes == 2:
         known = _plane(known, slices or slices_of(config))
+    sides = [SMALLEST if side is None else side for side in known]
     only = getattr(model, "only_size", None)
     if only is not None:
-        known, source = list(only), "the network's only size"
-    fitting = getattr(model, "next_input_shape", tuple)(known) if axes == 3 else known
+        sides, source = list(only), "the network's only size"
+    fitting = getattr(model, "next_input_shape", tuple)(sides) if axes == 3 else sides
     return (1, channels, *(int(n) for n in fitting)), source
 
 
 def volume_size(config: Config) -> list[int] | None:
     """Size (X, Y, Z) that the network's data are brought to; None if that is not known."""
-    return _configured_size(config, transforms=False)[0]
+    known = _configured_size(config, transforms=False)[0] or [None]
+    sides = [side for side in known if side is not None]
+    return sides if len(sides) == len(known) else None
 
 
 def slices_of(config: Config) -> SliceSpec | None:
@@ -70,8 +74,8 @@ def slices_of(config: Config) -> SliceSpec | None:
     return None
 
 
-def _configured_size(config: Config, transforms: bool = True) -> tuple[list[int] | None, str]:
-    """A size (X, Y, Z) or (H, W) and its source."""
+def _configured_size(config: Config, transforms: bool = True) -> tuple[list[int | None] | None, str]:
+    """A size (X, Y, Z) or (H, W), None for an axis that keeps its voxels, and its source."""
     content = config.dic
     for key in DATASETS:
         size = ((content.get(key) or {}).get("preprocess") or {}).get("size")
@@ -88,7 +92,7 @@ def _configured_size(config: Config, transforms: bool = True) -> tuple[list[int]
     return None, ""
 
 
-def _first_case(config: Config, key: str) -> list[int] | None:
+def _first_case(config: Config, key: str) -> list[int | None] | None:
     """Size (X, Y, Z) of the first case as the network gets it; None if the data are not there."""
     try:
         dataset = getattr(config, key)
@@ -98,11 +102,12 @@ def _first_case(config: Config, key: str) -> list[int] | None:
         return None
 
 
-def _sizes(value: Any) -> list[int]:
-    return [int(value)] * 3 if isinstance(value, int) else [int(n) for n in value]
+def _sizes(value: Any) -> list[int | None]:
+    """As three integers, None for an axis that keeps its voxels."""
+    return [int(value)] * 3 if isinstance(value, int) else [None if n is None else int(n) for n in value]
 
 
-def _plane(size: Sequence[int], slices: SliceSpec | None) -> list[int]:
+def _plane(size: Sequence[int | None], slices: SliceSpec | None) -> list[int | None]:
     """(H, W) of a size (X, Y, Z)."""
     if len(size) == 2:
         return list(size)

@@ -242,7 +242,8 @@ def _counted(settings: Mapping[str, Any], facts: Mapping[str, Any], name: str) -
     stacked = slices is not None and slices.num_slices > 1
     passes: int | None = 1
     if axes == 2 and slices is not None:
-        passes = int(size[slices.axis]) if size else None
+        count = size[slices.axis] if size else None
+        passes = None if count is None else int(count)
     sized = source != from_config.SMALLEST_SIZE
     return Cost(
         network=name,
