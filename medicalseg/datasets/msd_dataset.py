@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,6 @@ IGNORED = {
     "cropped_data_dir": (None, "cases are cropped and kept in the cache folder (MEDICALSEG_CACHE)"),
     "use_multi_augmenter": (True, "samples are made by the loader's workers (--num_workers)"),
     "unpack_data": (True, "cases are kept in compressed blocks"),
-    "num_threads": (4, "cases are prepared by the loader's workers (--num_workers)"),
     "num_batches_per_epoch": (250, "an epoch is every case repeat_times, and a training takes iters steps"),
 }
 
@@ -59,7 +59,7 @@ class MSDDataset(PatchDataset):
         unpack_data: without effect.
         mode: "train", "val" or "test".
         ignore_index: label id that is neither trained nor scored.
-        num_threads: without effect.
+        num_threads: processes that read the cases for a plan, or its grey values; no more than there are cores.
         plan_path: the plan, instead of `preprocessed_dir` and `plans_name`.
         previous: label maps of stage 0, see `PatchDataset`; default: folder `pred_next_stage` in `preprocessed_dir`.
         preprocess: fields of `Preprocessing` that are not to be the plan's.
@@ -108,7 +108,8 @@ class MSDDataset(PatchDataset):
         _tell_ignored(locals())
         root = self._root(raw_data_dir, decathlon_dir, dataset_root)
         place = _plan_place(plan_path, preprocessed_dir, plans_name)
-        self.plan = _plan(place, root, None if plan_path else _flat(plan2d, plan3d, place.name))
+        flat = None if plan_path else _flat(plan2d, plan3d, place.name)
+        self.plan = _plan(place, root, flat, min(num_threads, os.cpu_count() or 1))
         number = self.plan.stage_number(stage)
         planned = self.plan.stages[number]
         settings = dataset_settings(self.plan, planned, mode == "train")
@@ -182,29 +183,29 @@ def _plan_place(plan_path: str | None, folder: str | None, name: str | None) -> 
     return Path(folder) / name
 
 
-def _plan(place: Path, root: Path, make_flat: bool | None) -> NNUNetPlan:
+def _plan(place: Path, root: Path, make_flat: bool | None, num_workers: int) -> NNUNetPlan:
     """The plan, made if it is not there and may be."""
     try:
         plan_file(place)
     except ConfigError:
         if make_flat is None:
             raise
-        _make(place.with_suffix(".json"), root, make_flat)
+        _make(place.with_suffix(".json"), root, make_flat, num_workers)
     plan = read_plan(place)
     if not lacks_intensities(plan):
         return plan
     from medicalseg.planning.nnunet_plan import measured_intensities
 
     logger.info("%s does not tell the grey values of the foreground; they are measured (once, then kept).", place)
-    numbers = {int(channel): values for channel, values in measured_intensities(root).items()}
+    numbers = {int(channel): values for channel, values in measured_intensities(root, num_workers).items()}
     return replace(plan, intensities={**numbers, **plan.intensities})
 
 
-def _make(place: Path, root: Path, flat: bool) -> None:
+def _make(place: Path, root: Path, flat: bool, num_workers: int) -> None:
     from medicalseg.planning.nnunet_plan import nnunet_plan
 
     logger.info("No plan at %s; making one from the cases of %s.", place, root)
-    content = nnunet_plan(root, flat)
+    content = nnunet_plan(root, flat, num_workers)
     place.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(place, content)
 

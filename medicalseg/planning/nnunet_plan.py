@@ -13,11 +13,12 @@ from medicalseg.planning.anatomy import read_anatomy
 from medicalseg.planning.fingerprint import Fingerprint, take
 from medicalseg.planning.normalisation import NONZERO_MASK_BELOW, is_ct
 from medicalseg.planning.settings import MEMORY, Settings
-from medicalseg.planning.source import open_dataset
+from medicalseg.planning.source import PlanSource, open_dataset
 from medicalseg.planning.stages import Planner, Stage
 
 CONVOLUTIONS = 2
 CROP = "nonzero"
+MANY_CASES = 16
 Tree = dict[str, Any]
 
 
@@ -40,7 +41,7 @@ def nnunet_plan(root: Path, flat: bool, num_workers: int = 0) -> Tree:
         raise ConfigError(
             f"{root}: its regions overlap, which nnU-Net's first plans do not know; use `medicalseg plan`"
         )
-    return plan_of(take(source, num_workers), source.num_classes, flat)
+    return plan_of(_measured(source, num_workers), source.num_classes, flat)
 
 
 def plan_of(fingerprint: Fingerprint, num_classes: int, flat: bool) -> Tree:
@@ -80,13 +81,22 @@ def intensity_properties(fingerprint: Fingerprint) -> Tree:
     }
 
 
-def measured_intensities(root: Path) -> Tree:
+def measured_intensities(root: Path, num_workers: int = 0) -> Tree:
     """`intensity_properties` of a folder's labelled cases, each measured once and kept in the cache.
+
+    Args:
+        root: an MSD or nnU-Net folder.
+        num_workers: processes that read cases.
 
     Raises:
         DataError: a case cannot be read, or none has a labelled voxel.
     """
-    return intensity_properties(take(open_dataset(root)))
+    return intensity_properties(_measured(open_dataset(root), num_workers))
+
+
+def _measured(source: PlanSource, num_workers: int) -> Fingerprint:
+    """In this process where starting others would take longer."""
+    return take(source, num_workers if len(source.measured) >= MANY_CASES else 0)
 
 
 def _slices(planner: Planner) -> tuple[list[Tree], Sequence[int]]:

@@ -203,11 +203,11 @@ def test_what_means_nothing_here_is_said(
     logger = logging.getLogger("medicalseg")
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level(logging.INFO, "medicalseg")
-    changes = {"num_threads": 8, "cropped_data_dir": "somewhere"}
+    changes = {"num_batches_per_epoch": 50, "cropped_data_dir": "somewhere"}
     MSDDataset(dataset_root=str(decathlon), plan_path=written(tmp_path), **changes)
     told = [record.getMessage() for record in caplog.records if "is ignored" in record.getMessage()]
     assert len(told) == 2
-    assert any("MSDDataset.num_threads is ignored" in line for line in told)
+    assert any("MSDDataset.num_batches_per_epoch is ignored" in line for line in told)
 
 
 def test_a_cascade(decathlon: Path, tmp_path: Path) -> None:
