@@ -87,10 +87,14 @@ class _Convolution(Accelerated):
         primitives = None if args or kwargs else self._primitives(x)
         if primitives is None:
             return super().forward(x, *args, **kwargs)  # type: ignore[misc]
-        weight, bias = self.weight, self.bias  # type: ignore[attr-defined]
+        weight, bias = self.filters(), self.bias  # type: ignore[attr-defined]
         if paddle.is_grad_enabled():
             return ConvolutionFunction.apply(x, weight, bias, primitives)
         return convolve(_source(x, primitives.geometry), weight, bias, primitives)
+
+    def filters(self) -> paddle.Tensor:
+        """What is applied, of the weight's shape: the weight, unless a subclass computes it from that."""
+        return self.weight  # type: ignore[attr-defined]
 
     def _primitives(self, x: paddle.Tensor) -> Convolution | None:
         if not self._fits(x):

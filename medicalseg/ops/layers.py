@@ -36,6 +36,11 @@ PLAIN = {fast: plain for plain, fast in ACCELERATED.items()}
 NEUTRAL = (nn.Identity, nn.Sequential, nn.LayerList, nn.LayerDict)
 
 
+def add_accelerated(plain: type, fast: type) -> None:
+    """Have `accelerate` switch layers of the class `plain` to `fast`, which is derived from it and `Accelerated`."""
+    ACCELERATED[plain], PLAIN[fast] = fast, plain
+
+
 def is_available() -> bool:
     """Whether layers on this machine's CPU can be accelerated."""
     return library.load() is not None

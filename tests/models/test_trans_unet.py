@@ -18,8 +18,9 @@ from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.models import TransUNet
 from medicalseg.models.backbones import ResNet
-from medicalseg.models.layers.trans_unet_resnet import StandardizedConv2D
+from medicalseg.models.layers.trans_unet_resnet import FastStandardizedConv2D, StandardizedConv2D
 from medicalseg.models.layers.trans_unet_transformer import Attention
+from medicalseg.ops import accelerate, is_available
 from tests.extras import needs_onnx
 from tests.models.base import ModelTests, image, run_exported
 from tests.models.golden import check_golden, check_keys
@@ -183,6 +184,22 @@ def test_standardized_filters() -> None:
     x = paddle.to_tensor(image((2, 3, 12, 9), 1))
     filters = paddle.to_tensor(expected.reshape(4, 3, 5, 5).astype(np.float32))
     np.testing.assert_allclose(layer(x).numpy(), F.conv2d(x, filters, None, 2, 2).numpy(), atol=1e-4)
+
+
+@pytest.mark.skipif(not is_available(), reason="no oneDNN for accelerated layers here")
+def test_accelerated_filters() -> None:
+    results = []
+    for mode in ("off", "auto"):
+        layer = StandardizedConv2D(3, 8, 3, stride=2, padding=1)
+        layer.weight.set_value(image((8, 3, 3, 3), 2) * 5)
+        accelerate(layer, mode)
+        assert isinstance(layer, FastStandardizedConv2D) == (mode == "auto")
+        x = paddle.to_tensor(image((2, 3, 12, 10), 3), stop_gradient=False)
+        output = layer(x)
+        (output * paddle.to_tensor(image(tuple(output.shape), 4))).sum().backward()
+        results.append([value.numpy() for value in (output, x.grad, layer.weight.grad)])
+    for plain, fast in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, plain, atol=1e-4)
 
 
 def test_attention_by_the_formula() -> None:

@@ -8,6 +8,9 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from medicalseg.ops import convolution_layers
+from medicalseg.ops.layers import add_accelerated
+
 WEIGHT_EPSILON = 1e-5
 NORM_EPSILON = 1e-6
 GROUPS = 32
@@ -49,6 +52,17 @@ class StandardizedConv2D(nn.Conv2D):
         with paddle.no_grad():
             layer.weight.set_value(self.standardized())
         return layer
+
+
+class FastStandardizedConv2D(convolution_layers.Conv2D, StandardizedConv2D):
+    """`StandardizedConv2D` through oneDNN."""
+
+    def filters(self) -> paddle.Tensor:
+        """See `StandardizedConv2D.standardized`."""
+        return self.standardized()
+
+
+add_accelerated(StandardizedConv2D, FastStandardizedConv2D)
 
 
 def group_norm(channels: int, groups: int = GROUPS, epsilon: float = NORM_EPSILON) -> nn.GroupNorm:
