@@ -272,6 +272,9 @@ def checked_shape(
     if shape is None:
         return [None, channels, *([None] * axes if only_size is None else only_size)]
     sizes = [None if size is None or size == -1 else int(size) for size in shape]
+    if axes == 2 and len(sizes) == 5 and sizes[2] == 1 and 1 in sizes[:2]:
+        logger.info("--input_shape %s is PaddleSeg3D's layout of slices; exported as N C H W, any N.", list(shape))
+        sizes = [None, channels, *sizes[3:]]
     if len(sizes) != 2 + axes or any(size is not None and size < 1 for size in sizes):
         wanted = "five sizes N C X Y Z" if axes == 3 else "four sizes N C H W"
         raise UserError(f"--input_shape needs {wanted} (-1 = any), got {list(shape)}")

@@ -76,7 +76,10 @@ def test_slices_of_one_channel_and_of_all_fit(model: Pointwise) -> None:
 
 def test_an_export_has_the_only_size() -> None:
     task = TaskSpec(num_classes=2, slices=SliceSpec())
-    for given in (None, [-1, 1, -1, -1], [None, 1, 48, -1]):
+    paddleseg3d = ([1, -1, 1, 48, 64], [1, 1, 1, 48, 64], [-1, 1, 1, 48, 64])
+    for given in (None, [-1, 1, -1, -1], [None, 1, 48, -1], *paddleseg3d):
         assert checked_shape(given, task, (48, 64)) == [None, 1, 48, 64]
     with pytest.raises(UserError, match=r"takes \[48, 64\] only, got \[64, 64\]"):
         checked_shape([1, 1, 64, 64], task, (48, 64))
+    with pytest.raises(UserError, match="needs four sizes"):
+        checked_shape([2, 2, 1, 48, 64], task, (48, 64))
