@@ -55,8 +55,7 @@ class NNUNetTests(ModelTests):
         "changes",
         [
             {"convolutional_pooling": False},
-            {"convolutional_upsampling": False},
-            {"convolutional_pooling": False, "convolutional_upsampling": False, "upscale_logits": True},
+            {"convolutional_upsampling": False, "upscale_logits": True},
         ],
     )
     def test_other_ways_down_and_up(self, changes: dict[str, Any], tmp_path: Path) -> None:
