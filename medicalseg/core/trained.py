@@ -82,8 +82,8 @@ def sliding_from(
 
     Arguments of the window are those of `test_config.sliding`, each that is not there the task's `sliding`. Where the
     task has none, the window is `test_config.sliding.window`, else `crop_size` (PaddleSeg's `is_slide`), else the
-    network's `img_shape`, else the task's preprocessing size. A network for volumes of one size (`only_size`) sees windows
-    of it, unless preprocessing brings every volume to that size.
+    network's `img_shape`, else the task's preprocessing size. A network for volumes of one size (`only_size`) sees
+    windows of it, unless preprocessing brings every volume to that size.
 
     Args:
         test_config: the configuration's block: sliding: {window, overlap, weights, batch, mirror_axes, skip_empty}, or
