@@ -51,7 +51,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data_root": str(root),
         "batch_size": 2,
         "iters": 2,
-        "model": {**mini["model"], "depths": [1, 2, 1, 1]},
+        "model": {**mini["model"], "depths": [2, 1, 1, 1]},
         "train_dataset": {
             **data,
             "epoch_batches": 4,

@@ -28,7 +28,7 @@ TINY = {
     "crop_size": [6, 32, 32],
     "embedding_dim": 12,
     "num_classes": 3,
-    "depths": [2, 2, 1, 1],
+    "depths": [2, 1, 1, 1],
     "num_heads": [3, 3, 6, 6],
     "patch_size": [1, 4, 4],
     "window_size": [[4, 3, 3], [3, 3, 2], [3, 2, 2], [1, 1, 1]],
