@@ -12,6 +12,7 @@ from medicalseg.planning import training_rules as rules
 from medicalseg.planning.anatomy import AXIS_NAMES, Anatomy
 from medicalseg.planning.case_facts import ORIENTATION
 from medicalseg.planning.fingerprint import Fingerprint
+from medicalseg.planning.levels import start_lowest
 from medicalseg.planning.network_block import network_block
 from medicalseg.planning.normalisation import intensity
 from medicalseg.planning.reasoned import MERGE, Alias, Because
@@ -24,6 +25,7 @@ from medicalseg.postprocessing.levels import spine_levels
 FOREGROUND = 0.33
 LEVEL_DEGREES = 15
 VAL_INTERVAL = "10%"
+SETTLES = 100
 Tree = dict[str, Any]
 
 
@@ -113,7 +115,11 @@ def _postprocessing(subject: Subject) -> Because:
     levels = spine_levels(fingerprint.names, present) if subject.anatomy.levels else None
     if levels is None:
         return Because([], "medicalseg crossval chooses it, only where it helps")
-    step = {"type": "OrderAlongSpine", "vertebrae": levels[0], "discs": levels[1]}
+    step: Tree = {"type": "OrderAlongSpine", "vertebrae": levels[0], "discs": levels[1]}
+    if start_lowest(levels, fingerprint.cases):
+        step["anchor"] = Because(
+            SETTLES, f"the lowest level is {fingerprint.names[levels[0][0]]} in every case measured"
+        )
     return Because([step], "levels have one order; medicalseg crossval chooses further steps, only where they help")
 
 

@@ -10,6 +10,7 @@ from medicalseg.postprocessing.level_names import levels_of
 
 CRANIOCAUDAL = 2
 LEAST_LEVELS = 3
+FEWEST_STARTS = 10
 
 
 def ordered_levels(names: Mapping[int, str]) -> list[int]:
@@ -34,3 +35,14 @@ def agrees_with_data(order: Sequence[int], cases: Sequence[CaseFacts]) -> float 
         right += sum(low < high for low, high in itertools.pairwise(heights))
         total += max(0, len(heights) - 1)
     return right / total if total else None
+
+
+def start_lowest(levels: Sequence[Sequence[int]], cases: Sequence[CaseFacts]) -> bool:
+    """Whether every case that holds a level holds the lowest one of its kind, in enough cases to rely on it.
+
+    Args:
+        levels: ids of each kind (vertebrae, discs) from the lowest to the highest.
+        cases: the measured cases.
+    """
+    starts = [[kind[0] in case.centres for case in cases if set(kind) & set(case.centres)] for kind in levels if kind]
+    return all(len(kind) >= FEWEST_STARTS and all(kind) for kind in starts)

@@ -10,12 +10,13 @@ from scipy.spatial import cKDTree
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.postprocessing.base import Postprocessing, checked_classes, checked_number
-from medicalseg.postprocessing.spine_column import Column, Curve
+from medicalseg.postprocessing.spine_column import Column, Curve, cranial_axis
 from medicalseg.postprocessing.spine_order import Chain, best_ranks
 from medicalseg.postprocessing.spine_split import level_distance, main_order, merge_pieces, split_parts
 
 CRUMB_STRIDE = 4
 CRUMB_REACH = 0.5
+ROOM_BELOW = 0.5
 
 
 @manager.POSTPROCESSING.add_component
@@ -34,7 +35,8 @@ class OrderAlongSpine(Postprocessing):
             L5); one less: above it (a sacrum is the first vertebra, and may have any length); empty: none are labelled.
         gap_penalty: votes that each level costs by which a step differs from its distance in mm, beyond 0.4 levels.
         anchor: votes that it is worth if the lowest part found has the lowest level of its kind; 0 trusts the
-            network's numbers alone, a large number an image that always starts there.
+            network's numbers alone, a large number an image that always starts there. It counts only where the image
+            goes on below that part for half a level at least, so that the part is not just the lowest one in view.
 
     Raises:
         ConfigError: if a value is wrong; names the argument.
@@ -83,7 +85,7 @@ class OrderAlongSpine(Postprocessing):
             return result
         box = tuple(slice(int(line[0]), int(line[-1]) + 1) for line in used)
         column = Column.of(np.ascontiguousarray(ranks[box]), self._rank_is_disc, spacing, axcodes)
-        new = self._renumbered(column, float(min(spacing)))
+        new = self._renumbered(column, float(min(spacing)), _room_below(box, labels.shape, spacing, axcodes))
         inside = result[box].ravel()
         inside[column.index] = self._ids[new]
         result[box] = inside.reshape(result[box].shape)
@@ -96,8 +98,8 @@ class OrderAlongSpine(Postprocessing):
         table[self._ids] = np.arange(len(self._ids))
         return table[labels]
 
-    def _renumbered(self, column: Column, step: float) -> np.ndarray:
-        """The rank of every voxel."""
+    def _renumbered(self, column: Column, step: float, room: float) -> np.ndarray:
+        """The rank of every voxel; `room` is what the image shows below the column, in mm."""
         parts = column.parts()
         main = np.concatenate([parts.main(disc=False), parts.main(disc=True)])
         curve = Curve(column.points[np.isin(column.part, main)], step)
@@ -107,12 +109,20 @@ class OrderAlongSpine(Postprocessing):
         order = main_order(parts, curve)
         level = level_distance(parts, curve) or 1.0
         chain = _chain(column, order, curve.place(parts.centre[order])[0] / level, len(self._ids))
-        found = best_ranks(chain, self._rank_is_disc, self.gap_penalty, self.anchor, self._from_sacrum)
+        anchor = self.anchor if room >= ROOM_BELOW * level else 0.0
+        found = best_ranks(chain, self._rank_is_disc, self.gap_penalty, anchor, self._from_sacrum)
         rank_of_part = np.full(len(parts.size), -1)
         rank_of_part[order] = found
         new = rank_of_part[column.part]
         _number_crumbs(column, np.isin(column.part, order), new, CRUMB_REACH * level)
         return np.where(new < 0, column.rank, new)
+
+
+def _room_below(box: Sequence[slice], shape: Sequence[int], spacing: Sequence[float], axcodes: str) -> float:
+    """mm from the lowest voxel of a box to the lower border of the image."""
+    axis = cranial_axis(axcodes)
+    voxels = box[axis].start if axcodes[axis] == "S" else shape[axis] - box[axis].stop
+    return float(voxels * spacing[axis])
 
 
 def _ranks(bones: Sequence[int], between: Sequence[int], bone_first: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ class Column:
         del parts
         part = np.where(between > 0, between + count, part)
         places = np.unravel_index(index, ranks.shape)
-        axis = _cranial_axis(axcodes)
+        axis = cranial_axis(axcodes)
         order = [other for other in range(3) if other != axis] + [axis]
         points = np.stack([places[a] * float(spacing[a]) for a in order], axis=1)
         if axcodes[axis] == "I":
@@ -130,7 +130,7 @@ def _smooth(rows: np.ndarray, step: float) -> np.ndarray:
     return ndimage.gaussian_filter1d(rows, CURVE_SIGMA_MM / step, mode="constant", truncate=20.0)
 
 
-def _cranial_axis(axcodes: str) -> int:
+def cranial_axis(axcodes: str) -> int:
     for axis, code in enumerate(axcodes):
         if code in "SI":
             return axis

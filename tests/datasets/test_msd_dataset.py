@@ -197,11 +197,7 @@ def test_a_plan_is_made_where_there_is_none(decathlon: Path, tmp_path: Path, fla
     assert train[(0, 0)][0].shape == (1, *model.patch_size)
 
 
-def test_what_means_nothing_here_is_said(
-    decathlon: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logger = logging.getLogger("medicalseg")
-    monkeypatch.setattr(logger, "propagate", True)
+def test_what_means_nothing_here_is_said(decathlon: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "medicalseg")
     changes = {"num_batches_per_epoch": 50, "cropped_data_dir": "somewhere"}
     MSDDataset(dataset_root=str(decathlon), plan_path=written(tmp_path), **changes)

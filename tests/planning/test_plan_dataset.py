@@ -206,6 +206,14 @@ def test_ordered_levels_are_seen_whole(make_dataset: Make, tmp_path: Path) -> No
     assert "1 s per step (twice --step_seconds" in text
 
 
+def test_levels_that_always_start_at_the_lowest_are_anchored(make_dataset: Make, tmp_path: Path) -> None:
+    root = make_dataset(cases=10, shape=(24, 24, 48), labels={"background": 0, "L5": 1, "L4": 2, "L3": 3})
+    outcome = planned(root, tmp_path)
+    (step,) = read(outcome)["postprocessing"]
+    assert step["anchor"] == 100
+    assert "the lowest level is L5 in every case measured" in outcome.configs[0].path.read_text(encoding="utf-8")
+
+
 def test_anisotropic_volumes_keep_their_slices_apart(make_dataset: Make, tmp_path: Path) -> None:
     content = read(planned(make_dataset(shape=(64, 64, 12), spacing=(1, 1, 5)), tmp_path))
     assert content["train_dataset"]["preprocess"]["image_order"] == [3, 3, 0]

@@ -11,7 +11,7 @@ from medicalseg.planning.anatomy import read_anatomy
 from medicalseg.planning.case_facts import CaseFacts
 from medicalseg.planning.ends import named_ends, unnamed_ends
 from medicalseg.planning.fingerprint import Fingerprint
-from medicalseg.planning.levels import agrees_with_data, ordered_levels
+from medicalseg.planning.levels import agrees_with_data, ordered_levels, start_lowest
 
 
 def test_levels_are_ordered_from_below() -> None:
@@ -127,3 +127,15 @@ def test_labels_in_one_order_without_a_word_are_a_hint() -> None:
     assert unnamed_ends(names, ORDERED[:2]) == []
     assert unnamed_ends({1: "liver", 2: "part 2", 3: "tumour"}, ORDERED) == []
     assert read_anatomy(fingerprint({1: "part ant", 2: "part post"}, *ORDERED)).hints == ()
+
+
+def test_where_every_case_starts_at_the_lowest_level() -> None:
+    levels = ([1, 2, 3], [11, 12, 13])
+    whole = [facts(centres=dict.fromkeys((1, 2, 11, 12), (0.0,) * 3)) for _ in range(10)]
+    without = facts(centres={20: (0.0,) * 3})
+    assert start_lowest(levels, [*whole, without])
+    assert not start_lowest(levels, whole[:9])
+    assert not start_lowest(levels, [*whole, facts(centres={2: (0.0,) * 3, 11: (0.0,) * 3})])
+    assert not start_lowest(levels, [*whole, facts(centres={1: (0.0,) * 3, 12: (0.0,) * 3})])
+    assert start_lowest(([1, 2, 3], []), whole)
+    assert not start_lowest(levels, [without])

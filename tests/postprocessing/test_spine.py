@@ -40,6 +40,18 @@ def test_an_anchor_settles_where_most_levels_are_wrong() -> None:
     np.testing.assert_array_equal(ordered(wrong, anchor=100.0), labels)
 
 
+@pytest.mark.parametrize("axcodes", ["RAS", "RAI"])
+def test_an_anchor_needs_an_image_that_goes_on_below(axcodes: str) -> None:
+    whole = column(7)
+    start = int(np.argwhere(whole == DISCS[2])[:, 2].min())
+    cut, above = whole[:, :, start:], np.where(np.isin(whole, VERTEBRAE[:2] + DISCS[:2]), 0, whole)
+    order = OrderAlongSpine(VERTEBRAE, DISCS, anchor=100.0)
+    turn = slice(None, None, -1 if axcodes == "RAI" else 1)
+    np.testing.assert_array_equal(order(cut[..., turn], SPACING, axcodes), cut[..., turn])
+    found = order(above[..., turn], SPACING, axcodes)
+    np.testing.assert_array_equal(found, np.where(above > 0, above - 2, 0)[..., turn])
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_halves_of_a_body_join_the_other(axis: int) -> None:
     labels = column()
