@@ -21,6 +21,7 @@ from benchmarks.accuracy.page import group_mean, level_numbers, number
 from benchmarks.accuracy.studies import STUDIES
 from benchmarks.machine import commit, describe
 from benchmarks.process import ROOT
+from medicalseg.planning.compose import SETTLES
 from medicalseg.postprocessing import set_postprocessing
 from medicalseg.reports.markdown import table
 
@@ -74,15 +75,25 @@ def arm(name: str, config: Path, folder: Path, args: argparse.Namespace) -> list
     args.opts = list(ARMS[name])
     train(STUDY, config, folder, args)
     weights = folder / "run" / "fold_0" / "final_model"
-    plain = folder / "plain_model"
-    shutil.copytree(weights, plain, dirs_exist_ok=True)
-    set_postprocessing(plain, [])
-    scored = [("as the network gives them", plain), ("OrderAlongSpine", weights)]
-    iterations = json.loads((weights / "meta.json").read_text(encoding="utf-8"))["iteration"]
-    return [
-        {"patch": name, "labels": labels, "iterations": iterations, **numbers(score(config, model, args))}
-        for labels, model in scored
-    ]
+    meta = json.loads((weights / "meta.json").read_text(encoding="utf-8"))
+    rows = []
+    for label, steps in endings(meta["task"]["postprocessing"]).items():
+        model = folder / label.replace(" ", "_")
+        shutil.copytree(weights, model, dirs_exist_ok=True)
+        set_postprocessing(model, steps)
+        found = numbers(score(config, model, args))
+        rows.append({"patch": name, "labels": label, "iterations": meta["iteration"], **found})
+    return rows
+
+
+def endings(planned: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Postprocessing by name: none, levels in order, and in an order that starts at the lowest level."""
+    order = [{key: value for key, value in step.items() if key != "anchor"} for step in planned]
+    return {
+        "as the network gives them": [],
+        "in order": order,
+        "in order, anchored": [{**step, "anchor": SETTLES} for step in order],
+    }
 
 
 def score(config: Path, model: Path, args: argparse.Namespace) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def write_page(folder: Path) -> None:
 def section(study: Study, runs: Sequence[dict[str, Any]]) -> list[str]:
     """Everything about a study."""
     lines = [f"## {study.title}", "", f"Target: {study.target}.", "", *overview(study, runs)]
+    lines += ["", study.remark] if study.remark else []
     for run in runs:
         lines += ["", f"### {title(run)}", "", *facts(run), "", *classes(run), "", *cases(run)]
     return [*lines, ""]

@@ -81,3 +81,9 @@ def test_the_table_of_levels() -> None:
     assert "--max_time 1m --seed 3" in text
     assert "| p | as they are | 9 | 0.5000 | 0.2500 |" in text
     assert "| 0.1250 | n/a |" in text
+
+
+def test_endings_of_the_ablation() -> None:
+    order = {"type": "OrderAlongSpine", "vertebrae": [2, 3], "discs": []}
+    found = levels.endings([{**order, "anchor": 100}])
+    assert list(found.values()) == [[], [order], [{**order, "anchor": levels.SETTLES}]]
