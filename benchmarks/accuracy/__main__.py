@@ -20,6 +20,9 @@ from benchmarks.accuracy.studies import STUDIES, Study
 from benchmarks.machine import commit, describe
 from benchmarks.process import ROOT
 
+PRIVATE = ("ensemble", "run")
+"""Parts of a summary that name folders of this machine."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -98,7 +101,7 @@ def report(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> d
         "opts": list(args.opts),
         "threads": os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)),
         "iterations": {path.parts[-3]: json.loads(path.read_text())["iteration"] for path in runs},
-        "summary": summary,
+        "summary": {key: value for key, value in summary.items() if key not in PRIVATE},
     }
 
 

@@ -55,7 +55,8 @@ LEVEL_GROUPS = (
 ANCHOR_REMARK = """The 16 classes* are without T10, T9 and their discs; both means count the background and leave S out,
 which no reference has. The rule by which `medicalseg plan` anchors levels (`anchor` of OrderAlongSpine) looks at the
 labels of training cases alone, but it was written after one of these validation cases had come out one level off
-throughout. Fold 1, whose predictions nobody had seen, is its check; [levels](levels.md) shows what the rule does."""
+throughout. Fold 1, whose predictions nobody had seen, is its check; `python -m benchmarks.accuracy.levels` shows what
+the rule does."""
 
 STUDIES = {
     "hippocampus_fold0": Study(
