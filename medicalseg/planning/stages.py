@@ -27,7 +27,7 @@ from medicalseg.planning.spacing import (
 )
 from medicalseg.planning.topology import topology
 
-MOST_BATCH_CPU = {2: 16, 3: 4}
+MOST_BATCH_CPU = {2: 16, 3: 2}
 WHOLE_PERCENTILE = 95
 ACROSS_SHARE = 0.5
 COARSEST_FACTOR = 8.0
@@ -182,7 +182,8 @@ class Planner:
         patch_reason = self._patch_reason(fit, median, budget)
         if levels:
             patch_reason = (
-                f"head-foot whole (percentile {WHOLE_PERCENTILE} of the cases), since labels are levels along it"
+                f"head-foot whole (percentile {WHOLE_PERCENTILE} of the cases), since labels are levels along it; "
+                f"across it what fits into {self._limit(budget)}"
             )
         batch_reason = self._batch_reason(fit, budget)
         return Stage(
