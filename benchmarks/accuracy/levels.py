@@ -21,8 +21,8 @@ from benchmarks.accuracy.page import group_mean, level_numbers, number
 from benchmarks.accuracy.studies import STUDIES
 from benchmarks.machine import commit, describe
 from benchmarks.process import ROOT
-from medicalseg.planning.compose import SETTLES
 from medicalseg.postprocessing import set_postprocessing
+from medicalseg.postprocessing.levels import SETTLES
 from medicalseg.reports.markdown import table
 
 STUDY = STUDIES["spider_levels"]

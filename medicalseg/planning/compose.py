@@ -20,12 +20,11 @@ from medicalseg.planning.settings import Settings
 from medicalseg.planning.source import PlanSource
 from medicalseg.planning.spacing import is_anisotropic
 from medicalseg.planning.stages import Stage
-from medicalseg.postprocessing.levels import spine_levels
+from medicalseg.postprocessing.levels import SETTLES, spine_levels
 
 FOREGROUND = 0.33
 LEVEL_DEGREES = 15
 VAL_INTERVAL = "10%"
-SETTLES = 100
 Tree = dict[str, Any]
 
 

@@ -12,11 +12,11 @@ from scipy import ndimage
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.task import TaskSpec
 from medicalseg.postprocessing.base import masks_within
-from medicalseg.postprocessing.levels import spine_levels
+from medicalseg.postprocessing.levels import SETTLES, spine_levels
 
 Step = dict[str, Any]
 Stage = list[list[Step]]
-ANCHORS = (0.0, 3.0, 100.0)
+ANCHORS = (0.0, 3.0, SETTLES)
 CORNERS = ndimage.generate_binary_structure(3, 3)
 PART_QUANTILES = (0.01, 0.05, 0.25)
 CLASS_SHARES = (0.05, 0.2)

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from medicalseg.postprocessing.level_names import Level, levels_of
 
 FEWEST = 3
+SETTLES = 100.0
+"""Votes for an anchor that no column outvotes."""
 
 
 def spine_levels(names: Mapping[int, str], present: Collection[int]) -> tuple[list[int], list[int]] | None:
