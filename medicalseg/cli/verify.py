@@ -75,11 +75,13 @@ def _source(args: argparse.Namespace) -> Source:
     from medicalseg.datasets.verify.picture_folders import picture_folders
     from medicalseg.datasets.verify.picture_source import open_config, open_pictures
     from medicalseg.datasets.verify.source import open_source
-    from medicalseg.datasets.verify.volume_config import describes_volumes, open_volumes
+    from medicalseg.datasets.verify.volume_config import describes_arrays, describes_volumes, open_arrays, open_volumes
     from medicalseg.errors import UserError
 
     if args.config is not None:
         datasets = _datasets(args.config)
+        if describes_arrays(datasets):
+            return open_arrays(datasets)
         return open_volumes(datasets) if describes_volumes(datasets) else open_config(datasets, args.num_classes)
     folders = picture_folders(args.dataset, args.images, args.labels)
     if folders is not None:

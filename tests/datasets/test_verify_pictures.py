@@ -196,7 +196,7 @@ def test_a_configuration_file(folder, root, tmp_path, capsys, monkeypatch):
 def test_wrong_calls(folder, tmp_path, capsys):
     with pytest.raises(ConfigError, match="neither train_dataset nor val_dataset"):
         open_config({})
-    with pytest.raises(ConfigError, match="--config checks ImageDataset, not MedicalDataset"):
+    with pytest.raises(ConfigError, match="--config checks image files, raw volumes and prepared arrays, not"):
         open_config({"train_dataset": {"type": "MedicalDataset"}})
     with pytest.raises(ConfigError, match="unknown keys"):
         open_config({"train_dataset": {"type": "ImageDataset", "dataset_root": ".", "image": 1}})

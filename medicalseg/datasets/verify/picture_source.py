@@ -82,7 +82,7 @@ def _arguments(content: Mapping[str, Any], key: str) -> dict[str, Any]:
     section = content[key]
     if section.get("type") != "ImageDataset":
         raise ConfigError(
-            f"{key}.type: --config checks ImageDataset, not {section.get('type')}; name the data's folder"
+            f"{key}.type: --config checks image files, raw volumes and prepared arrays, not {section.get('type')}; name the data's folder"
         )
     parameters = inspect.signature(ImageDataset).parameters.values()
     defaults = {item.name: item.default for item in parameters}

@@ -1,4 +1,4 @@
-"""Volumes to check: what a configuration describes."""
+"""Volumes and prepared arrays to check: what a configuration describes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medicalseg.cvlibs import manager
 from medicalseg.datasets.decathlon_layout import read_layout
-from medicalseg.datasets.verify.source import Source, open_layout
+from medicalseg.datasets.medical_dataset import MedicalDataset
+from medicalseg.datasets.verify.source import Source, open_layout, open_source
 from medicalseg.errors import ConfigError
 
 TYPES = ("DecathlonDataset", "PatchDataset")
@@ -16,8 +18,40 @@ LABEL_KEYS = ("labels", "regions", "region_order", "ignore", "num_classes")
 
 def describes_volumes(content: Mapping[str, Any]) -> bool:
     """Whether a configuration's datasets are folders of raw volumes."""
-    section = content.get("train_dataset") or content.get("val_dataset") or {}
-    return isinstance(section, Mapping) and section.get("type") in TYPES
+    return _section(content).get("type") in TYPES
+
+
+def describes_arrays(content: Mapping[str, Any]) -> bool:
+    """Whether a configuration's datasets are folders of prepared arrays with list files."""
+    component = manager.DATASETS.components_dict.get(_section(content).get("type"))
+    return isinstance(component, type) and issubclass(component, MedicalDataset)
+
+
+def _section(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    section = content.get("train_dataset") or content.get("val_dataset")
+    return section if isinstance(section, Mapping) else {}
+
+
+def _root(section: Mapping[str, Any]) -> Path:
+    if "dataset_root" not in section:
+        raise ConfigError("train_dataset: dataset_root is missing")
+    return Path(section["dataset_root"])
+
+
+def open_arrays(content: Mapping[str, Any]) -> Source:
+    """The prepared folder of `train_dataset`, all of its lists, with the class names of the dataset's type.
+
+    Raises:
+        ConfigError: if the folder is missing from the configuration.
+        DataError: if the folder or its lists are wrong.
+    """
+    section = _section(content)
+    source = open_source(_root(section))
+    if not source.labels:
+        names = dict(manager.DATASETS[section["type"]].LABELS)
+        source.labels = names if len(names) == section.get("num_classes", len(names)) else {}
+    source.ignore_index = section.get("ignore_index", source.ignore_index)
+    return source
 
 
 def open_volumes(content: Mapping[str, Any]) -> Source:
@@ -27,10 +61,8 @@ def open_volumes(content: Mapping[str, Any]) -> Source:
         ConfigError: if the folder is missing from the configuration, or the label map is wrong.
         DataError: if the folder or its lists are wrong.
     """
-    section = content.get("train_dataset") or content.get("val_dataset") or {}
-    if "dataset_root" not in section:
-        raise ConfigError("train_dataset: dataset_root is missing")
-    layout = read_layout(Path(section["dataset_root"]), section.get("dataset_json"))
+    section = _section(content)
+    layout = read_layout(_root(section), section.get("dataset_json"))
     label_map = layout.label_map(**{key: section.get(key) for key in LABEL_KEYS})
     source = open_layout(layout, label_map, section.get("images_dir"), section.get("labels_dir"))
     if label_map is None and layout.ignore_index is None:
