@@ -13,10 +13,9 @@ from medicalseg.cvlibs import manager
 from medicalseg.datasets.class_tables import ABDOMEN
 from medicalseg.datasets.medical_dataset import MedicalDataset, load_array
 from medicalseg.datasets.prepare.abdomen import preprocessing
-from medicalseg.inference.preprocess import GridRecord
+from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.task import TaskSpec
 from medicalseg.transforms import Resize3D
-from medicalseg.utils.logger import logger
 
 SLICES: Mapping[str, Any] = {"axis": 0}
 SLICES_PER_VOLUME = 120
@@ -72,14 +71,13 @@ class Abdomen(MedicalDataset):
         slices: Mapping[str, Any] | None = SLICES,
         foreground: float | str | None = None,
     ) -> None:
-        self._foreign = False
         self._resize = _resize_of_slices(transforms or ())
         turned = [_on_our_axes(step) for step in transforms or ()]
         super().__init__(
             dataset_root, result_dir, turned, num_classes, mode, ignore_index, "", dataset_json_path, repeat_times or 1,
             normalize=normalize, class_groups=class_groups, slices=slices, foreground=foreground,
         )  # fmt: skip
-        if repeat_times is None and mode == "train" and not self._foreign:
+        if repeat_times is None and mode == "train" and not self.foreign:
             self.repeat_times = SLICES_PER_VOLUME
 
     def read_array(self, path: Path) -> np.ndarray:
@@ -88,7 +86,7 @@ class Abdomen(MedicalDataset):
         Raises:
             DataError: if it cannot be read or is something else.
         """
-        if not self._foreign:
+        if not self.foreign:
             return super().read_array(path)
         array = load_array(path, axes=(2, 3))
         return np.swapaxes(array if array.ndim == 3 else array[None], 1, 2)
@@ -100,11 +98,11 @@ class Abdomen(MedicalDataset):
             return record
         return record.resized(self._resize.target(record.network_shape))
 
+    def foreign_preprocessing(self, shape: tuple[int, ...]) -> Preprocessing:
+        """See `MedicalDataset`."""
+        return preprocessing()
+
     def _task(self, *arguments: Any) -> TaskSpec:
-        self._foreign = "preprocessing" not in self.description
-        if self._foreign:
-            logger.info("%s was not prepared by medicalseg: taken for PaddleSeg3D's arrays.", self.dataset_root)
-            self.description = {**self.description, "preprocessing": preprocessing().to_dict()}
         task = super()._task(*arguments)
         if self._resize is None:
             return task

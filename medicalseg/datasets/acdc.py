@@ -10,8 +10,7 @@ from medicalseg.datasets.class_tables import ACDC as NAMES
 from medicalseg.datasets.medical_dataset import MedicalDataset
 from medicalseg.errors import ConfigError
 from medicalseg.inference.nnformer_helper import heart_preprocessing
-from medicalseg.inference.task import TaskSpec
-from medicalseg.utils.logger import logger
+from medicalseg.inference.preprocess import Preprocessing
 
 USUAL_ORIENTATION = "SLP"
 
@@ -79,12 +78,6 @@ class ACDC(MedicalDataset):
     def __len__(self) -> int:
         return self.epoch_batches if self.mode == "train" else super().__len__()
 
-    def _task(self, *arguments: Any) -> TaskSpec:
-        if "preprocessing" not in self.description:
-            logger.info(
-                "%s was not prepared by medicalseg: taken for PaddleSeg3D's arrays, of images stored along L, P and S.",
-                self.dataset_root,
-            )
-            steps = heart_preprocessing(USUAL_ORIENTATION)
-            self.description = {**self.description, "preprocessing": steps.to_dict()}
-        return super()._task(*arguments)
+    def foreign_preprocessing(self, shape: tuple[int, ...]) -> Preprocessing:
+        """See `MedicalDataset`; of images stored along L, P and S."""
+        return heart_preprocessing(USUAL_ORIENTATION)

@@ -18,6 +18,7 @@ from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.task import TaskSpec
 from medicalseg.utils.files import read_json_object
+from medicalseg.utils.logger import logger
 
 
 @manager.DATASETS.add_component
@@ -36,7 +37,7 @@ class MedicalDataset(CaseDataset):
         mode: "train", "val" or "test"; chooses the list.
         ignore_index: label id that is neither trained nor scored.
         data_URL: where the data comes from, for the message when it is missing.
-        dataset_json_path: `dataset.json`, if not in `dataset_root`.
+        dataset_json_path: `dataset.json`, if not in `dataset_root`; of two the one that records the preprocessing.
         repeat_times: how often the list is repeated in one epoch of training.
         normalize: last step, "max", "zscore" or "none"; default: as recorded in `dataset.json`, "max"
             where that records none, since the prepare scripts leave this step to the dataset.
@@ -136,7 +137,7 @@ class MedicalDataset(CaseDataset):
                 f"num_classes: give it, since {self.dataset_root} has no dataset.json that names the classes"
             )
         count, ids = channels_and_ids(num_classes, named or 0, decision[0])
-        stored = dict(recorded.get("preprocessing") or {})
+        stored = self._steps(cases[0])
         recorded_normalize = stored.get("normalize", "none")
         stored["normalize"] = normalize or (recorded_normalize if recorded_normalize != "none" else "max")
         groups = class_groups if class_groups is not None else recorded.get("class_groups") or self.CLASS_GROUPS
@@ -152,11 +153,38 @@ class MedicalDataset(CaseDataset):
             threshold=decision[1],
         )
 
-    def _channels(self, case: Case) -> int:
+    def foreign_preprocessing(self, shape: tuple[int, ...]) -> Preprocessing | None:
+        """What PaddleSeg3D's script of this dataset does to a raw volume; None where that is not known.
+
+        Args:
+            shape: of an array that it wrote.
+        """
+        return None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the folder does not record how its arrays were made, as PaddleSeg3D's do not."""
+        return "preprocessing" not in self.description
+
+    def _steps(self, case: Case) -> dict[str, Any]:
+        if not self.foreign:
+            return dict(self.description["preprocessing"])
+        steps = self.foreign_preprocessing(self._array(case).shape)
+        logger.info(
+            "%s does not record how its arrays were made: %s.",
+            self.dataset_root,
+            "prediction and deployment leave raw volumes as they are" if steps is None else "taken for PaddleSeg3D's",
+        )
+        return {} if steps is None else steps.to_dict()
+
+    def _array(self, case: Case) -> np.ndarray:
         try:
-            array = self.read_array(case.images[0])
+            return self.read_array(case.images[0])
         except DataError as error:
             raise DataError(f"case {case.name}: {error}") from error
+
+    def _channels(self, case: Case) -> int:
+        array = self._array(case)
         return int(array.shape[0]) if array.ndim == 4 else 1
 
     def _leaks(self) -> tuple[str, ...]:
@@ -180,12 +208,14 @@ def _fitting(groups: Any, count: int) -> dict[str, tuple[int, ...]]:
 
 
 def _read_description(root: Path, given: str) -> dict[str, Any]:
-    path = Path(given) if given else root / "dataset.json"
-    if not path.is_file():
-        if given:
-            raise DataError(f"dataset_json_path: {path} does not exist")
-        return {}
-    return read_json_object(path)
+    """The given description, or the folder's own where that is missing or does not record the preprocessing."""
+    paths = [Path(given), root / "dataset.json"] if given else [root / "dataset.json"]
+    found = [read_json_object(path) for path in paths if path.is_file()]
+    if given and not paths[0].is_file():
+        logger.warning(
+            "dataset_json_path: %s does not exist; %s is used.", given, paths[1] if found else "no description"
+        )
+    return next((content for content in found if "preprocessing" in content), found[0] if found else {})
 
 
 def load_array(path: Path, axes: Sequence[int] = (3, 4)) -> np.ndarray:

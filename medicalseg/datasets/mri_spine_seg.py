@@ -5,6 +5,8 @@ from __future__ import annotations
 from medicalseg.cvlibs import manager
 from medicalseg.datasets.class_tables import MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
 from medicalseg.datasets.medical_dataset import MedicalDataset
+from medicalseg.datasets.prepare.mri_spine_seg import preprocessing
+from medicalseg.inference.preprocess import Preprocessing
 
 
 @manager.DATASETS.add_component
@@ -24,3 +26,7 @@ class MRISpineSeg(MedicalDataset):
         "or make the built-in phantom with tools/prepare_mri_spine_seg.py --phantom "
         "(--dataset_root: the folder above the missing one; the quick start's data: tools/quickstart.py)"
     )
+
+    def foreign_preprocessing(self, shape: tuple[int, ...]) -> Preprocessing:
+        """See `MedicalDataset`."""
+        return preprocessing((shape[0], shape[1], shape[2]))

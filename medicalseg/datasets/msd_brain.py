@@ -8,7 +8,9 @@ from medicalseg.cvlibs import manager
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.class_tables import MSD_BRAIN
 from medicalseg.datasets.medical_dataset import MedicalDataset
+from medicalseg.datasets.prepare.msd_brain_seg import preprocessing
 from medicalseg.errors import DataError
+from medicalseg.inference.preprocess import Preprocessing
 
 
 @manager.DATASETS.add_component
@@ -28,6 +30,10 @@ class msd_brain_dataset(MedicalDataset):  # noqa: N801 - PaddleSeg3D's name
         "tools/prepare_msd_brain_seg.py --archive Task01_BrainTumour.tar (--dataset_root: the folder above the missing "
         "one)"
     )
+
+    def foreign_preprocessing(self, shape: tuple[int, ...]) -> Preprocessing:
+        """See `MedicalDataset`."""
+        return preprocessing()
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """Image (4, Z, Y, X) and label (Z, Y, X).

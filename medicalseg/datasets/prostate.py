@@ -5,6 +5,8 @@ from __future__ import annotations
 from medicalseg.cvlibs import manager
 from medicalseg.datasets.class_tables import PROSTATE
 from medicalseg.datasets.medical_dataset import MedicalDataset
+from medicalseg.datasets.prepare.prostate import preprocessing
+from medicalseg.inference.preprocess import Preprocessing
 
 
 @manager.DATASETS.add_component
@@ -18,3 +20,7 @@ class Promise12(MedicalDataset):
     NUM_CLASSES = 2
     LABELS = PROSTATE
     HOW_TO_GET = "get PROMISE12 (promise12.grand-challenge.org) and run tools/prepare_prostate.py"
+
+    def foreign_preprocessing(self, shape: tuple[int, ...]) -> Preprocessing:
+        """See `MedicalDataset`."""
+        return preprocessing((shape[0], shape[1], shape[2]))

@@ -75,6 +75,30 @@ def test_way_back_to_the_original_grid(prepared):
     assert resized.to_original(resized[0][1], 0).shape == (12, 10, 6)
 
 
+def test_of_two_descriptions_the_one_with_the_preprocessing(prepared, tmp_path, caplog):
+    own = json.loads((prepared / "dataset.json").read_text())
+    foreign, missing = tmp_path / "raw.json", tmp_path / "no.json"
+    foreign.write_text(json.dumps({"labels": {"0": "nothing", "1": "something", "2": "else"}}))
+    assert MedicalDataset(str(prepared), dataset_json_path=str(foreign)).description == own
+    assert MedicalDataset(str(prepared), dataset_json_path=str(missing)).description == own
+    assert "no.json does not exist" in caplog.text
+    (prepared / "dataset.json").unlink()
+    assert MedicalDataset(str(prepared), dataset_json_path=str(foreign)).task.labels[1] == "something"
+    foreign.write_text(json.dumps(own))
+    assert MedicalDataset(str(prepared), dataset_json_path=str(foreign)).description == own
+
+
+@pytest.mark.parametrize("dataset", [MRISpineSeg, LungCoronavirus])
+def test_arrays_of_paddleseg3d_know_their_preprocessing(prepared, dataset, caplog):
+    (prepared / "dataset.json").unlink()
+    caplog.set_level("INFO")
+    steps = dataset(str(prepared), mode="val").task.preprocessing
+    assert (steps.size, steps.intensity[0]["type"], steps.normalize) == ((6, 5, 6), "window", "max")
+    assert "taken for PaddleSeg3D's" in caplog.text
+    assert MedicalDataset(str(prepared), num_classes=3).task.preprocessing.size is None
+    assert "leave raw volumes as they are" in caplog.text
+
+
 def test_without_description(prepared):
     (prepared / "dataset.json").unlink()
     with pytest.raises(ConfigError, match="num_classes"):
@@ -170,8 +194,6 @@ def test_wrong_arguments(prepared, tmp_path):
         MedicalDataset(str(prepared), mode="eval")
     with pytest.raises(ConfigError, match="repeat_times"):
         MedicalDataset(str(prepared), repeat_times=0)
-    with pytest.raises(DataError, match="dataset_json_path"):
-        MedicalDataset(str(prepared), dataset_json_path="no.json")
     with pytest.raises(DataError, match=r"test_list\.txt"):
         MedicalDataset(str(prepared), mode="test")
     (prepared / "dataset.json").write_text("[")

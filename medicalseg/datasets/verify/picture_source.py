@@ -81,9 +81,8 @@ def _arguments(content: Mapping[str, Any], key: str) -> dict[str, Any]:
 
     section = content[key]
     if section.get("type") != "ImageDataset":
-        raise ConfigError(
-            f"{key}.type: --config checks image files, raw volumes and prepared arrays, not {section.get('type')}; name the data's folder"
-        )
+        known = "image files, raw volumes and prepared arrays"
+        raise ConfigError(f"{key}.type: --config checks {known}, not {section.get('type')}; name the data's folder")
     parameters = inspect.signature(ImageDataset).parameters.values()
     defaults = {item.name: item.default for item in parameters}
     unknown = sorted(set(section) - set(defaults) - {"type"})
