@@ -16,6 +16,7 @@ from medicalseg.cvlibs.tree import KeyPath, KeyPathError, format_path, kind_of
 
 HANDED_TO_DATASETS = ("class_groups", "postprocessing")
 DATASET_KEYS = ("train_dataset", "val_dataset", "test_dataset")
+IGNORED_BY_LOSSES = ("ignore_index", "ignore_label")
 
 MEANINGLESS_TOP_LEVEL = {
     "pdx_model_name": "used by PaddleX only",
@@ -78,7 +79,10 @@ def model(plain: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def loss(plain: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The loss block with one type per coefficient and `ignore_index` given to every loss that takes it."""
+    """The loss block with one type per coefficient; the dataset's `ignore_index` goes to every loss that takes it.
+
+    Under the name that the loss has for it, `ignore_index` or PaddleSeg3D's `ignore_label`.
+    """
     block = _block(plain, "loss")
     types, coefficients = block["types"], block["coef"]
     if len(types) == 1:
@@ -96,11 +100,12 @@ def _prepare_loss(block: Any, path: KeyPath, ignored: tuple[str, int] | None) ->
     cleaned, notes = _without_meaningless(block, component, _MEANINGLESS_LOSS, path)
     block.clear()
     block.update(cleaned)
-    if ignored is not None and accepts(component, "ignore_index"):
+    argument = next((name for name in IGNORED_BY_LOSSES if accepts(component, name)), None)
+    if ignored is not None and argument is not None:
         where, value = ignored
-        if block.setdefault("ignore_index", value) != value:
+        if block.setdefault(argument, value) != value:
             raise KeyPathError(
-                (*path, "ignore_index"), f"{block['ignore_index']} differs from {where}: {value}; give both one value"
+                (*path, argument), f"{block[argument]} differs from {where}: {value}; give both one value"
             )
     for child_path, child in loss_children(block, path):
         notes += _prepare_loss(child, child_path, ignored)

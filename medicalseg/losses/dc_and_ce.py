@@ -21,7 +21,8 @@ LEAST_DICE = 1e-8
 class DC_and_CE_loss(DiceCELoss):  # noqa: N801 - PaddleSeg3D's name
     """weight_ce * cross-entropy - weight_dice * mean soft Dice of the softmax, nnU-Net's first loss.
 
-    It differs from `DiceCELoss` by a constant, -weight_dice, and by the arguments' names: a perfect prediction has -1.
+    It differs from `DiceCELoss` by a constant, -weight_dice (a perfect prediction has -1), by the arguments' names, and
+    in what it leaves out by default: nothing, not 255. In a configuration both leave out what the dataset says.
 
     Args:
         batch_dice: Dice of the whole batch; false: of each image, then their mean.
@@ -55,7 +56,13 @@ class DC_and_CE_loss(DiceCELoss):  # noqa: N801 - PaddleSeg3D's name
         entropy = _entropy_arguments(ce_kwargs)
         if reduction != "sum":
             raise ConfigError(f"DC_and_CE_loss.reduction: only 'sum' exists, got {reduction!r}")
-        ignored = entropy.get("ignore_index") if ignore_label is None else ignore_label
+        other = entropy.get("ignore_index")
+        ignored = other if ignore_label is None else ignore_label
+        if other not in (None, ignored):
+            raise ConfigError(
+                f"DC_and_CE_loss.ce_kwargs.ignore_index: {other} differs from ignore_label, {ignored} "
+                "(the dataset's ignore_index, if that is not written); give both one value"
+            )
         super().__init__(
             weight_dice=weight_dice,
             weight_ce=weight_ce,

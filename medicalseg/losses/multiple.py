@@ -24,7 +24,7 @@ class MultipleLoss(MixedLoss):
     Args:
         losses: what is computed on each head; their sum, times `coef`.
         coef: one number per loss.
-        ignore_index: label id to leave out, for those losses that leave out none.
+        ignore_index: label id to leave out, for those losses that leave out none, also of a `MixedLoss` among them.
         plan_path: the plan that the network was built from: as many weights as it has poolings. None: as many as there
             are heads, so a single head weighs 1.
         stage: of that plan.
@@ -50,7 +50,7 @@ class MultipleLoss(MixedLoss):
     ) -> None:
         super().__init__(losses, coef)
         self.ignore_index = ignore_index
-        for loss in self.losses:
+        for loss in self.losses.sublayers():
             if getattr(loss, "ignore_index", ignore_index) is None:
                 loss.ignore_index = ignore_index
         self.poolings = None if plan_path is None else len(read_plan(plan_path).stage(stage).pools)
