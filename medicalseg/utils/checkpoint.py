@@ -72,7 +72,8 @@ def load_state(path: str | os.PathLike[str], *, keep_names: bool = False) -> dic
         raise CheckpointError(f"{path} is a folder; give the file in it, such as {path / MODEL_FILE}")
     try:
         with open(path, "rb") as handle:
-            content = RestrictedUnpickler(handle, str(path)).load()
+            content = _without_tensor_tuples(RestrictedUnpickler(handle, str(path)).load())
+        content = _join_big_arrays(content) if isinstance(content, dict) else content
     except FileNotFoundError:
         raise CheckpointError(f"no such checkpoint file: {path}") from None
     except OSError as error:
@@ -81,10 +82,8 @@ def load_state(path: str | os.PathLike[str], *, keep_names: bool = False) -> dic
         raise
     except (pickle.UnpicklingError, *_DAMAGED) as error:
         raise CheckpointError(f"{path} is not a Paddle checkpoint, or it is damaged: {error}") from error
-    content = _without_tensor_tuples(content, str(path))
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict")
-    content = _join_big_arrays(content)
     if not keep_names:
         content.pop(NAME_TABLE, None)
     return content
@@ -244,18 +243,16 @@ def _plain(value: Any, where: str) -> Any:
     raise CheckpointError(f"cannot save '{where}': {type(value).__name__} is neither a number, a string nor an array")
 
 
-def _without_tensor_tuples(value: Any, path: str) -> Any:
-    """Undo `paddle.save`'s (name, array) pairs and refuse arrays of Python objects."""
-    if isinstance(value, np.ndarray) and value.dtype.hasobject:
-        raise CheckpointError(f"{path} holds an array of Python objects; only numbers are allowed")
+def _without_tensor_tuples(value: Any) -> Any:
+    """Undo `paddle.save`'s (name, array) pairs."""
     if isinstance(value, tuple):
         if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], np.ndarray):
-            return _without_tensor_tuples(value[1], path)
-        return tuple(_without_tensor_tuples(item, path) for item in value)
+            return value[1]
+        return tuple(_without_tensor_tuples(item) for item in value)
     if isinstance(value, list):
-        return [_without_tensor_tuples(item, path) for item in value]
+        return [_without_tensor_tuples(item) for item in value]
     if isinstance(value, dict):
-        return {key: _without_tensor_tuples(item, path) for key, item in value.items()}
+        return {key: _without_tensor_tuples(item) for key, item in value.items()}
     return value
 
 

@@ -167,6 +167,29 @@ def test_damaged_files(tmp_path, data):
         checkpoint.load_state(tmp_path / "bad.pdparams")
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"w": {}},
+        {"w": {"slices": ["w@@.0"]}},
+        {"w": {"slices": ["absent"], "OriginShape": (2,)}},
+        {"w": {"slices": ["w@@.0"], "OriginShape": (3,)}},
+        {"w": {"slices": 3, "OriginShape": (2,)}},
+        {"w": {"slices": ["n"], "OriginShape": (2,)}},
+        {"w": {"slices": [["w@@.0"]], "OriginShape": (2,)}},
+        {"w": {"slices": ["w@@.0"], "OriginShape": "ab"}},
+        {"w": None},
+        ["w"],
+        7,
+    ],
+)
+def test_damaged_tables_of_big_arrays(tmp_path, table):
+    content = {"w@@.0": np.arange(2.0), "n": 1, checkpoint.BIG_ARRAYS: table}
+    (tmp_path / "bad.pdparams").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(CheckpointError, match=r"bad\.pdparams is not a Paddle checkpoint, or it is damaged"):
+        checkpoint.load_state(tmp_path / "bad.pdparams")
+
+
 def test_missing_and_folder(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.pdparams"):
         checkpoint.load_state(tmp_path / "none.pdparams")
