@@ -1,7 +1,7 @@
 """A miniature of what a user of PaddleSeg3D has: prepared arrays, a configuration, raw volumes and checkpoints.
 
-Names, keys and number types are those that PaddleSeg3D writes (raw folder beside the prepared one, validation list a part
-of the training list, no original labels kept); the content is the phantom.
+Names, keys and number types are those that PaddleSeg3D writes (raw folder beside the prepared one, validation list a
+part of the training list, no original labels kept); the content is the phantom.
 """
 
 from __future__ import annotations
@@ -80,10 +80,9 @@ model:
 
 
 def make_workspace(folder: Path) -> Path:
-    """Fill `folder`: `data/`, `configs/my_vnet.yml`, `output/iter_14000`, `output/best_model`, `scans/`."""
+    """Fill `folder`: `data/`, `my_vnet.yml`, `output/iter_14000`, `output/best_model`, `scans/`."""
     _write_data(folder)
-    (folder / "configs").mkdir()
-    (folder / "configs/my_vnet.yml").write_text(CONFIG, encoding="utf-8")
+    (folder / "my_vnet.yml").write_text(CONFIG, encoding="utf-8")
     _write_checkpoints(folder / "output")
     return folder
 
@@ -138,5 +137,3 @@ def _write_checkpoints(output: Path) -> None:
         (output / name).mkdir(parents=True)
         paddle.save(model.state_dict(), str(output / name / "model.pdparams"))
     paddle.save(optimizer.state_dict(), str(output / "iter_14000/model.pdopt"))
-
-
