@@ -16,6 +16,7 @@ from tests.paddleseg3d_workspace import SIZE, make_workspace
 from tests.test_docs import fenced
 
 SHORTENED = {
+    "medicalseg verify --config my_vnet.yml\n": "|| test $? = 2",
     "--dataset_root data/held_out/MRSpineSeg": f"--size {' '.join(map(str, SIZE))} --num_workers 0",
     "--save_dir output/held_out\n": "--iters 2",
     "--save_dir output/continued": "--iters 14002",
@@ -28,10 +29,11 @@ def test_the_page(tmp_path, root):
     script = "\n".join(block for language, block in fenced(page) if language == "shell") + "\n"
     for words, more in SHORTENED.items():
         assert words in script
-        script = script.replace(words, f"{words.rstrip()} {more}\n")
+        script = script.replace(words, f"{words.rstrip()} {more}\n", 1)
     folder = make_workspace(tmp_path / "old")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     said = _run(script, folder, root)
+    assert "2 of 2 val cases train too" in said
     assert "validation cases are among the training cases" in said
     assert "soft mDice (PaddleSeg)" in said
     assert "iter: 14002/14002" in said
