@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +156,16 @@ class _Transfer:
         self._notes.unlink(missing_ok=True)
 
     def _receive(self, response: Any, start: int) -> None:
-        resumed = response.status == 206 and _range_start(response) == start
-        if response.status == 206 and not resumed:
-            self.discard()
-            raise ConnectionError("the server answered with another part than asked for")
+        resumed = response.status == 206
         start = start if resumed else 0
-        size = _total_size(response, start)
-        self._remember(response, size)
+        told = _State(self.url, _validator(response), _total_size(response, start))
+        if resumed and (_range_start(response) != start or told != self._state()):
+            self.discard()
+            raise ConnectionError("the server answered with a part of another file, or another part; starting again")
+        if not resumed:
+            self.discard()
+        write_json(self._notes, asdict(told))
+        size = told.size
         _check_space(self.part.parent, size - start, self.part.name)
         progress = Progress(max(size, 0), self.part.name.removesuffix(".part"), "B", start)
         try:
@@ -178,11 +181,6 @@ class _Transfer:
             raise ConnectionError(f"connection closed after {self.received} of {size} bytes")
         if size < 0:
             logger.warning("%s: the server gave no size; completeness cannot be checked", shown_url(self.url))
-
-    def _remember(self, response: Any, size: int) -> None:
-        tag = response.headers.get("ETag", "")
-        validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-        write_json(self._notes, {"url": self.url, "validator": validator, "size": size})
 
     def _state(self) -> _State:
         try:
@@ -256,6 +254,11 @@ def _parse_checksum(checksum: str | None) -> tuple[str | None, str]:
     if _HASH_LENGTHS.get(len(digest)) != kind or not all(letter in "0123456789abcdef" for letter in digest):
         raise UserError(f"checksum {checksum!r}: expected sha256:HEX (64 digits) or md5:HEX (32 digits)")
     return kind, digest
+
+
+def _validator(response: Any) -> str:
+    tag = response.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
 def _range_start(response: Any) -> int:

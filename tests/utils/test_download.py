@@ -27,7 +27,9 @@ class Server:
         self.cut_after: list[int] = []
         self.codes: list[int] = []
         self.location = ""
-        self.ranges, self.length, self.stall = True, True, 0.0
+        self.modified = ""
+        self.changes: list[dict[str, object]] = []
+        self.ranges, self.if_range, self.length, self.stall = True, True, True, 0.0
         self.requests: list[dict[str, str]] = []
         self.url = ""
 
@@ -50,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         body, start = state.content, 0
         wanted = self.headers.get("Range")
-        fits = self.headers.get("If-Range") in (None, state.tag)
+        fits = not state.if_range or self.headers.get("If-Range") in (None, state.tag or state.modified)
         if wanted and state.ranges and fits:
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
             if start >= len(body):
@@ -64,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         if state.tag:
             self.send_header("ETag", state.tag)
+        if state.modified:
+            self.send_header("Last-Modified", state.modified)
         if state.length:
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
@@ -72,6 +76,8 @@ class Handler(BaseHTTPRequestHandler):
             part = part[: state.cut_after.pop(0)]
         self.wfile.write(part)
         self.wfile.flush()
+        if state.changes:
+            vars(state).update(state.changes.pop(0))
         if state.stall:
             threading.Event().wait(state.stall)
         self.close_connection = True
@@ -137,6 +143,49 @@ def test_file_changed_on_the_server_in_between(server, tmp_path):
         fetch(server, tmp_path, retries=0)
     server.content, server.tag = CONTENT[::-1], '"two"'
     assert fetch(server, tmp_path).read_bytes() == CONTENT[::-1]
+
+
+TWO, LONGER = CONTENT[::-1], CONTENT[::-1] + b"more"
+OLD, NEW = "Mon, 01 Jan 2024 00:00:00 GMT", "Tue, 02 Jan 2024 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ({}, {"content": TWO, "tag": '"two"'}),
+        ({}, {"content": LONGER, "tag": '"two"'}),
+        ({}, {"content": LONGER}),
+        ({}, {"content": TWO, "tag": ""}),
+        ({}, {"content": TWO, "tag": 'W/"one"'}),
+        ({}, {"content": TWO, "tag": "", "modified": NEW}),
+        ({"tag": "", "modified": OLD}, {"content": TWO, "modified": NEW}),
+        ({"tag": "", "modified": OLD}, {"content": TWO, "modified": ""}),
+        ({"tag": "", "modified": OLD}, {"content": LONGER}),
+    ],
+    ids=["tag", "tag and size", "size", "no tag", "weak tag", "date for tag", "date", "no date", "size, date"],
+)
+@pytest.mark.parametrize("same_call", [True, False])
+def test_two_files_are_never_joined_whatever_the_server_ignores(server, tmp_path, before, change, same_call):
+    vars(server).update(before)
+    server.if_range, server.cut_after, server.changes = False, [100_000], [change]
+    if not same_call:
+        with pytest.raises(RunError):
+            fetch(server, tmp_path, retries=0)
+    assert fetch(server, tmp_path).read_bytes() == change["content"]
+    assert [request.get("Range") for request in server.requests] == [None, "bytes=100000-", None]
+    assert [path.name for path in tmp_path.iterdir()] == ["data.bin"]
+
+
+def test_resumed_by_the_date_of_the_file(server, tmp_path):
+    server.tag, server.modified, server.cut_after = "", OLD, [100_000]
+    assert fetch(server, tmp_path).read_bytes() == CONTENT
+    assert [request.get("If-Range") for request in server.requests] == [None, OLD]
+
+
+def test_file_that_changes_again_and_again(server, tmp_path):
+    server.if_range, server.cut_after = False, [100_000, 100_000, 100_000]
+    server.changes = [{"content": TWO, "tag": '"two"'}, {}, {"content": CONTENT, "tag": '"three"'}]
+    assert fetch(server, tmp_path, retries=8).read_bytes() == CONTENT
 
 
 def test_file_became_shorter_on_the_server(server, tmp_path):
@@ -235,6 +284,19 @@ def test_too_little_space_is_told_before(server, tmp_path, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage(1, 1, 1000))
     with pytest.raises(RunError, match="GB are needed"):
         fetch(server, tmp_path)
+
+
+def test_too_little_space_for_a_file_that_changed(server, tmp_path, monkeypatch):
+    server.cut_after = [100_000]
+    with pytest.raises(RunError, match="100000 bytes are kept"):
+        fetch(server, tmp_path, retries=0)
+    server.content, server.tag = TWO, '"two"'
+    usage = namedtuple("usage", "total used free")
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, "disk_usage", lambda path: usage(1, 1, 1000))
+        with pytest.raises(RunError, match="GB are needed"):
+            fetch(server, tmp_path)
+    assert fetch(server, tmp_path).read_bytes() == TWO
 
 
 def test_full_disk_on_the_way(server, tmp_path, monkeypatch):
