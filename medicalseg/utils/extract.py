@@ -132,6 +132,18 @@ def _tar_members(archive: Path, handle: tarfile.TarFile) -> Iterator[_Member]:
         if not (info.isreg() or info.isdir()):
             raise DataError(f"{archive}: member {info.name!r} is a link or a device; refused")
         yield _Member(info.name, info.size, info.isdir(), lambda info=info: handle.extractfile(info))
+    _check_end(archive, handle)
+
+
+def _check_end(archive: Path, handle: tarfile.TarFile) -> None:
+    """A tar ends with zeros; tarfile takes a missing or damaged header for the end as well."""
+    source: Any = handle.fileobj
+    source.seek(handle.offset)
+    if source.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise DataError(
+            f"{archive}: the archive is cut off or damaged: no end behind {len(handle.getmembers())} members; "
+            "fetch or copy it again"
+        )
 
 
 def _write_all(members: Iterator[_Member], work: Path, budget: _Budget) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
+import shutil
 import stat
+import subprocess
 import tarfile
 import zipfile
 
@@ -40,6 +45,10 @@ def tar_with(path, **attributes):
     return path
 
 
+def content_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def refuse(archive, tmp_path, match, **options):
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(DataError, match=match) as caught:
@@ -56,8 +65,7 @@ def test_content_comes_out(tmp_path, suffix):
     else:
         make_tar(archive, FILES, f"w:{suffix.partition('.')[2]}")
     out = extract_archive(archive, tmp_path / "deep" / "out")
-    found = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert found == FILES
+    assert content_of(out) == FILES
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
@@ -146,6 +154,73 @@ def test_cut_off(tmp_path, kind, keep):
     data = archive.read_bytes()
     archive.write_bytes(data[: int(len(data) * keep)])
     refuse(archive, tmp_path, "corrupt|cut off|neither")
+
+
+SUFFIXES = {"tar": lambda data: data, "tar.gz": gzip.compress, "tar.bz2": bz2.compress, "tar.xz": lzma.compress}
+THREE = {"a.txt": b"a" * 700, "folder/b.txt": b"b" * 512, "c.txt": b"c"}
+
+
+def tar_blocks(tmp_path):
+    """A tar's bytes, and the offset of the zero blocks at its end."""
+    data = make_tar(tmp_path / "whole.tar", THREE, "w").read_bytes()
+    (tmp_path / "whole.tar").unlink()
+    return data, 512 * (3 + 2 + 1 + 1)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("keep", [1536, 1536 + 100, 1536 + 511, 2560, 2560 + 512, 3584, 3584 + 511])
+def test_a_tar_that_ends_where_a_member_begins_or_in_its_header(tmp_path, suffix, keep):
+    data, end = tar_blocks(tmp_path)
+    assert end == 3584
+    archive = tmp_path / f"x.{suffix}"
+    archive.write_bytes(SUFFIXES[suffix](data[:keep]))
+    refuse(archive, tmp_path, "cut off|corrupt")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_header_that_is_damaged(tmp_path, suffix):
+    data, _ = tar_blocks(tmp_path)
+    archive = tmp_path / f"x.{suffix}"
+    archive.write_bytes(SUFFIXES[suffix](data[:1540] + b"?" + data[1541:]))
+    refuse(archive, tmp_path, "cut off or damaged")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_whole_tars_by_python(tmp_path, suffix, form):
+    files = {**THREE, "long/" * 40 + "name.txt": b"long", "größe.txt": b"unicode"}
+    if form == tarfile.USTAR_FORMAT:
+        files.pop("größe.txt")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as handle:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            handle.addfile(info, io.BytesIO(content))
+    archive = tmp_path / f"x.{suffix}"
+    archive.write_bytes(SUFFIXES[suffix](buffer.getvalue()))
+    assert content_of(extract_archive(archive, tmp_path / "out")) == files
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no tar here")
+@pytest.mark.parametrize("form", ["gnu", "ustar", "pax", "v7"])
+@pytest.mark.parametrize("blocks", ["1", "20"])
+def test_whole_tars_by_the_command(tmp_path, form, blocks):
+    for name, content in FILES.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(content)
+    options = [f"--format={form}", f"--blocking-factor={blocks}", "-C", str(tmp_path / "in")]
+    done = subprocess.run(["tar", "-cf", str(tmp_path / "x.tar"), *options, "."], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"another tar than GNU's: {done.stderr!r}")
+    assert content_of(extract_archive(tmp_path / "x.tar", tmp_path / "out")) == FILES
+
+
+@pytest.mark.parametrize("padding", [512, 1024, 5000, 100_000])
+def test_zeros_at_the_end_of_a_tar(tmp_path, padding):
+    data, end = tar_blocks(tmp_path)
+    (tmp_path / "x.tar").write_bytes(data[:end] + bytes(padding))
+    assert content_of(extract_archive(tmp_path / "x.tar", tmp_path / "out")) == THREE
 
 
 def test_flipped_bit(tmp_path):
