@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import paddle
 from paddle import nn
 
-from medicalseg.errors import ConfigError, UserError
+from medicalseg.errors import UserError
+from medicalseg.models.layers.arguments import count
 from medicalseg.models.layers.sizes import SizeRule
 from medicalseg.ops import functional as fast
 
@@ -42,8 +43,7 @@ class SegmentationModel(nn.Layer):
     def __init__(self, in_channels: int, num_classes: int, size_rule: SizeRule | None = None) -> None:
         super().__init__()
         for name, value in (("in_channels", in_channels), ("num_classes", num_classes)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{type(self).__name__}.{name}: needs a positive integer, got {value!r}")
+            count(f"{type(self).__name__}.{name}", value)
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.size_rule = size_rule
@@ -55,8 +55,8 @@ class SegmentationModel(nn.Layer):
 
     @property
     def size_divisor(self) -> tuple[int, ...] | None:
-        """Distance between fitting sizes per axis (X, Y, Z); None where any size fits."""
-        return self.size_rule.step if self.size_rule else None
+        """Distance between fitting sizes per axis (X, Y, Z); None where any size fits, or one alone (`only_size`)."""
+        return self.size_rule.step if self.size_rule and self.only_size is None else None
 
     @property
     def smallest_input(self) -> tuple[int, ...] | None:

@@ -30,11 +30,6 @@ class SegmentationModel2D(SegmentationModel):
         """Fewest rows and columns (H, W) that the layers can compute on; smaller images are padded."""
         return (self.smallest_side, self.smallest_side)
 
-    @property
-    def size_divisor(self) -> tuple[int, int]:
-        """Distance between fitting sizes per axis (H, W): 1."""
-        return (1, 1)
-
     def next_input_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The size (H, W) that the layers compute on for an image of size `shape`."""
         return tuple(max(int(size), self.smallest_side) for size in shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import paddle
@@ -11,6 +12,7 @@ from paddle import nn
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.base import SegmentationModel
+from medicalseg.models.layers.arguments import count, counts, flag, is_count
 from medicalseg.models.layers.drop_path import rising_rates
 from medicalseg.models.layers.fixed_size import FixedSize, as_shape
 from medicalseg.models.layers.nnformer_blocks import Block, SkipBlock
@@ -27,6 +29,7 @@ from medicalseg.utils.logger import logger
 
 STAGES = 4
 DROP_PATH = 0.2
+MOST_TOKENS = 4096
 WINDOWS = ((3, 5, 5), (3, 5, 5), (7, 10, 10), (3, 5, 5))
 UNUSED_STRIDES = ((1, 2, 2), (1, 2, 2), (1, 2, 2), (2, 2, 2))
 
@@ -167,18 +170,18 @@ class nnFormer(SegmentationModel):  # noqa: N801 - PaddleSeg3D's name
         in_channels: int | None = None,
     ) -> None:
         crop, patch = as_shape(crop_size, "nnFormer.crop_size"), as_shape(patch_size, "nnFormer.patch_size")
-        super().__init__(
-            input_channels if in_channels is None else in_channels, num_classes, FixedSize(crop, "crop_size")
-        )
+        super().__init__(_channels(input_channels, in_channels), num_classes, FixedSize(crop, "crop_size"))
         self.img_shape, self.only_size = list(crop), crop
         windows = as_triples(window_size, STAGES, "nnFormer.window_size")
-        depth, heads = (_counts(given, name) for given, name in ((depths, "depths"), (num_heads, "num_heads")))
-        dims = _dims(embedding_dim, heads)
+        depth = counts("nnFormer.depths", depths, STAGES)
+        num_heads = counts("nnFormer.num_heads", num_heads, STAGES)
+        dims = _dims(embedding_dim, num_heads)
         sizes = stage_sizes(crop, patch)
+        _check_windows(windows, sizes)
         _tell_strides(down_stride, crop, sizes)
         encoder = rising_rates(DROP_PATH, sum(depth))
         stages = [
-            Stage(i, dims[i], sizes[i], windows[i], heads[i], encoder[sum(depth[:i]) : sum(depth[: i + 1])])
+            Stage(i, dims[i], sizes[i], windows[i], num_heads[i], encoder[sum(depth[:i]) : sum(depth[: i + 1])])
             for i in range(STAGES)
         ]
         self.model_down = Encoder(PatchEmbed(patch, self.in_channels, dims[0]), stages, dims)
@@ -186,13 +189,13 @@ class nnFormer(SegmentationModel):  # noqa: N801 - PaddleSeg3D's name
         ends = [sum(depth[i:-1]) for i in range(STAGES)]
         self.decoder = Decoder(
             [
-                UpStage(i, dims[i], sizes[i], windows[i], heads[i], decoder[ends[i + 1] : ends[i]])
+                UpStage(i, dims[i], sizes[i], windows[i], num_heads[i], decoder[ends[i + 1] : ends[i]])
                 for i in range(STAGES - 1)
             ]
         )
-        heads_of = range(STAGES - 1) if deep_supervision else range(1)
-        self.final = nn.LayerList([FinalExpanding(dims[i], num_classes, patch, sizes[i], crop) for i in heads_of])
-        self.heads = tuple(f"final.{i}.up" for i in heads_of)
+        levels = range(STAGES - 1) if flag("nnFormer.deep_supervision", deep_supervision) else range(1)
+        self.final = nn.LayerList([FinalExpanding(dims[i], num_classes, patch, sizes[i], crop) for i in levels])
+        self.heads = tuple(f"final.{i}.up" for i in levels)
         self._load_pretrained(pretrained)
 
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -205,22 +208,36 @@ class nnFormer(SegmentationModel):  # noqa: N801 - PaddleSeg3D's name
         return [head(maps[number]) for number, head in enumerate(self.final)]
 
 
-def _counts(given: Any, name: str) -> list[int]:
-    counts = list(given) if isinstance(given, (list, tuple)) else []
-    if len(counts) != STAGES or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in counts):
-        raise ConfigError(f"nnFormer.{name}: needs {STAGES} positive integers, one per stage, got {given!r}")
-    return counts
+def _channels(input_channels: int, in_channels: int | None) -> int:
+    """Channels of the image, which have two names; the default of the first says nothing."""
+    if in_channels is None:
+        return count("nnFormer.input_channels", input_channels)
+    if input_channels not in (1, in_channels):
+        raise ConfigError(
+            f"nnFormer.input_channels: {input_channels!r} differs from in_channels, {in_channels!r}, which means the "
+            "same; give one of them"
+        )
+    return in_channels
 
 
-def _dims(embedding_dim: Any, heads: Sequence[int]) -> list[int]:
+def _dims(embedding_dim: Any, num_heads: Sequence[int]) -> list[int]:
     """Channels of each stage."""
-    if isinstance(embedding_dim, bool) or not isinstance(embedding_dim, int) or embedding_dim < 2 or embedding_dim % 2:
+    if not is_count(embedding_dim) or embedding_dim % 2:
         raise ConfigError(f"nnFormer.embedding_dim: needs a positive even integer, got {embedding_dim!r}")
     dims = [embedding_dim * 2**stage for stage in range(STAGES)]
-    for dim, count in zip(dims, heads, strict=True):
-        if dim % count:
-            raise ConfigError(f"nnFormer.num_heads: {count} does not divide the stage's {dim} channels; stages: {dims}")
+    for dim, heads in zip(dims, num_heads, strict=True):
+        if dim % heads:
+            raise ConfigError(f"nnFormer.num_heads: {heads} does not divide the stage's {dim} channels; stages: {dims}")
     return dims
+
+
+def _check_windows(windows: Sequence[Triple], sizes: Sequence[Triple]) -> None:
+    for stage, (window, size) in enumerate(zip(windows, sizes, strict=True)):
+        if prod(window) > MOST_TOKENS:
+            raise ConfigError(
+                f"nnFormer.window_size: {list(window)} has {prod(window)} tokens, of which every pair is compared; at "
+                f"most {MOST_TOKENS} are taken. Stage {stage} has {'x'.join(map(str, size))} tokens"
+            )
 
 
 def _tell_strides(given: Any, crop: Triple, sizes: Sequence[Triple]) -> None:

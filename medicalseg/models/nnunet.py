@@ -11,6 +11,7 @@ from paddle.nn import functional as F
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.base import SegmentationModel
+from medicalseg.models.layers.arguments import flag, is_count, positive
 from medicalseg.models.layers.nnunet_blocks import NNUNetTrunk, Sampling
 from medicalseg.models.layers.unet_stages import Stages
 from medicalseg.ops import functional as fast
@@ -71,6 +72,10 @@ class NNUNet(SegmentationModel):
         convolutional_pooling: bool = True,
         convolutional_upsampling: bool = True,
     ) -> None:
+        flags = {"cascade": cascade, "deep_supervision": deep_supervision, "use_dropout": use_dropout}
+        ways = {"convolutional_pooling": convolutional_pooling, "convolutional_upsampling": convolutional_upsampling}
+        for name, value in {**flags, "upscale_logits": upscale_logits, **ways}.items():
+            flag(f"NNUNet.{name}", value)
         plan = read_plan(plan_path)
         number = plan.stage_number(stage)
         stages = _stages(plan, number, feat_map_mul_on_downscale)
@@ -82,18 +87,12 @@ class NNUNet(SegmentationModel):
             logger.warning("NNUNet.use_dropout: True changes nothing; the probability is 0, as in PaddleSeg3D")
         self.spatial_axes = axes
         self.data_format = {2: "NCHW", 3: "NCDHW"}[axes]
-        self.patch_size = plan.stages[number].patch_size
-        self.deep_supervision, self.upscale_logits = bool(deep_supervision), bool(upscale_logits)
+        self.deep_supervision, self.upscale_logits = deep_supervision, upscale_logits
         count = len(stages.features) - 1
         self.heads = tuple(f"network.seg_heads.{count - 1 - k}" for k in range(count if deep_supervision else 1))
-        sampling = Sampling(bool(convolutional_pooling), bool(convolutional_upsampling))
+        sampling = Sampling(convolutional_pooling, convolutional_upsampling)
         self.network = NNUNetTrunk(self.in_channels, self.num_classes, stages, plan.conv_per_stage, sampling)
         self._load_pretrained(pretrained)
-
-    @property
-    def size_divisor(self) -> tuple[int, ...] | None:
-        """See `SegmentationModel`; images may have any size."""
-        return super().size_divisor if self.spatial_axes == 3 else (1, 1)
 
     @property
     def smallest_input(self) -> tuple[int, ...] | None:
@@ -119,13 +118,12 @@ class NNUNet(SegmentationModel):
 
 def _stages(plan: NNUNetPlan, number: int, factor: float) -> Stages:
     """Features, kernels and strides of each resolution."""
-    if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not factor > 0:
-        raise ConfigError(f"NNUNet.feat_map_mul_on_downscale: needs a positive number, got {factor!r}")
+    positive("NNUNet.feat_map_mul_on_downscale", factor)
     stage = plan.stages[number]
     axes = len(stage.patch_size)
     features = [plan.base_num_features]
     for _ in stage.pools:
-        features.append(min(max(1, round(features[-1] * factor)), MOST_FEATURES[axes]))
+        features.append(max(1, round(min(features[-1] * factor, MOST_FEATURES[axes]))))
     return Stages(tuple(features), stage.kernels, ((1,) * axes, *stage.pools))
 
 
@@ -134,7 +132,7 @@ def _classes(plan: NNUNetPlan, given: int | None) -> int:
     count = plan.num_classes + 1
     if given in (None, 0) and not isinstance(given, bool):
         return count
-    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+    if not is_count(given):
         raise ConfigError(f"NNUNet.num_classes: needs a positive integer, or 0 for the plan's number, got {given!r}")
     if given != count:
         raise ConfigError(

@@ -13,6 +13,7 @@ from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.backbones import mix_transformer
 from medicalseg.models.base_2d import SegmentationModel2D
+from medicalseg.models.layers.arguments import count, flag
 from medicalseg.models.layers.conv_bn_relu import ConvBNReLU
 from medicalseg.models.layers.mix_attention import channels_first, channels_last
 from medicalseg.models.layers.resize import image_size, resize
@@ -66,11 +67,10 @@ class SegFormer(SegmentationModel2D):
         pretrained: Any = None,
     ) -> None:
         super().__init__(_in_channels(backbone), num_classes)
-        if not isinstance(embedding_dim, int) or embedding_dim < 1:
-            raise ConfigError(f"SegFormer.embedding_dim: needs a positive integer, got {embedding_dim!r}")
+        count("SegFormer.embedding_dim", embedding_dim)
         self.backbone = backbone
         self.smallest_side = getattr(backbone, "smallest_side", 1)
-        self.align_corners = bool(align_corners)
+        self.align_corners = flag("SegFormer.align_corners", align_corners)
         widths = backbone.feat_channels
         self.linear_c4 = MLP(widths[3], embedding_dim)
         self.linear_c3 = MLP(widths[2], embedding_dim)

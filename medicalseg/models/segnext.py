@@ -13,6 +13,7 @@ from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.backbones import mscan
 from medicalseg.models.base_2d import SegmentationModel2D
+from medicalseg.models.layers.arguments import count, flag, is_count, rate
 from medicalseg.models.layers.matrix_decomposition import NMF2D
 from medicalseg.models.layers.resize import image_size, resize
 
@@ -154,12 +155,12 @@ def _checked_decoder(config: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(config) - set(DECODER))
     if unknown:
         raise ConfigError(f"SegNeXt.decoder_cfg: '{unknown[0]}' is not one of {', '.join(DECODER)}")
-    groups = config.get("num_groups", 32)
-    if not isinstance(groups, int) or groups < 1:
-        raise ConfigError(f"SegNeXt.decoder_cfg.num_groups: needs a positive integer, got {groups!r}")
+    groups = count("SegNeXt.decoder_cfg.num_groups", config.get("num_groups", 32))
+    rate("SegNeXt.decoder_cfg.dropout_rate", config.get("dropout_rate", 0.0))
+    flag("SegNeXt.decoder_cfg.align_corners", config.get("align_corners", False))
     for name in ("channels", "ham_channels"):
         width = config.get(name, groups)
-        if not isinstance(width, int) or width < 1 or width % groups:
+        if not is_count(width) or width % groups:
             raise ConfigError(f"SegNeXt.decoder_cfg.{name}: needs a multiple of num_groups {groups}, got {width!r}")
     return dict(config)
 

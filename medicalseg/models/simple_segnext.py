@@ -9,9 +9,9 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from medicalseg.cvlibs import manager
-from medicalseg.errors import ConfigError
 from medicalseg.models.backbones.mscan import LAYER_SCALE, SIZES, FeedForward, Stem, depthwise, init_convolutions
 from medicalseg.models.base_2d import SegmentationModel2D
+from medicalseg.models.layers.arguments import count, counts, rate
 from medicalseg.models.layers.drop_path import DropPath, rising_rates
 from medicalseg.models.layers.matrix_decomposition import NMF2D
 from medicalseg.models.layers.resize import image_size, resize
@@ -149,7 +149,7 @@ class SimpleSegNeXt(SegmentationModel2D):
         pretrained: str | None = None,
     ) -> None:
         super().__init__(in_channels, num_classes)
-        _check(embed_dims, depths, align_channels, bn_momentum, dropout_rate)
+        _check(embed_dims, depths, align_channels, bn_momentum, drop_path_rate, dropout_rate)
         self.encoder = Encoder(in_channels, embed_dims, depths, bn_momentum, drop_path_rate)
         self.squeeze = nn.Conv2D(sum(embed_dims[1:]), WIDTH, 1, bias_attr=False)
         self.hamburger = Hamburger(WIDTH)
@@ -179,17 +179,19 @@ def _block(channels: int, ratio: int, momentum: float, drop_path: float) -> tupl
 
 
 def _check(
-    embed_dims: Sequence[int], depths: Sequence[int], align_channels: int, bn_momentum: float, dropout_rate: float
+    embed_dims: Sequence[int],
+    depths: Sequence[int],
+    align_channels: int,
+    bn_momentum: float,
+    drop_path_rate: float,
+    dropout_rate: float,
 ) -> None:
-    for name, values in (("embed_dims", embed_dims), ("depths", depths)):
-        good = isinstance(values, (list, tuple)) and len(values) == 4
-        if not good or not all(isinstance(value, int) and value > 0 for value in values):
-            raise ConfigError(f"SimpleSegNeXt.{name}: needs four positive integers, one per stage, got {values!r}")
-    if not isinstance(align_channels, int) or align_channels < 1:
-        raise ConfigError(f"SimpleSegNeXt.align_channels: needs a positive integer, got {align_channels!r}")
-    for name, value in (("bn_momentum", bn_momentum), ("dropout_rate", dropout_rate)):
-        if not isinstance(value, (int, float)) or not 0 <= value < 1:
-            raise ConfigError(f"SimpleSegNeXt.{name}: needs a number from 0 to below 1, got {value!r}")
+    counts("SimpleSegNeXt.embed_dims", embed_dims, 4)
+    counts("SimpleSegNeXt.depths", depths, 4)
+    count("SimpleSegNeXt.align_channels", align_channels)
+    rate("SimpleSegNeXt.bn_momentum", bn_momentum)
+    rate("SimpleSegNeXt.drop_path_rate", drop_path_rate)
+    rate("SimpleSegNeXt.dropout_rate", dropout_rate)
 
 
 def _variant(size: str) -> Callable[..., SimpleSegNeXt]:

@@ -9,6 +9,7 @@ import paddle
 
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.models.base_2d import SegmentationModel2D
+from medicalseg.models.layers.arguments import is_count
 
 
 class SliceModel(SegmentationModel2D):
@@ -122,6 +123,6 @@ def as_image_size(value: Any, name: str) -> tuple[int, int]:
     """
     sizes = [value] * 2 if isinstance(value, int) else value
     right = isinstance(sizes, (list, tuple)) and len(sizes) == 2
-    if not right or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+    if not right or not all(map(is_count, sizes)):
         raise ConfigError(f"{name}: needs a positive integer, or two (H, W), got {value!r}")
     return sizes[0], sizes[1]

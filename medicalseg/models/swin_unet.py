@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from paddle import nn
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.backbones.swin_transformer import SwinTransformer, stage_channels
+from medicalseg.models.layers.arguments import count, counts, rate
 from medicalseg.models.layers.drop_path import rising_rates
 from medicalseg.models.layers.swin_blocks import PatchExpand, Stage, SwinOptions, initialise
 from medicalseg.models.slice_layout import SliceModel, as_image_size
@@ -23,7 +25,7 @@ class SwinUNet(SliceModel):
     layer names, shapes and numbers of PaddleSeg3D's checkpoints.
 
     Images have one size, that of the encoder; see `SliceModel` for their layouts. Where an argument that says what the
-    encoder is differs from it, the encoder's counts, and the log says so.
+    encoder is differs from it, the encoder's counts, and the log says so, but of an argument that has its default.
 
     Args:
         backbone: the encoder, a `SwinTransformer`.
@@ -79,12 +81,14 @@ class SwinUNet(SliceModel):
         encoder = _checked(backbone, final_upsample)
         super().__init__(encoder.in_chans, num_classes, encoder.image_size)
         _tell_differences(
-            encoder, img_size, patch_size=patch_size, in_chans=in_chans, embed_dim=embed_dim,
-            num_heads=list(num_heads), window_size=window_size,
+            encoder, img_size=img_size, patch_size=patch_size, in_chans=in_chans, embed_dim=embed_dim,
+            num_heads=num_heads, window_size=window_size,
         )  # fmt: skip
         stage_channels("SwinUNet", encoder.embed_dim, depths, encoder.num_heads)
+        rate("SwinUNet.drop_path_rate", drop_path_rate)
         self.backbone = encoder
         options = SwinOptions(encoder.window_size, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, norm_layer)
+        options.check("SwinUNet")
         self.layers_up = nn.LayerList(_decoder(encoder, depths, rising_rates(drop_path_rate, sum(depths)), options))
         widths = encoder.feat_channels[::-1][1:]
         reductions = [nn.Linear(2 * width, width) for width in widths]
@@ -140,10 +144,17 @@ def _checked(backbone: Any, final_upsample: bool) -> SwinTransformer:
     return backbone
 
 
-def _tell_differences(encoder: SwinTransformer, img_size: Any, **own: Any) -> None:
-    """Log what was said of the encoder and is not so."""
-    known: dict[str, Any] = {name: getattr(encoder, name) for name in own}
-    own["img_size"], known["img_size"] = as_image_size(img_size, "SwinUNet.img_size"), encoder.image_size
+def _tell_differences(encoder: SwinTransformer, **own: Any) -> None:
+    """Check what was said of the encoder, and log where it is not so; the constructor's defaults say nothing."""
+    defaults = inspect.signature(SwinUNet).parameters
     for name, value in own.items():
-        if value != known[name]:
-            logger.info("SwinUNet.%s: %s is not the backbone's, %s, which counts.", name, value, known[name])
+        said, default = _comparable(name, value), _comparable(name, defaults[name].default)
+        found = encoder.image_size if name == "img_size" else _comparable(name, getattr(encoder, name))
+        if said not in (found, default):
+            logger.info("SwinUNet.%s: %s is not the backbone's, %s, which counts.", name, value, found)
+
+
+def _comparable(name: str, value: Any) -> Any:
+    if name == "img_size":
+        return as_image_size(value, "SwinUNet.img_size")
+    return list(counts("SwinUNet.num_heads", value)) if name == "num_heads" else count(f"SwinUNet.{name}", value)

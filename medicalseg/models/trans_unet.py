@@ -11,6 +11,7 @@ from paddle import nn
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.backbones.resnet import ResNet
+from medicalseg.models.layers.arguments import count, counts, flag, is_count, rate
 from medicalseg.models.layers.trans_unet_decoder import Decoder
 from medicalseg.models.layers.trans_unet_transformer import Embeddings, Encoder, Transformer
 from medicalseg.models.slice_layout import SliceModel, as_image_size
@@ -73,17 +74,17 @@ class TransUNet(SliceModel):
         vis: bool = False,
         pretrained: Any = None,
     ) -> None:
-        backbone = ResNet([3, 4, 9], 1) if backbone is None else backbone
-        super().__init__(_in_channels(backbone), num_classes, img_size)
-        _check_counts(hidden_size=hidden_size, mlp_dim=mlp_dim, num_heads=num_heads, num_layers=num_layers)
-        _check_rates(attention_dropout_rate=attention_dropout_rate, dropout_rate=dropout_rate)
-        if hidden_size % num_heads:
-            raise ConfigError(f"TransUNet.num_heads: {num_heads} does not divide hidden_size {hidden_size}")
+        backbone = ResNet([3, 4, 9], 1) if backbone is None else _checked_backbone(backbone)
+        super().__init__(backbone.in_channels, num_classes, img_size)
+        _check_transformer(hidden_size, mlp_dim, num_heads, num_layers)
+        rate("TransUNet.attention_dropout_rate", attention_dropout_rate)
+        rate("TransUNet.dropout_rate", dropout_rate)
+        flag("TransUNet.zero_head", zero_head)
         if classifier != "seg":
             raise ConfigError(f"TransUNet.classifier: only 'seg' exists, got {classifier!r}")
         grid = _checked_grid(patches_grid, self.only_size)
         skips = _checked_skips(n_skip, skip_channels, backbone)
-        channels = _checked_decoder(decoder_channels)
+        channels = counts("TransUNet.decoder_channels", decoder_channels, SKIPS + 1)
         encoder = Encoder(num_layers, hidden_size, mlp_dim, num_heads, dropout_rate, attention_dropout_rate)
         self.transformer = Transformer(Embeddings(backbone, grid, hidden_size, dropout_rate), encoder)
         self.decoder = Decoder(hidden_size, grid, channels, skips)
@@ -100,29 +101,21 @@ class TransUNet(SliceModel):
         return self.segmentation_head(self.decoder(tokens, maps))
 
 
-def _in_channels(backbone: nn.Layer) -> int:
-    for name in ("feat_channels", "in_channels"):
-        if not hasattr(backbone, name):
-            raise ConfigError(f"TransUNet.backbone: {type(backbone).__name__} has no {name}; use a ResNet")
-    if len(backbone.feat_channels) != SKIPS + 1:
-        raise ConfigError(f"TransUNet.backbone: {type(backbone).__name__} does not give maps at 1/2, 1/4, 1/8 and 1/16")
-    return int(backbone.in_channels)
+def _checked_backbone(backbone: Any) -> ResNet:
+    if not isinstance(backbone, ResNet):
+        raise ConfigError(
+            f"TransUNet.backbone: {type(backbone).__name__} is no ResNet, whose maps at 1/2, 1/4, 1/8 and 1/16 are "
+            "what the decoder takes; use type: ResNet with block_units such as [3, 4, 9], or leave it out"
+        )
+    return backbone
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _check_counts(**values: Any) -> None:
-    for name, value in values.items():
-        if not _is_count(value):
-            raise ConfigError(f"TransUNet.{name}: needs a positive integer, got {value!r}")
-
-
-def _check_rates(**values: Any) -> None:
-    for name, value in values.items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-            raise ConfigError(f"TransUNet.{name}: needs a number from 0 to below 1, got {value!r}")
+def _check_transformer(hidden_size: int, mlp_dim: int, num_heads: int, num_layers: int) -> None:
+    sizes = {"hidden_size": hidden_size, "mlp_dim": mlp_dim, "num_heads": num_heads, "num_layers": num_layers}
+    for name, value in sizes.items():
+        count(f"TransUNet.{name}", value)
+    if hidden_size % num_heads:
+        raise ConfigError(f"TransUNet.num_heads: {num_heads} does not divide hidden_size {hidden_size}")
 
 
 def _checked_grid(patches_grid: Any, size: tuple[int, int]) -> tuple[int, int]:
@@ -139,18 +132,12 @@ def _checked_grid(patches_grid: Any, size: tuple[int, int]) -> tuple[int, int]:
     return grid
 
 
-def _checked_skips(n_skip: Any, skip_channels: Any, backbone: nn.Layer) -> list[int]:
+def _checked_skips(n_skip: Any, skip_channels: Any, backbone: ResNet) -> list[int]:
     """Channels of the three skips, coarsest first; 0 where there is none."""
-    if isinstance(n_skip, bool) or n_skip not in range(SKIPS + 1):
+    if not is_count(n_skip, least=0) or n_skip > SKIPS:
         raise ConfigError(f"TransUNet.n_skip: needs a number from 0 to {SKIPS}, got {n_skip!r}")
     maps = list(reversed(backbone.feat_channels[:-1]))
     given = list(skip_channels) if isinstance(skip_channels, (list, tuple)) else None
     if given is None or given[:n_skip] != maps[:n_skip]:
         raise ConfigError(f"TransUNet.skip_channels: the backbone's maps have {maps} channels, got {skip_channels!r}")
-    return [count if number < n_skip else 0 for number, count in enumerate(maps)]
-
-
-def _checked_decoder(channels: Any) -> list[int]:
-    if not isinstance(channels, (list, tuple)) or len(channels) != SKIPS + 1 or not all(map(_is_count, channels)):
-        raise ConfigError(f"TransUNet.decoder_channels: needs four positive integers, got {channels!r}")
-    return list(channels)
+    return [channels if number < n_skip else 0 for number, channels in enumerate(maps)]

@@ -10,6 +10,7 @@ from paddle import nn
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.base import SegmentationModel
+from medicalseg.models.layers.arguments import count, rate
 from medicalseg.models.layers.norm import make_norm
 from medicalseg.models.layers.sizes import SizeRule, Triple, as_triples
 from medicalseg.ops import functional as fast
@@ -137,12 +138,9 @@ def _check_arguments(
     pool_size: Sequence[object] | None,
     dropout: float,
 ) -> tuple[tuple[Triple, ...], tuple[Triple, ...]]:
-    if not isinstance(base_channels, int) or base_channels < 1:
-        raise ConfigError(f"UNet3D.base_channels: needs a positive integer, got {base_channels!r}")
-    if not isinstance(depth, int) or depth < 2:
-        raise ConfigError(f"UNet3D.depth: needs an integer of at least 2, got {depth!r}")
-    if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-        raise ConfigError(f"UNet3D.dropout: needs a number from 0 to below 1, got {dropout!r}")
+    count("UNet3D.base_channels", base_channels)
+    count("UNet3D.depth", depth, least=2)
+    rate("UNet3D.dropout", dropout)
     kernels = as_triples(kernel_size if kernel_size is not None else (3,) * depth, depth, "UNet3D.kernel_size")
     pools = as_triples(pool_size if pool_size is not None else (2,) * (depth - 1), depth - 1, "UNet3D.pool_size")
     even = [kernel for kernel in kernels if not all(k % 2 for k in kernel)]

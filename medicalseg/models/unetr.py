@@ -11,6 +11,7 @@ from paddle import nn
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.base import SegmentationModel
+from medicalseg.models.layers.arguments import count, is_count, rate
 from medicalseg.models.layers.fixed_size import FixedSize, as_shape
 from medicalseg.models.layers.unetr_blocks import ResidualConvs, UpConv, UpConvs
 from medicalseg.models.layers.unetr_encoder import PatchEmbedding, TransformerEncoder
@@ -73,13 +74,9 @@ class UNETR(SegmentationModel):
         num_layers: int = 12,
         pretrained: str | None = None,
     ) -> None:
-        _check_sizes(
-            embed_dim=embed_dim,
-            num_heads=num_heads,
-            base_filters=base_filters,
-            dim_linear_block=dim_linear_block,
-            num_layers=num_layers,
-        )
+        sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "base_filters": base_filters}
+        for name, value in {**sizes, "dim_linear_block": dim_linear_block, "num_layers": num_layers}.items():
+            count(f"UNETR.{name}", value)
         shape = _checked_shape(img_shape, patch_size)
         _check_transformer(embed_dim, num_heads, dropout, ext_layers, num_layers)
         super().__init__(in_channels, num_classes, FixedSize(shape))
@@ -126,12 +123,6 @@ class UNETR(SegmentationModel):
         self.out_conv = nn.Sequential(ResidualConvs(2 * base, base, norm), nn.Conv3D(base, self.num_classes, 1))
 
 
-def _check_sizes(**sizes: object) -> None:
-    for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"UNETR.{name}: needs a positive integer, got {value!r}")
-
-
 def _checked_shape(img_shape: Sequence[int] | str, patch_size: int) -> tuple[int, int, int]:
     if patch_size != PATCH:
         raise ConfigError(
@@ -150,10 +141,9 @@ def _check_transformer(
 ) -> None:
     if embed_dim % num_heads:
         raise ConfigError(f"UNETR.num_heads: {num_heads} does not divide embed_dim, {embed_dim}")
-    if not isinstance(dropout, (int, float)) or isinstance(dropout, bool) or not 0 <= dropout < 1:
-        raise ConfigError(f"UNETR.dropout: needs a number from 0 to below 1, got {dropout!r}")
+    rate("UNETR.dropout", dropout)
     numbers = list(ext_layers) if isinstance(ext_layers, (list, tuple)) else []
-    right = all(isinstance(number, int) and 1 <= number <= num_layers for number in numbers)
+    right = all(is_count(number) and number <= num_layers for number in numbers)
     if len(numbers) != 4 or not right or sorted(set(numbers)) != numbers:
         raise ConfigError(
             f"UNETR.ext_layers: needs four rising numbers of blocks, 1 to {num_layers}, got {ext_layers!r}"

@@ -9,6 +9,7 @@ import paddle
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
 from medicalseg.models.base import SegmentationModel
+from medicalseg.models.layers.arguments import flag
 from medicalseg.models.layers.sizes import SizeRule, as_triples
 from medicalseg.models.layers.vnet_blocks import DownTransition, InputTransition, OutputTransition, UpTransition
 from medicalseg.ops import functional as fast
@@ -41,6 +42,7 @@ class VNetTrunk(SegmentationModel):
         kernel_size: Sequence[object],
         stride_size: Sequence[object],
     ) -> None:
+        flag(f"{type(self).__name__}.elu", elu)
         k = as_triples(kernel_size, 4, f"{type(self).__name__}.kernel_size")
         s = as_triples(stride_size, 4, f"{type(self).__name__}.stride_size")
         super().__init__(in_channels, num_classes, SizeRule(k, s))

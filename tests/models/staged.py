@@ -19,7 +19,7 @@ from tests.models.base import ModelTests, image
 
 WRONG = (
     ({"features": [8]}, "features: needs the channels of at least 2 stages"),
-    ({"features": [8, 0, 8]}, "features: needs a list of positive integers"),
+    ({"features": [8, 0, 8]}, "features: needs a list of positive integers, one per stage"),
     ({"features": 8}, "features"),
     ({"kernel_size": [3, 3]}, "kernel_size: needs a list of 3"),
     ({"kernel_size": 2}, "kernel_size: .* even"),

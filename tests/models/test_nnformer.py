@@ -49,10 +49,17 @@ class TestNNFormer(ModelTests):
         ({"crop_size": [6, 32]}, "nnFormer.crop_size"),
         ({"patch_size": [1, 3, 4]}, r"nnFormer.patch_size: .*\[1, 4, 4\], got \[1, 3, 4\]"),
         ({"window_size": [[3, 5, 5]] * 3}, "nnFormer.window_size: needs a list of 4"),
-        ({"depths": [2, 2, 2]}, "nnFormer.depths: needs 4 positive integers"),
+        ({"depths": [2, 2, 2]}, "nnFormer.depths: needs a list of 4 positive integers"),
         ({"num_heads": [5, 3, 6, 6]}, "nnFormer.num_heads: 5 does not divide the stage's 12 channels"),
         ({"embedding_dim": 7}, "nnFormer.embedding_dim: needs a positive even integer, got 7"),
+        ({"embedding_dim": True}, "nnFormer.embedding_dim"),
         ({"down_stride": [1, 2]}, "nnFormer.down_stride"),
+        ({"input_channels": 3}, "nnFormer.input_channels: 3 differs from in_channels, 2"),
+        (
+            {"window_size": [[1000, 1000, 1000]] * 4},
+            r"nnFormer.window_size: .* at most 4096.* Stage 0 has 6x8x8 tokens",
+        ),
+        ({"deep_supervision": "false"}, "nnFormer.deep_supervision: needs true or false"),
     )
 
     def test_paddle_inference_gives_the_same(self, tmp_path: Path) -> None:

@@ -25,6 +25,12 @@ THIN, FLAT = str(PLANS / "thin.json"), str(PLANS / "flat.json")
 LUNG = Path(__file__).resolve().parents[2] / "configs/nnunet/msd_lung"
 
 
+FLAGS = (
+    *("cascade", "deep_supervision", "use_dropout", "upscale_logits"),
+    *("convolutional_pooling", "convolutional_upsampling"),
+)
+
+
 class NNUNetTests(ModelTests):
     name = "NNUNet"
     heads = 2
@@ -34,7 +40,8 @@ class NNUNetTests(ModelTests):
         ({"num_classes": -1}, "num_classes"),
         ({"num_classes": True}, "num_classes"),
         ({"stage": 7}, "has no stage 7"),
-        ({"feat_map_mul_on_downscale": 0}, "feat_map_mul_on_downscale"),
+        *(({"feat_map_mul_on_downscale": value}, "feat_map_mul_on_downscale") for value in (0, float("inf"), "2")),
+        *(({name: "false"}, f"NNUNet.{name}: needs true or false") for name in FLAGS),
         ({"plan_path": "nowhere.pkl"}, "plan_path: nowhere.pkl does not exist"),
     )
 
@@ -122,7 +129,6 @@ class TestVolumes(NNUNetTests):
         assert network.conv_blocks_context[1].blocks[0].conv._stride == [1, 2, 2]
         assert network.conv_blocks_localization[1][0].blocks[0].conv.weight.shape == [4, 8, 3, 3, 3]
         assert network.upsample_ops[1].weight.shape == [8, 4, 1, 2, 2]
-        assert model.patch_size == (4, 8, 12)
 
     def test_cascade(self) -> None:
         assert [self.build(stage=k, cascade=True).in_channels for k in (0, 1)] == [2, 4]
@@ -140,12 +146,13 @@ class TestImages(NNUNetTests):
 def test_the_numbers_of_plain_conv_unet(plan: str, stage: int, other: type) -> None:
     """`PlainConvUNet` is compared with nnU-Net's own network; where kernels are alike both have the same layers."""
     model = stirred(NNUNet(plan, stage=stage))
-    strides = [[1] * model.spatial_axes, *map(list, read_plan(plan).stages[stage].pools)]
+    planned = read_plan(plan).stages[stage]
+    strides = [[1] * model.spatial_axes, *map(list, planned.pools)]
     twin = other(2, 3, [4, 8, 16], strides=strides)
     state = {key: paddle.zeros_like(value) for key, value in twin.state_dict().items()}
     state.update(as_plain_conv_unet(model, len(strides)))
     twin.set_state_dict(state)
-    x = paddle.to_tensor(image((2, 2, *model.patch_size), 3))
+    x = paddle.to_tensor(image((2, 2, *planned.patch_size), 3))
     with paddle.no_grad():
         for head, expected in zip(model(x), twin(x), strict=True):
             np.testing.assert_allclose(head.numpy(), expected.numpy(), atol=1e-5)

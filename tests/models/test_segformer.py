@@ -37,6 +37,7 @@ class TestSegFormer(ModelTests):
     wrong_arguments = (
         ({"embedding_dim": 0}, "SegFormer.embedding_dim"),
         ({"drop_path_rate": 1}, "drop_path_rate"),
+        ({"align_corners": "no"}, "SegFormer.align_corners: needs true or false"),
     )
 
 
@@ -144,10 +145,16 @@ def test_mix_transformer_of_other_widths_runs() -> None:
     ("arguments", "named"),
     [
         ({"in_channels": 0}, "in_channels"),
-        ({"embed_dims": (8, 8, 8)}, "embed_dims: needs four"),
+        ({"embed_dims": (8, 8, 8)}, "embed_dims: needs a list of 4"),
         ({"num_heads": (3, 2, 4, 8)}, "num_heads that divide"),
         ({"sr_ratios": (8, 4, 2, 0)}, "sr_ratios"),
         ({"drop_path_rate": -0.1}, "drop_path_rate"),
+        ({"drop_path_rate": "0.1"}, "drop_path_rate"),
+        ({"drop_rate": 1}, "MixVisionTransformer.drop_rate"),
+        ({"attn_drop_rate": None}, "attn_drop_rate"),
+        ({"mlp_ratios": (4, 4, 4)}, "mlp_ratios: needs a list of 4 positive numbers"),
+        ({"qk_scale": 0}, "qk_scale: needs a finite positive number"),
+        ({"qkv_bias": 1}, "qkv_bias: needs true or false"),
     ],
 )
 def test_wrong_arguments_of_the_encoder(arguments: dict[str, Any], named: str) -> None:

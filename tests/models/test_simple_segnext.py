@@ -27,8 +27,8 @@ class TestSimpleSegNeXt(ModelTests):
     shape = (2, 1, 40, 48)
     odd_sizes = ((33, 50), (7, 31), (1, 1))
     wrong_arguments = (
-        ({"embed_dims": [8, 8]}, "embed_dims: needs four"),
-        ({"depths": [1, 1, 1, 0]}, "depths: needs four"),
+        ({"embed_dims": [8, 8]}, "embed_dims: needs a list of 4"),
+        ({"depths": [1, 1, 1, 0]}, "depths: needs a list of 4"),
         ({"align_channels": 0}, "align_channels"),
         ({"bn_momentum": 1.0}, "bn_momentum"),
         ({"dropout_rate": -0.1}, "dropout_rate"),

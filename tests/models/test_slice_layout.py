@@ -67,6 +67,11 @@ def test_wrong_sizes(size: Any) -> None:
         Pointwise(size)
 
 
+def test_one_size_has_no_distance_to_the_next(model: Pointwise) -> None:
+    assert model.only_size == model.smallest_input == model.next_input_shape((1, 99)) == (6, 8)
+    assert model.size_divisor is None
+
+
 def test_slices_of_one_channel_and_of_all_fit(model: Pointwise) -> None:
     for channels in (1, 3):
         check_network(model, TaskSpec(num_classes=2, in_channels=channels, slices=SliceSpec()))

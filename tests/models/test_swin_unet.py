@@ -28,6 +28,21 @@ SMALL = {
 }  # fmt: skip
 
 
+OPTIONS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"mlp_ratio": 0}, "mlp_ratio: needs a finite positive number, got 0"),
+    ({"mlp_ratio": -1}, "mlp_ratio"),
+    ({"qkv_bias": "false"}, "qkv_bias: needs true or false"),
+    ({"qk_scale": 0}, "qk_scale: needs a finite positive number, got 0"),
+    ({"qk_scale": "0.5"}, "qk_scale"),
+    ({"drop_rate": 1.5}, "drop_rate: needs a number from 0 to below 1"),
+    ({"drop_rate": "0.1"}, "drop_rate"),
+    ({"attn_drop_rate": -0.1}, "attn_drop_rate"),
+    ({"drop_path_rate": 2}, "drop_path_rate"),
+    ({"drop_path_rate": "0.1"}, "drop_path_rate"),
+    ({"norm_layer": "LayerNorm"}, "norm_layer: needs a class such as paddle.nn.LayerNorm"),
+)
+
+
 class TestSwinUNet(ModelTests):
     name = "SwinUNet"
     arguments: ClassVar = {"num_classes": 3, "depths": [2, 1, 1]}
@@ -67,7 +82,9 @@ class TestSwinUNet(ModelTests):
             ({"img_size": [224]}, r"SwinUNet\.img_size"),
             ({"final_upsample": False}, "final_upsample"),
             ({"backbone": {"type": "MSCAN_T"}}, "MSCAN is no SwinTransformer"),
-            ({"drop_path_rate": 2.0}, "drop_path_rate"),
+            ({"num_heads": 3}, r"SwinUNet\.num_heads: needs a list"),
+            ({"window_size": "7"}, r"SwinUNet\.window_size: needs a positive integer"),
+            *((given, f"SwinUNet\\.{said}") for given, said in OPTIONS),
         )
         for arguments, named in wrong:
             with pytest.raises(ConfigError, match=named):
@@ -163,11 +180,15 @@ def test_stochastic_depth_rises() -> None:
 
 def test_the_encoder_counts_where_both_differ(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "medicalseg"):
-        model = build({"type": "SwinUNet", "backbone": SMALL, "depths": [1, 1, 1], "num_classes": 2}, "model")
+        build({"type": "SwinUNet", "backbone": SMALL, "depths": [1, 1, 1], "num_classes": 2}, "model")
+        assert not caplog.records, "nobody wrote the defaults"
+        own = {"embed_dim": 48, "img_size": [64, 32], "num_heads": [1, 2, 3], "window_size": 7}
+        model = build({"type": "SwinUNet", "backbone": SMALL, "depths": [1, 1, 1], "num_classes": 2, **own}, "model")
     assert model.only_size == (32, 32)
-    said = [record.getMessage() for record in caplog.records]
-    assert "SwinUNet.embed_dim: 96 is not the backbone's, 6, which counts." in said
-    assert "SwinUNet.img_size: (224, 224) is not the backbone's, (32, 32), which counts." in said
+    assert [record.getMessage() for record in caplog.records] == [
+        "SwinUNet.img_size: [64, 32] is not the backbone's, (32, 32), which counts.",
+        "SwinUNet.embed_dim: 48 is not the backbone's, 6, which counts.",
+    ]
 
 
 def test_learned_positions_and_unequal_sides() -> None:
@@ -185,9 +206,12 @@ def test_learned_positions_and_unequal_sides() -> None:
         ({"img_size": 225}, "img_size: 225x225.*multiples of 224"),
         ({"img_size": 256}, "img_size: 256x256 cannot be cut into windows of 7"),
         ({"window_size": 0}, "window_size: needs a positive integer"),
-        ({"depths": [2, 2, 0, 2]}, "depths: needs a positive integer, got 0"),
+        ({"depths": [2, 2, 0, 2]}, "depths: needs a list of positive integers"),
+        ({"num_heads": 3}, "num_heads: needs a list of positive integers"),
         ({"num_heads": [3, 6, 12, 7]}, "7 heads do not divide 768 channels"),
-        ({"drop_path_rate": 2}, "drop_path_rate"),
+        ({"ape": "no"}, "ape: needs true or false"),
+        ({"patch_norm": "no"}, "patch_norm: needs true or false"),
+        *((given, f"SwinTransformer.{said}") for given, said in OPTIONS),
     ],
 )
 def test_wrong_arguments_of_the_encoder(arguments: dict[str, Any], named: str) -> None:

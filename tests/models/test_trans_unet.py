@@ -17,7 +17,8 @@ from medicalseg.errors import ConfigError, UserError
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.models import TransUNet
-from medicalseg.models.backbones import ResNet
+from medicalseg.models.backbones import MixVisionTransformer_B0, ResNet
+from medicalseg.models.backbones.mscan import MSCAN
 from medicalseg.models.layers.trans_unet_resnet import FastStandardizedConv2D, StandardizedConv2D
 from medicalseg.models.layers.trans_unet_transformer import Attention
 from medicalseg.ops import accelerate, is_available
@@ -52,11 +53,20 @@ class TestTransUNet(ModelTests):
         ({"attention_dropout_rate": "0"}, "attention_dropout_rate"),
         ({"n_skip": 4}, "n_skip: needs a number from 0 to 3"),
         ({"skip_channels": [512, 256, 64, 16]}, r"skip_channels: the backbone's maps have \[256, 128, 32\]"),
-        ({"decoder_channels": [16, 8]}, "decoder_channels: needs four"),
+        ({"n_skip": 1.0}, "n_skip: needs a number from 0 to 3, got 1.0"),
+        ({"n_skip": True}, "n_skip"),
+        ({"decoder_channels": [16, 8]}, "decoder_channels: needs a list of 4 positive integers"),
+        ({"zero_head": "false"}, "TransUNet.zero_head: needs true or false, got 'false'"),
         ({"classifier": "token"}, "only 'seg'"),
-        ({"backbone": paddle.nn.Linear(2, 2)}, "Linear has no feat_channels"),
+        ({"backbone": paddle.nn.Linear(2, 2)}, "TransUNet.backbone: Linear is no ResNet.*block_units such as"),
         ({"pretrained": "a", "pretrained_path": "b"}, "give one of them"),
     )
+
+    def test_encoders_that_are_no_resnet(self) -> None:
+        """Also those with four maps, which have other sizes or channels last."""
+        for encoder in (MSCAN(3, embed_dims=[8, 8, 8, 8], depths=[1, 1, 1, 1]), MixVisionTransformer_B0()):
+            with pytest.raises(ConfigError, match=rf"TransUNet\.backbone: {type(encoder).__name__} is no ResNet"):
+                self.build(backbone=encoder, skip_channels=encoder.feat_channels[-2::-1])
 
     def build(self, **arguments: Any) -> TransUNet:
         channels = arguments.pop("in_channels", 3)
@@ -219,7 +229,7 @@ def test_attention_by_the_formula() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"block_units": [3, 4]}, "block_units: needs three"),
+        ({"block_units": [3, 4]}, "block_units: needs a list of 3"),
         ({"block_units": [3, 4, 0]}, "block_units"),
         ({"width_factor": 0.3}, "width_factor"),
         ({"width_factor": "1"}, "width_factor"),

@@ -41,7 +41,9 @@ class TestUNETR(ModelTests):
         ({"ext_layers": [3, 6, 9]}, "UNETR.ext_layers: needs four rising numbers of blocks, 1 to 5"),
         ({"ext_layers": [1, 2, 5, 6]}, "UNETR.ext_layers"),
         ({"dropout": 1}, "UNETR.dropout: needs a number from 0 to below 1"),
+        ({"ext_layers": [True, 3, 4, 5]}, "UNETR.ext_layers"),
         ({"norm": "layer"}, "norm: 'layer' is not one of"),
+        ({"norm": ["batch"]}, r"norm: \['batch'\] is not one of"),
     )
 
     def test_only_size(self, model: UNETR) -> None:

@@ -24,6 +24,7 @@ class TestVNet(ModelTests):
     misfits = (((15, 16, 8), (16, 16, 8)), ((16, 17, 9), (16, 32, 12)), ((1, 1, 1), (16, 16, 8)))
     wrong_arguments = (
         ({"in_channels": 3}, "3 does not divide 16.*1, 2, 4, 8 or 16"),
+        ({"elu": "false"}, "VNet.elu: needs true or false"),
         ({"kernel_size": [[2, 2, 2]] * 3}, "VNet.kernel_size: needs a list of 4"),
         ({"stride_size": [[2, 2, 2]] * 3 + [[2, 2]]}, r"VNet.stride_size: \[2, 2\]"),
         ({"stride_size": [[2, 2, 0]] * 4}, "VNet.stride_size"),

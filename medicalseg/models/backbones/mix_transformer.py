@@ -11,6 +11,7 @@ from paddle import nn
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
+from medicalseg.models.layers.arguments import count, counts, flag, positive, positives, rate
 from medicalseg.models.layers.drop_path import rising_rates
 from medicalseg.models.layers.mix_attention import Block, OverlapPatchEmbed, channels_first
 
@@ -71,8 +72,8 @@ class MixVisionTransformer(nn.Layer):
     ) -> None:
         super().__init__()
         _check(in_channels, embed_dims=embed_dims, num_heads=num_heads, depths=depths, sr_ratios=sr_ratios)
-        if len(mlp_ratios) != STAGES or any(width % heads for width, heads in zip(embed_dims, num_heads, strict=True)):
-            raise ConfigError("MixVisionTransformer: needs four mlp_ratios, and num_heads that divide embed_dims")
+        _check_options(mlp_ratios, qkv_bias, qk_scale)
+        _check_rates(drop_rate=drop_rate, attn_drop_rate=attn_drop_rate, drop_path_rate=drop_path_rate)
         self.in_channels, self.depths = in_channels, list(depths)
         self.feat_channels = list(embed_dims)
         self.smallest_side = smallest_side(sr_ratios)
@@ -129,12 +130,27 @@ def smallest_side(sr_ratios: Sequence[int]) -> int:
 
 
 def _check(in_channels: object, **lists: Sequence[int]) -> None:
-    if not isinstance(in_channels, int) or isinstance(in_channels, bool) or in_channels < 1:
-        raise ConfigError(f"MixVisionTransformer.in_channels: needs a positive integer, got {in_channels!r}")
+    count("MixVisionTransformer.in_channels", in_channels)
     for name, values in lists.items():
-        right = isinstance(values, Sequence) and all(isinstance(value, int) and value > 0 for value in values)
-        if not right or len(values) != STAGES:
-            raise ConfigError(f"MixVisionTransformer.{name}: needs four positive integers, got {values!r}")
+        counts(f"MixVisionTransformer.{name}", values, STAGES)
+    for width, heads in zip(lists["embed_dims"], lists["num_heads"], strict=True):
+        if width % heads:
+            raise ConfigError(
+                f"MixVisionTransformer.num_heads: {heads} does not divide {width} of embed_dims; needs num_heads that "
+                "divide embed_dims"
+            )
+
+
+def _check_options(mlp_ratios: Sequence[float], qkv_bias: bool, qk_scale: float | None) -> None:
+    positives("MixVisionTransformer.mlp_ratios", mlp_ratios, STAGES)
+    flag("MixVisionTransformer.qkv_bias", qkv_bias)
+    if qk_scale is not None:
+        positive("MixVisionTransformer.qk_scale", qk_scale)
+
+
+def _check_rates(**rates: float) -> None:
+    for name, value in rates.items():
+        rate(f"MixVisionTransformer.{name}", value)
 
 
 def _initialise(layer: nn.Layer) -> None:

@@ -10,6 +10,7 @@ from paddle import nn
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
+from medicalseg.models.layers.arguments import count, counts, is_count, positives, rate
 from medicalseg.models.layers.drop_path import DropPath, rising_rates
 
 LAYER_SCALE = 1e-2
@@ -172,6 +173,8 @@ class MSCAN(nn.Layer):
     ) -> None:
         super().__init__()
         _check(in_channels, embed_dims, depths, mlp_ratios, atten_kernel_sizes)
+        rate("MSCAN.drop_rate", drop_rate)
+        rate("MSCAN.drop_path_rate", drop_path_rate)
         self.in_channels = in_channels
         self.feat_channels = list(embed_dims)
         rates = rising_rates(drop_path_rate, sum(depths))
@@ -211,12 +214,11 @@ def _check(
     mlp_ratios: Sequence[float],
     kernel_sizes: Sequence[int],
 ) -> None:
-    if not isinstance(in_channels, int) or isinstance(in_channels, bool) or in_channels < 1:
-        raise ConfigError(f"MSCAN.in_channels: needs a positive integer, got {in_channels!r}")
-    for name, values in (("embed_dims", embed_dims), ("depths", depths), ("mlp_ratios", mlp_ratios)):
-        if not isinstance(values, (list, tuple)) or len(values) != 4 or not all(value > 0 for value in values):
-            raise ConfigError(f"MSCAN.{name}: needs four positive numbers, one per stage, got {values!r}")
-    if not isinstance(kernel_sizes, (list, tuple)) or not all(isinstance(k, int) and k % 2 for k in kernel_sizes):
+    count("MSCAN.in_channels", in_channels)
+    counts("MSCAN.embed_dims", embed_dims, 4)
+    counts("MSCAN.depths", depths, 4)
+    positives("MSCAN.mlp_ratios", mlp_ratios, 4)
+    if not isinstance(kernel_sizes, (list, tuple)) or not all(is_count(k) and k % 2 for k in kernel_sizes):
         raise ConfigError(f"MSCAN.atten_kernel_sizes: needs odd integers, got {kernel_sizes!r}")
 
 

@@ -9,6 +9,7 @@ from paddle import nn
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
+from medicalseg.models.layers.arguments import count, counts, is_number
 from medicalseg.models.layers.trans_unet_resnet import EXPANSION, Root, stage
 
 WIDTH = 64
@@ -72,13 +73,9 @@ def _with_zeros(x: paddle.Tensor, axis: int) -> paddle.Tensor:
 
 
 def _check(block_units: Sequence[int], width_factor: float, in_channels: int) -> None:
-    counts = block_units if isinstance(block_units, (list, tuple)) else []
-    if len(counts) != STAGES or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in counts):
-        raise ConfigError(f"ResNet.block_units: needs three positive integers such as [3, 4, 9], got {block_units!r}")
-    number = isinstance(width_factor, (int, float)) and not isinstance(width_factor, bool)
-    if not number or width_factor <= 0 or WIDTH * width_factor % 32:
+    counts("ResNet.block_units", block_units, STAGES)
+    if not is_number(width_factor) or width_factor <= 0 or WIDTH * width_factor % 32:
         raise ConfigError(
             f"ResNet.width_factor: needs 0.5, 1, 1.5, 2, ... (groups of 32 channels), got {width_factor!r}"
         )
-    if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
-        raise ConfigError(f"ResNet.in_channels: needs a positive integer, got {in_channels!r}")
+    count("ResNet.in_channels", in_channels)

@@ -9,6 +9,7 @@ from paddle import nn
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
+from medicalseg.models.layers.arguments import count, counts, flag, rate
 from medicalseg.models.layers.drop_path import rising_rates
 from medicalseg.models.layers.swin_blocks import (
     STANDARD_DEVIATION,
@@ -78,9 +79,9 @@ class SwinTransformer(nn.Layer):
         pretrained: str | None = None,
     ) -> None:
         super().__init__()
-        check_counts(
-            "SwinTransformer", patch_size=patch_size, in_chans=in_chans, embed_dim=embed_dim, window_size=window_size
-        )
+        options = SwinOptions(window_size, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, norm_layer)
+        options.check("SwinTransformer")
+        _check(patch_size, in_chans, embed_dim, drop_path_rate, ape, patch_norm)
         self.image_size = as_image_size(img_size, "SwinTransformer.img_size")
         self.feat_channels = stage_channels("SwinTransformer", embed_dim, depths, num_heads)
         self.sizes = stage_sizes("SwinTransformer", self.image_size, patch_size, len(depths), window_size)
@@ -92,7 +93,6 @@ class SwinTransformer(nn.Layer):
             self.absolute_pos_embed = self.create_parameter([1, height * width, embed_dim], default_initializer=normal)
         self.patch_embed = PatchEmbed(patch_size, in_chans, embed_dim, norm_layer if patch_norm else None)
         self.pos_drop = nn.Dropout(drop_rate)
-        options = SwinOptions(window_size, mlp_ratio, qkv_bias, qk_scale, drop_rate, attn_drop_rate, norm_layer)
         rates = iter(rising_rates(drop_path_rate, sum(depths)))
         stages = []
         for number, (channels, size) in enumerate(zip(self.feat_channels, self.sizes, strict=True)):
@@ -125,15 +125,12 @@ class SwinTransformer(nn.Layer):
         return self.norm(x), entered
 
 
-def check_counts(network: str, **counts: object) -> None:
-    """Refuse what is no positive integer.
-
-    Raises:
-        ConfigError: names the first of them.
-    """
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"{network}.{name}: needs a positive integer, got {value!r}")
+def _check(patch_size: int, in_chans: int, embed_dim: int, drop_path_rate: float, ape: bool, patch_norm: bool) -> None:
+    for name, value in (("patch_size", patch_size), ("in_chans", in_chans), ("embed_dim", embed_dim)):
+        count(f"SwinTransformer.{name}", value)
+    rate("SwinTransformer.drop_path_rate", drop_path_rate)
+    flag("SwinTransformer.ape", ape)
+    flag("SwinTransformer.patch_norm", patch_norm)
 
 
 def stage_channels(network: str, embed_dim: int, depths: Sequence[int], num_heads: Sequence[int]) -> list[int]:
@@ -142,11 +139,8 @@ def stage_channels(network: str, embed_dim: int, depths: Sequence[int], num_head
     Raises:
         ConfigError: depths and heads are not positive integers, one of each per stage, or heads do not divide.
     """
-    for name, values in (("depths", depths), ("num_heads", num_heads)):
-        if not isinstance(values, (list, tuple)) or not values:
-            raise ConfigError(f"{network}.{name}: needs a list of positive integers, one per stage, got {values!r}")
-        for value in values:
-            check_counts(network, **{name: value})
+    counts(f"{network}.depths", depths)
+    counts(f"{network}.num_heads", num_heads)
     if len(depths) != len(num_heads):
         raise ConfigError(f"{network}.num_heads: has {len(num_heads)} values, depths has {len(depths)}")
     channels = [embed_dim * 2**stage for stage in range(len(depths))]

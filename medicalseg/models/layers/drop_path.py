@@ -6,7 +6,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from medicalseg.errors import ConfigError
+from medicalseg.models.layers.arguments import rate as checked_rate
 
 
 class DropPath(nn.Layer):
@@ -23,9 +23,7 @@ class DropPath(nn.Layer):
 
     def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
-        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-            raise ConfigError(f"drop_path_rate: needs a number from 0 to below 1, got {rate!r}")
-        self.rate = float(rate)
+        self.rate = checked_rate("drop_path_rate", rate)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, ...) with some samples 0."""

@@ -7,7 +7,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from medicalseg.errors import ConfigError
+from medicalseg.models.layers.arguments import count
 
 EVALUATION_SEED = 20220918
 
@@ -47,8 +47,7 @@ class NMF2D(nn.Layer):
     ) -> None:
         super().__init__()
         for name, value, least in (("rank", rank, 1), ("train_steps", train_steps, 0), ("eval_steps", eval_steps, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"NMF2D.{name}: needs an integer of at least {least}, got {value!r}")
+            count(f"NMF2D.{name}", value, least)
         self.channels, self.rank = channels, rank
         self.train_steps, self.eval_steps = train_steps, eval_steps
         self.epsilon, self.random_bases = float(epsilon), random_bases

@@ -60,7 +60,7 @@ class Attention(nn.Layer):
     ) -> None:
         super().__init__()
         self.dim, self.num_heads, self.sr_ratio = dim, num_heads, sr_ratio
-        self.scale = qk_scale or (dim // num_heads) ** -0.5
+        self.scale = (dim // num_heads) ** -0.5 if qk_scale is None else qk_scale
         bias = None if qkv_bias else False
         self.q = nn.Linear(dim, dim, bias_attr=bias)
         self.kv = nn.Linear(dim, 2 * dim, bias_attr=bias)

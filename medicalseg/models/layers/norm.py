@@ -33,6 +33,6 @@ def make_norm(name: str, channels: int) -> nn.Layer:
     Raises:
         ConfigError: the name is not one of these.
     """
-    if name not in NORMS:
+    if not isinstance(name, str) or name not in NORMS:
         raise ConfigError(f"norm: {name!r} is not one of {sorted(NORMS)}")
     return NORMS[name](channels)

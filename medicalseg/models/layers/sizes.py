@@ -7,19 +7,16 @@ from math import prod
 from typing import Any
 
 from medicalseg.errors import ConfigError, UserError
+from medicalseg.models.layers.arguments import is_count
 
 Triple = tuple[int, int, int]
 AXES = "XYZ"
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
 def _as_size(value: Any, axes: int) -> tuple[int, ...] | None:
-    if _is_size(value):
+    if is_count(value):
         return (value,) * axes
-    if isinstance(value, (list, tuple)) and len(value) == axes and all(map(_is_size, value)):
+    if isinstance(value, (list, tuple)) and len(value) == axes and all(map(is_count, value)):
         return tuple(value)
     return None
 

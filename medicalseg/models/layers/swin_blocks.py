@@ -9,7 +9,9 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from medicalseg.errors import ConfigError
 from medicalseg.models.layers import swin_windows
+from medicalseg.models.layers.arguments import count, flag, positive, rate
 from medicalseg.models.layers.drop_path import DropPath
 
 STANDARD_DEVIATION = 0.02
@@ -36,6 +38,29 @@ class SwinOptions:
     drop: float = 0.0
     attn_drop: float = 0.0
     norm_layer: Callable[[int], nn.Layer] = nn.LayerNorm
+
+    def check(self, network: str) -> SwinOptions:
+        """The same, if its values can be used.
+
+        Args:
+            network: whose arguments they are, for messages.
+
+        Raises:
+            ConfigError: one of them cannot; names it.
+        """
+        count(f"{network}.window_size", self.window_size)
+        positive(f"{network}.mlp_ratio", self.mlp_ratio)
+        flag(f"{network}.qkv_bias", self.qkv_bias)
+        if self.qk_scale is not None:
+            positive(f"{network}.qk_scale", self.qk_scale)
+        rate(f"{network}.drop_rate", self.drop)
+        rate(f"{network}.attn_drop_rate", self.attn_drop)
+        if not callable(self.norm_layer):
+            raise ConfigError(
+                f"{network}.norm_layer: needs a class such as paddle.nn.LayerNorm, which no file can name, got "
+                f"{self.norm_layer!r}; leave it out"
+            )
+        return self
 
 
 class PatchEmbed(nn.Layer):
@@ -67,7 +92,7 @@ class WindowAttention(nn.Layer):
     def __init__(self, dim: int, window: int, num_heads: int, options: SwinOptions) -> None:
         super().__init__()
         self.dim, self.num_heads, self.tokens = dim, num_heads, window * window
-        self.scale = options.qk_scale or (dim // num_heads) ** -0.5
+        self.scale = (dim // num_heads) ** -0.5 if options.qk_scale is None else options.qk_scale
         self.relative_position_bias_table = self.create_parameter(
             [(2 * window - 1) ** 2, num_heads],
             default_initializer=nn.initializer.TruncatedNormal(std=STANDARD_DEVIATION),
@@ -147,7 +172,7 @@ class SwinTransformerBlock(nn.Layer):
         self.attn = WindowAttention(dim, self.window, num_heads, options)
         self.drop_path = DropPath(drop_path)
         self.norm2 = options.norm_layer(dim)
-        self.mlp = Mlp(dim, int(dim * options.mlp_ratio), options.drop)
+        self.mlp = Mlp(dim, max(1, int(dim * options.mlp_ratio)), options.drop)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """x: (N, H, W, dim)."""

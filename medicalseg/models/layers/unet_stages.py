@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from medicalseg.errors import ConfigError
+from medicalseg.models.layers.arguments import count, counts
 from medicalseg.models.layers.sizes import SizeRule, as_sizes
 
 
@@ -42,42 +43,22 @@ def make_stages(network: str, axes: int, features: Any, kernel_size: Any, stride
     Raises:
         ConfigError: one of them is wrong; names it.
     """
-    widths = check_counts(features, f"{network}.features")
-    count = len(widths)
-    if count < 2:
+    widths = counts(f"{network}.features", features)
+    stages = len(widths)
+    if stages < 2:
         raise ConfigError(f"{network}.features: needs the channels of at least 2 stages, got {features!r}")
     kernels = 3 if kernel_size is None else kernel_size
-    kernels = [kernels] * count if isinstance(kernels, int) else kernels
-    checked = as_sizes(kernels, count, axes, f"{network}.kernel_size")
+    kernels = [kernels] * stages if isinstance(kernels, int) else kernels
+    checked = as_sizes(kernels, stages, axes, f"{network}.kernel_size")
     even = [list(kernel) for kernel in checked if not all(k % 2 for k in kernel)]
     if even:
         example = [1, *[3] * (axes - 1)]
         raise ConfigError(f"{network}.kernel_size: {even[0]} holds an even number; use odd ones such as {example}")
-    given = [1] + [2] * (count - 1) if strides is None else strides
-    steps = as_sizes(given, count, axes, f"{network}.strides")
+    given = [1] + [2] * (stages - 1) if strides is None else strides
+    steps = as_sizes(given, stages, axes, f"{network}.strides")
     if set(steps[0]) != {1}:
         raise ConfigError(f"{network}.strides: the first stage keeps the size, so its stride is 1, not {given[0]!r}")
     return Stages(widths, checked, steps)
-
-
-def check_counts(values: Any, name: str, length: int | None = None) -> tuple[int, ...]:
-    """Positive integers, one per stage.
-
-    Args:
-        values: what the configuration holds.
-        name: the argument's name, for the message.
-        length: how many are needed; None: any number.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    fits = isinstance(values, (list, tuple)) and all(
-        isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values
-    )
-    if not fits or (length is not None and len(values) != length):
-        wanted = "positive integers, one per stage" if length is None else f"{length} positive integers, one per stage"
-        raise ConfigError(f"{name}: needs a list of {wanted}, got {values!r}")
-    return tuple(values)
 
 
 def count_heads(deep_supervision: Any, stages: int, network: str) -> int:
@@ -110,5 +91,5 @@ def per_stage(value: int | Sequence[int] | None, default: Sequence[int], name: s
     if value is None:
         return tuple(default)
     if isinstance(value, int):
-        return check_counts([value] * len(default), name)
-    return check_counts(value, name, len(default))
+        return (count(name, value),) * len(default)
+    return counts(name, value, len(default))
