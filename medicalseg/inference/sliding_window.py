@@ -135,7 +135,7 @@ class SlidingWindow(Inferer):
 
     Windows are visited in rows along the axis that needs most of them, and in strips along the axis that needs most
     of the others; a part of the volume is finished as soon as no window can touch it any more (`WindowGrid`). A volume
-    smaller than the window is padded with 0 at the end of its axes, and the padding cut off afterwards.
+    smaller than the window lies in its middle, as in training on patches, with 0 around it.
 
     Args:
         window: (x, y, z) voxels, or one number for all axes.
@@ -246,21 +246,24 @@ class SlidingWindow(Inferer):
 
 def _pieces(grid: WindowGrid, region: Region, sums: Sums, shape: Triple, empty: np.ndarray | None) -> Iterator[Part]:
     """A final region in small pieces, those that are all padding left out."""
-    across = grid.axes[1]
+    margins = _margins(shape, grid.shape)
     for piece in grid.pieces(region):
-        if piece[across].start < shape[across]:
-            yield _part(sums, piece, shape, empty)
+        x, y, z = (
+            slice(max(0, part.start - margin), min(part.stop - margin, size))
+            for part, size, margin in zip(piece, shape, margins, strict=True)
+        )
+        if x.start < x.stop and y.start < y.stop and z.start < z.stop:
+            yield _part(sums, piece, (x, y, z), margins, empty)
 
 
-def _part(sums: Sums, region: Region, shape: Triple, empty: np.ndarray | None) -> Part:
-    """A final region without its padding; where no window was, the scores of `empty`."""
+def _part(sums: Sums, region: Region, place: Region, margins: Triple, empty: np.ndarray | None) -> Part:
+    """What of a final region lies at `place` of the volume; where no window was, the scores of `empty`."""
     taken = sums.take(region)
-    x, y, z = (slice(part.start, min(part.stop, size)) for part, size in zip(region, shape, strict=True))
     if taken is None:
         if empty is None:
             raise ConfigError("no window was added")
-        size = [part.stop - part.start for part in (x, y, z)]
-        return Part((x, y, z), np.broadcast_to(empty[:, None, None, None], (len(empty), *size)).copy())
+        size = [part.stop - part.start for part in place]
+        return Part(place, np.broadcast_to(empty[:, None, None, None], (len(empty), *size)).copy())
     scores, weights = taken
     if empty is not None:
         untouched = weights == 0
@@ -268,13 +271,24 @@ def _part(sums: Sums, region: Region, shape: Triple, empty: np.ndarray | None) -
             weights[untouched] = 1
             for channel, value in zip(scores, empty, strict=True):
                 channel[untouched] = value
-    inside = tuple(slice(0, part.stop - part.start) for part in (x, y, z))
-    return Part((x, y, z), scores[_with_classes(inside)], weights[inside])
+    inside = tuple(
+        slice(part.start + margin - whole.start, part.stop + margin - whole.start)
+        for part, margin, whole in zip(place, margins, region, strict=True)
+    )
+    return Part(place, scores[_with_classes(inside)], weights[inside])
+
+
+def _margins(shape: Sequence[int], padded: Triple) -> Triple:
+    """Voxels before the volume, per axis, where it lies in the middle of a larger array."""
+    return as_triple([-((size - wanted) // 2) for size, wanted in zip(shape, padded, strict=True)])
 
 
 def _padded(image: np.ndarray, shape: Triple) -> np.ndarray:
-    padding = [(0, wanted - size) for size, wanted in zip(image.shape[-3:], shape, strict=True)]
-    return np.pad(image, [(0, 0), *padding]) if any(after for _, after in padding) else image
+    sizes, margins = image.shape[-3:], _margins(image.shape[-3:], shape)
+    if tuple(sizes) == shape:
+        return image
+    padding = [(low, wanted - size - low) for size, wanted, low in zip(sizes, shape, margins, strict=True)]
+    return np.pad(image, [(0, 0), *padding])
 
 
 def _is_constant(window: np.ndarray) -> bool:

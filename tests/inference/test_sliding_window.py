@@ -15,6 +15,7 @@ import pytest
 from scipy.special import softmax
 
 from medicalseg.cvlibs import manager
+from medicalseg.datasets.patches.draw import PatchDraw
 from medicalseg.errors import ConfigError, RunError
 from medicalseg.inference import Decision, Ensemble, Inferer, SlidingWindow, WholeVolume, argmax_classes
 from medicalseg.inference.network import WithDecision
@@ -64,6 +65,32 @@ def test_average_of_two_windows_by_hand() -> None:
     sliding = SlidingWindow((4, 1, 1), overlap=0.5, weights="constant", skip_empty=False)
     result = sliding.logits(Numbered(), np.zeros((1, 6, 1, 1), np.float32))
     np.testing.assert_allclose(result[0, :, 0, 0], [1, 1, 1.5, 1.5, 2, 2])
+
+
+class Recorder(Pointwise):
+    """Keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[np.ndarray] = []
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        self.seen.append(x.copy())
+        return super().logits(x)
+
+
+@pytest.mark.parametrize("shape", [(5, 9, 12), (8, 3, 20), (4, 7, 1)])
+def test_a_volume_smaller_than_the_window_lies_in_its_middle_as_in_training(shape: tuple[int, int, int]) -> None:
+    window = (8, 8, 10)
+    starts = PatchDraw(window, 0, "case", 0).starts(shape, None)
+    network, x = Recorder(), image((1, *shape)) + 1
+    SlidingWindow(window, overlap=0).logits(network, x)
+    (first, *_) = network.seen
+    for axis, (size, extent) in enumerate(zip(shape, window, strict=True)):
+        if size <= extent:
+            others = tuple(other for other in range(5) if other != axis + 2)
+            filled = np.flatnonzero(first.any(axis=others))
+            assert (filled[0], filled[-1]) == (-starts[axis], -starts[axis] + size - 1)
 
 
 def test_gaussian_trusts_the_centre() -> None:
