@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,21 +57,30 @@ def run(args: argparse.Namespace) -> int:
 
 def _fetched(args: argparse.Namespace) -> list[Path]:
     from medicalseg.core import published
-    from medicalseg.utils import checkpoint, weights
+    from medicalseg.utils import weights
     from medicalseg.utils.logger import logger
 
     paths = []
     with contextlib.redirect_stdout(sys.stderr):
         for entry in weights.chosen(args.names):
             path = weights.fetch(entry, refresh=args.refresh, mirror=args.mirror)
-            state = checkpoint.load_state(path)
-            arrays = [value for value in state.values() if hasattr(value, "shape")]
+            arrays = [value for value in _state(entry, path).values() if hasattr(value, "shape")]
             numbers = sum(int(array.size) for array in arrays)
             published.describe(entry, path)
             fits = f", network of {entry.config}" if entry.config else ""
             logger.info("%s: %d tensors, %s numbers%s", entry.name, len(arrays), f"{numbers:,}", fits)
             paths.append(path)
     return paths
+
+
+def _state(entry: PublishedWeights, path: Path) -> dict[str, Any]:
+    from medicalseg.errors import CheckpointError
+    from medicalseg.utils import checkpoint
+
+    try:
+        return checkpoint.load_state(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; `medicalseg weights get {entry.name} --refresh` fetches it anew") from error
 
 
 def _table(entries: Sequence[PublishedWeights]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import http.client
 import json
 import os
@@ -19,11 +18,11 @@ from typing import Any
 from medicalseg import __version__
 from medicalseg.errors import DataError, RunError, UserError
 from medicalseg.utils.extract import extract_archive
-from medicalseg.utils.files import write_json
+from medicalseg.utils.files import file_hash, write_json
 from medicalseg.utils.logger import logger
 from medicalseg.utils.progress import Progress
 
-__all__ = ["ChecksumError", "download", "extract_archive", "file_hash", "file_name", "shown_url"]
+__all__ = ["ChecksumError", "download", "extract_archive", "file_name", "shown_url"]
 
 CHUNK = 1 << 18
 _RETRIED_CODES = (408, 425, 429, 500, 502, 503, 504)
@@ -79,15 +78,6 @@ def download(
     os.replace(transfer.part, target)
     transfer.discard()
     return target
-
-
-def file_hash(path: str | os.PathLike[str], kind: str = "sha256") -> str:
-    """Hexadecimal digest of a file's content."""
-    digest = hashlib.new(kind, usedforsecurity=False)
-    with open(path, "rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def file_name(url: str) -> str:
@@ -164,8 +154,8 @@ class _Transfer:
             raise ConnectionError("the server answered with a part of another file, or another part; starting again")
         if not resumed:
             self.discard()
-        write_json(self._notes, asdict(told))
         size = told.size
+        write_json(self._notes, asdict(told))
         _check_space(self.part.parent, size - start, self.part.name)
         progress = Progress(max(size, 0), self.part.name.removesuffix(".part"), "B", start)
         try:

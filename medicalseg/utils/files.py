@@ -77,13 +77,18 @@ def output_folder(target: str | os.PathLike[str], flag: str = "--save_dir") -> P
     return folder
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
+def file_hash(path: str | os.PathLike[str], kind: str = "sha256") -> str:
+    """Hexadecimal digest of a file's content, of a kind that `hashlib` knows."""
+    digest = hashlib.new(kind, usedforsecurity=False)
     with open(path, "rb") as handle:
         while block := handle.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return file_hash(path)
 
 
 def _without_nan(content: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medicalseg.errors import CheckpointError
-from medicalseg.utils import checkpoint, download, weights, weights_store
+from medicalseg.utils import checkpoint, weights, weights_archive, weights_store
+from medicalseg.utils.files import file_hash
 from medicalseg.utils.fit import Fit, listing
 from medicalseg.utils.logger import logger
 
@@ -132,19 +133,19 @@ def _report(fit: Fit) -> None:
 
 def _file_of(text: str, checksum: str | None) -> Path:
     if text.startswith(("http://", "https://")):
-        return weights_store.unpacked(weights_store.fetch(text, checksum=checksum, source=weights.mirrored(text)))
+        return weights_archive.unpacked(weights_store.fetch(text, checksum=checksum, source=weights.mirrored(text)))
     entry = None if Path(text).exists() else weights.find(text)
     return _local(text, checksum) if entry is None else weights.fetch(entry, checksum=checksum)
 
 
 def _local(text: str, checksum: str | None) -> Path:
-    archive = text.endswith(weights_store.ARCHIVES) and Path(text).is_file()
+    archive = text.endswith(weights_archive.ARCHIVES) and Path(text).is_file()
     path = Path(text) if archive else checkpoint.weights_file(text)
     if checksum is not None:
         kind, digest = checksum.split(":")
-        found = download.file_hash(path, kind)
+        found = file_hash(path, kind)
         if found != digest:
             raise CheckpointError(f"{path}: {kind} is {found}, expected {digest}; is it the right file?")
     if not archive:
         return path
-    return weights_store.unpacked_into(path, weights_store.home() / "unpacked" / download.file_hash(path, "md5"))
+    return weights_archive.unpacked_into(path, weights_store.home() / "unpacked" / file_hash(path, "md5"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from medicalseg.errors import UserError
-from medicalseg.utils import weights_store, weights_table
+from medicalseg.utils import weights_archive, weights_store, weights_table
 from medicalseg.utils.weights_table import PublishedWeights
 
 MIRROR = "MEDICALSEG_WEIGHTS_MIRROR"
@@ -61,12 +61,12 @@ def fetch(
         mirror: address of a copy of the download folder, see `mirrored`.
 
     Raises:
-        CheckpointError: the file here is not what was downloaded.
+        CheckpointError: the file here is not what was downloaded, or what came cannot be read as weights.
         DataError: the server refuses, or has another file than was recorded.
         RunError: the server cannot be reached.
     """
     source = mirrored(entry.url, mirror)
-    return weights_store.unpacked(weights_store.fetch(entry.url, checksum=checksum, source=source, refresh=refresh))
+    return weights_archive.unpacked(weights_store.fetch(entry.url, checksum=checksum, source=source, refresh=refresh))
 
 
 def mirrored(url: str, mirror: str | None = None) -> str:

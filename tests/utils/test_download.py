@@ -12,7 +12,7 @@ import pytest
 
 from medicalseg.errors import DataError, RunError, UserError
 from medicalseg.utils import download as module
-from medicalseg.utils.download import download, file_hash, file_name
+from medicalseg.utils.download import download, file_name
 
 CONTENT = bytes(range(256)) * 3000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -313,8 +313,3 @@ def test_file_name():
     for url in ("https://host/", "https://host", "https://host/a/.hidden", "https://host/a%5Cb"):
         with pytest.raises(UserError):
             file_name(url)
-
-
-def test_file_hash(tmp_path):
-    (tmp_path / "x").write_bytes(CONTENT)
-    assert (file_hash(tmp_path / "x"), file_hash(tmp_path / "x", "md5")) == (SHA, MD5)
