@@ -85,7 +85,7 @@ def check_verb(verb: str, words: list[str]) -> None:
     else:
         parsed = parser.parse_args(words)
         given = getattr(parsed, "config", None) or getattr(parsed, "file", None) or []
-        for config in [given] if isinstance(given, str) else given:
+        for config in map(str, given if isinstance(given, list) else [given]):
             if config.startswith(FOLDERS) and not is_pattern(config):
                 assert (ROOT / config).is_file(), f"{config} does not exist"
 

@@ -17,6 +17,9 @@ def with_windows(task: TaskSpec, model: Any) -> TaskSpec:
         task: of the network.
         model: the network; of one that tells no `only_size`, or sees slices, the task stays as it is.
 
+    Volumes smaller than the window are padded at their end, as by the crops that such networks are trained on; where
+    the task has windows already, as of patches, it keeps their padding.
+
     Raises:
         ConfigError: the task asks for windows of another size.
     """
@@ -27,6 +30,8 @@ def with_windows(task: TaskSpec, model: Any) -> TaskSpec:
     if sliding.get("window") is None and _is_brought_to(task, size):
         return task
     check_window(task, model, sliding.get("window"))
+    if sliding.get("window") is None:
+        sliding.setdefault("padding", "end")
     return replace(task, sliding={**sliding, "window": list(size)})
 
 

@@ -135,7 +135,7 @@ class SlidingWindow(Inferer):
 
     Windows are visited in rows along the axis that needs most of them, and in strips along the axis that needs most
     of the others; a part of the volume is finished as soon as no window can touch it any more (`WindowGrid`). A volume
-    smaller than the window lies in its middle, as in training on patches, with 0 around it.
+    smaller than the window is padded with 0.
 
     Args:
         window: (x, y, z) voxels, or one number for all axes.
@@ -147,6 +147,8 @@ class SlidingWindow(Inferer):
             voxels that only such windows cover are background.
         on_disk: whether sums wait for the next row of windows in temporary files rather than in memory; None = where
             they would take more than 1 GiB.
+        padding: where a volume smaller than the window gets its padding: "around" it, as in training on patches, or at
+            the "end" of its axes, as PaddleSeg3D's crops.
 
     Raises:
         ConfigError: if a value is wrong; names the argument.
@@ -161,6 +163,7 @@ class SlidingWindow(Inferer):
         mirror_axes: Sequence[int] | None = None,
         skip_empty: bool = True,
         on_disk: bool | None = None,
+        padding: str = "around",
     ) -> None:
         self.window = _triple(window)
         if isinstance(overlap, bool) or not isinstance(overlap, (int, float)) or not 0 <= overlap < 1:
@@ -174,7 +177,9 @@ class SlidingWindow(Inferer):
         self.mirror_axes = check_axes(mirror_axes, 3, "SlidingWindow.mirror_axes")
         if on_disk is not None and not isinstance(on_disk, bool):
             raise ConfigError(f"SlidingWindow.on_disk: expected true, false or null, got {on_disk!r}")
-        self.weights, self.on_disk = weights, on_disk
+        if padding not in ("around", "end"):
+            raise ConfigError(f"SlidingWindow.padding: expected 'around' or 'end', got {padding!r}")
+        self.weights, self.on_disk, self.padding = weights, on_disk, padding
         self.overlap, self.batch, self.skip_empty = float(overlap), batch, skip_empty
         self._weights = gaussian(self.window) if weights == "gaussian" else np.ones(self.window, np.float32)
 
@@ -191,7 +196,8 @@ class SlidingWindow(Inferer):
         network = mirrored(network, self.mirror_axes)
         shape = as_triple(image.shape[-3:])
         grid = self.grid(shape)
-        padded = _padded(image, grid.shape)
+        margins = self._margins(shape, grid.shape)
+        padded = _padded(image, grid.shape, margins)
         visited, strips = self._visited(grid, padded), deque(grid.strips())
         sums = Sums(grid)
         empty: np.ndarray | None = None
@@ -212,7 +218,7 @@ class SlidingWindow(Inferer):
                 following = visited[first + self.batch] if first + self.batch < len(visited) else None
                 while strips and (following is None or grid.strip_of(strips[0]) < grid.strip_of(following)):
                     region = grid.final(strips.popleft())
-                    yield from _pieces(grid, region, sums, shape, empty)
+                    yield from _pieces(grid, region, sums, shape, margins, empty)
                     sums.rest(region[grid.axes[1]].stop)
 
     def rests(self, shape: Sequence[int], classes: int) -> bool:
@@ -224,13 +230,20 @@ class SlidingWindow(Inferer):
     def smaller(self, shape: Sequence[int]) -> tuple[Inferer, str] | None:
         """Sums on disk first, which changes no label; then half the windows at a time."""
         arguments: dict[str, Any] = {"window": self.window, "overlap": self.overlap, "weights": self.weights}
-        arguments |= {"mirror_axes": self.mirror_axes, "skip_empty": self.skip_empty, "on_disk": True}
+        arguments |= {"mirror_axes": self.mirror_axes, "skip_empty": self.skip_empty, "padding": self.padding}
+        arguments["on_disk"] = True
         if not self.on_disk:
             return SlidingWindow(**arguments, batch=self.batch), "sums of windows wait on disk"
         if self.batch > 1:
             half = self.batch // 2
             return SlidingWindow(**arguments, batch=half), f"{counted(half, 'window')} at a time"
         return None
+
+    def _margins(self, shape: Sequence[int], padded: Triple) -> Triple:
+        """Voxels of padding before the volume, per axis."""
+        if self.padding == "end":
+            return (0, 0, 0)
+        return as_triple([-((size - wanted) // 2) for size, wanted in zip(shape, padded, strict=True)])
 
     def starts(self, size: int, window: int) -> list[int]:
         """First voxels of the windows along an axis: evenly spread, first and last flush with the volume."""
@@ -244,9 +257,10 @@ class SlidingWindow(Inferer):
         return [corner for corner in corners if not _is_constant(image[_with_classes(grid.region(corner))])]
 
 
-def _pieces(grid: WindowGrid, region: Region, sums: Sums, shape: Triple, empty: np.ndarray | None) -> Iterator[Part]:
+def _pieces(
+    grid: WindowGrid, region: Region, sums: Sums, shape: Triple, margins: Triple, empty: np.ndarray | None
+) -> Iterator[Part]:
     """A final region in small pieces, those that are all padding left out."""
-    margins = _margins(shape, grid.shape)
     for piece in grid.pieces(region):
         x, y, z = (
             slice(max(0, part.start - margin), min(part.stop - margin, size))
@@ -278,13 +292,8 @@ def _part(sums: Sums, region: Region, place: Region, margins: Triple, empty: np.
     return Part(place, scores[_with_classes(inside)], weights[inside])
 
 
-def _margins(shape: Sequence[int], padded: Triple) -> Triple:
-    """Voxels before the volume, per axis, where it lies in the middle of a larger array."""
-    return as_triple([-((size - wanted) // 2) for size, wanted in zip(shape, padded, strict=True)])
-
-
-def _padded(image: np.ndarray, shape: Triple) -> np.ndarray:
-    sizes, margins = image.shape[-3:], _margins(image.shape[-3:], shape)
+def _padded(image: np.ndarray, shape: Triple, margins: Triple) -> np.ndarray:
+    sizes = image.shape[-3:]
     if tuple(sizes) == shape:
         return image
     padding = [(low, wanted - size - low) for size, wanted, low in zip(sizes, shape, margins, strict=True)]

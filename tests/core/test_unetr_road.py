@@ -79,7 +79,7 @@ def test_a_configuration_as_paddleseg3d_writes_it(tmp_path: Path) -> None:
     config.write_text(PADDLESEG3D.format(data=data))
     run("train", "--config", config, "--save_dir", out, "--do_eval", "--save_interval", "2", "--num_workers", "0")
     meta = json.loads((out / "iter_2" / "meta.json").read_text())
-    assert meta["task"]["sliding"] == {"window": [16, 16, 16]}
+    assert meta["task"]["sliding"] == {"window": [16, 16, 16], "padding": "end"}
     run("val", "--config", config, "--model_path", out / "iter_2", "--save_dir", out / "val", "--sw_num", "4")
     run("export", "--config", config, "--model_path", out / "iter_2", "--save_dir", out / "export")
     deployed = yaml.safe_load((out / "export" / "deploy.yaml").read_text())["Deploy"]
@@ -115,9 +115,12 @@ def test_the_published_setting(root: Path) -> None:
 def test_windows_of_the_one_size() -> None:
     task = TaskSpec(2)
     assert with_windows(task, SimpleNamespace()) is task
-    assert with_windows(task, NETWORK).sliding == {"window": [16, 16, 16]}
+    assert with_windows(task, NETWORK).sliding == {"window": [16, 16, 16], "padding": "end"}
     mirrored = TaskSpec(2, sliding={"mirror_axes": [0], "overlap": 0.25})
-    assert with_windows(mirrored, NETWORK).sliding == {"mirror_axes": [0], "overlap": 0.25, "window": [16, 16, 16]}
+    windows = {"window": [16, 16, 16], "padding": "end"}
+    assert with_windows(mirrored, NETWORK).sliding == {"mirror_axes": [0], "overlap": 0.25, **windows}
+    patches = TaskSpec(2, sliding={"window": [16, 16, 16]})
+    assert with_windows(patches, NETWORK).sliding == patches.sliding
     again = with_windows(with_windows(task, NETWORK), NETWORK)
     assert again == with_windows(task, NETWORK)
     sliding = sliding_from({"sliding": {"overlap": 0.25}}, task, NETWORK, sw_num=4)

@@ -93,6 +93,13 @@ def test_a_volume_smaller_than_the_window_lies_in_its_middle_as_in_training(shap
             assert (filled[0], filled[-1]) == (-starts[axis], -starts[axis] + size - 1)
 
 
+def test_padding_at_the_end() -> None:
+    network, x = Recorder(), image((1, 3, 4, 2)) + 1
+    end = SlidingWindow(8, padding="end").logits(network, x)
+    np.testing.assert_array_equal(network.seen[0][0, :, :3, :4, :2], x)
+    np.testing.assert_allclose(end, SlidingWindow(8).logits(Recorder(), x), rtol=1e-6)
+
+
 def test_gaussian_trusts_the_centre() -> None:
     weights = SlidingWindow((9, 9, 5))._weights
     assert np.unravel_index(weights.argmax(), weights.shape) == (4, 4, 2)
