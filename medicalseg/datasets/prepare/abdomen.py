@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from medicalseg.datasets.class_tables import ABDOMEN, ABDOMEN_OF_SYNAPSE
 from medicalseg.datasets.decathlon_layout import volumes_in
-from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, check_common
+from medicalseg.datasets.prepare.arguments import add_archives, add_common
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
-from medicalseg.datasets.prepare.raw import description_copy, find_folders, raw_folder
+from medicalseg.datasets.prepare.pairs import images_in, pair_by_name
+from medicalseg.datasets.prepare.raw import find_folders, folder_named
+from medicalseg.datasets.prepare.verb import prepare
 from medicalseg.datasets.splits import Split, holdout
 from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import Preprocessing
@@ -44,15 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
-    check_common(args)
-    output = args.dataset_root / PHASE
-    engine.check_origin(output, "real", args.force)
-    raw = raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
-    cases = find_cases(raw)
-    job = Job(
+    return prepare(args, PHASE, RAW, HOW_TO_GET, partial(_job, args))
+
+
+def _job(args: argparse.Namespace, raw: Path, output: Path) -> Job:
+    return Job(
         recipe=Recipe(output, preprocessing(), raw, len(ABDOMEN), label_ids=ABDOMEN_OF_SYNAPSE),
-        cases=cases,
-        split=split_of([case.name for case in cases], args.val_fraction, args.seed if args.random_split else None),
+        cases=find_cases(raw),
+        split=partial(split_of, val_fraction=args.val_fraction, seed=args.seed if args.random_split else None),
         test=find_test_cases(raw) if args.with_test else (),
         labels=ABDOMEN,
         description={
@@ -62,9 +63,8 @@ def run(args: argparse.Namespace) -> int:
             "licence": "CC BY 4.0",
             "modality": {"0": "CT"},
         },
-        copies=description_copy(args.dataset_root / RAW, args.raw_dir),
+        public_cases=30,
     )
-    return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
 
 
 def preprocessing() -> Preprocessing:
@@ -113,19 +113,11 @@ def find_cases(raw: Path) -> list[CaseSource]:
     Raises:
         DataError: a folder is missing or empty.
     """
-    labels = _folder(raw, "label")
+    labels = folder_named(raw, ["label"], HOW_TO_GET)
     images = labels.with_name(
         next((path.name for path in _folders_beside(labels) if path.name.lower() == "img"), "img")
     )
-    paths = volumes_in(images) if images.is_dir() else []
-    if not paths:
-        raise DataError(f"{images}: holds no volumes. {HOW_TO_GET}")
-    by_name = {case_name(path): path for path in volumes_in(labels)}
-    cases = []
-    for path in paths:
-        label = label_name(case_name(path))
-        cases.append(CaseSource(case_name(path), (path,), by_name.get(label, labels / f"{label}.nii.gz"), label))
-    return cases
+    return pair_by_name(images_in(images, HOW_TO_GET), labels, label_name)
 
 
 def find_test_cases(raw: Path) -> list[CaseSource]:
@@ -143,10 +135,3 @@ def find_test_cases(raw: Path) -> list[CaseSource]:
 
 def _folders_beside(folder: Path) -> list[Path]:
     return [path for path in folder.parent.iterdir() if path.is_dir()]
-
-
-def _folder(raw: Path, name: str) -> Path:
-    found = [path for path in find_folders(raw, name) if volumes_in(path)] or find_folders(raw, name)
-    if not found:
-        raise DataError(f"{raw}: no folder {name} in it. {HOW_TO_GET}")
-    return found[0]

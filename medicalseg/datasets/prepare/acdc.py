@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from medicalseg.datasets.class_tables import ACDC
-from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, check_common
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, make_split
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
-from medicalseg.datasets.prepare.raw import description_copy, raw_folder
-from medicalseg.datasets.splits import group_by_pattern, holdout
+from medicalseg.datasets.prepare.pairs import warn_of_lone_labels
+from medicalseg.datasets.prepare.verb import prepare
+from medicalseg.datasets.splits import group_by_pattern
 from medicalseg.datasets.volume_files import volumes_in
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference.nnformer_helper import heart_preprocessing, slices_first
@@ -30,6 +31,7 @@ HOW_TO_GET = (
 )
 PATIENT = r"^(patient\d+)"
 FRAME = re.compile(PATIENT + r"_frame\d+$")
+LABEL = "_gt"
 USUAL_AXES = "LPS"
 
 
@@ -43,17 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
-    check_common(args)
-    output = args.dataset_root / PHASE
-    engine.check_origin(output, "real", args.force)
-    raw = raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
+    return prepare(args, PHASE, RAW, HOW_TO_GET, partial(_job, args))
+
+
+def _job(args: argparse.Namespace, raw: Path, output: Path) -> Job:
     cases = find_cases(raw)
     preprocessing = heart_preprocessing(orientation_of(cases), normalize="none")
-    names = [case.name for case in cases]
-    job = Job(
+    return Job(
         recipe=Recipe(output, preprocessing, raw, num_classes=len(ACDC), ignore_index=255),
         cases=cases,
-        split=holdout(names, args.val_fraction, seed=args.seed, group_of=group_by_pattern(PATIENT)),
+        split=partial(make_split, args=args, group_of=group_by_pattern(PATIENT)),
         test=find_cases(raw, test=True) if args.with_test else (),
         labels=ACDC,
         description={
@@ -63,9 +64,8 @@ def run(args: argparse.Namespace) -> int:
             "licence": "for research, see the challenge's page",
             "modality": {"0": "MRI"},
         },
-        copies=description_copy(args.dataset_root / RAW, args.raw_dir),
+        public_cases=200,
     )
-    return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
 
 
 def find_cases(raw: Path, test: bool = False) -> list[CaseSource]:
@@ -104,6 +104,8 @@ def _frames(folder: Path, label_required: bool) -> list[CaseSource]:
     cases = []
     for name, path in by_name.items():
         if FRAME.match(name):
-            wanted = folder / f"{name}_gt{path.name[len(name) :]}" if label_required else None
-            cases.append(CaseSource(name, (path,), by_name.get(f"{name}_gt", wanted)))
+            wanted = folder / f"{name}{LABEL}{path.name[len(name) :]}" if label_required else None
+            cases.append(CaseSource(name, (path,), by_name.get(f"{name}{LABEL}", wanted)))
+    labels = {name.removesuffix(LABEL): path for name, path in by_name.items() if name.endswith(LABEL)}
+    warn_of_lone_labels(path for name, path in labels.items() if FRAME.match(name) and name not in by_name)
     return cases

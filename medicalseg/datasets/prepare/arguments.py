@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from medicalseg.datasets.splits import Split, holdout, leaking_tail
+from medicalseg.datasets.splits import GroupOf, Split, holdout, leaking_tail
 from medicalseg.errors import UserError
 
 
@@ -30,7 +30,7 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw_dir", type=Path, help="folder with the raw volumes; only read")
     parser.add_argument("--archive", type=Path, nargs="+", help="zip or tar file(s) with the raw volumes")
     parser.add_argument("--url", nargs="+", help="http(s) address(es) of the archive(s); a broken download is resumed")
-    parser.add_argument("--checksum", nargs="+", help="sha256:HEX or md5:HEX, one for each --url")
+    parser.add_argument("--checksum", nargs="+", help="sha256:HEX or md5:HEX, one for each --url or --archive")
 
 
 def add_picture_size(parser: argparse.ArgumentParser, default: Sequence[int]) -> None:
@@ -79,8 +79,8 @@ def check_common(args: argparse.Namespace) -> None:
         raise UserError(f"--seed {args.seed}: give 0 or more")
 
 
-def make_split(names: Iterable[str], args: argparse.Namespace) -> Split:
-    """The honest split by case, or PaddleSeg3D's on request."""
+def make_split(names: Iterable[str], args: argparse.Namespace, group_of: GroupOf | None = None) -> Split:
+    """The honest split by case, or by patient with `group_of`; or PaddleSeg3D's on request."""
     if getattr(args, "leaking_split", False):
         return leaking_tail(names, args.val_fraction)
-    return holdout(names, args.val_fraction, seed=args.seed)
+    return holdout(names, args.val_fraction, seed=args.seed, group_of=group_of)

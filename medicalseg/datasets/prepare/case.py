@@ -22,15 +22,14 @@ from medicalseg.utils.logger import logger
 
 
 class Prepared(NamedTuple):
-    """Result of one case: its entry in `dataset.json`, whether it was done before, warnings of the readers."""
+    """Result of one case: its entry in `dataset.json`, warnings of the readers."""
 
     entry: dict[str, Any]
-    skipped: bool
     notes: tuple[str, ...]
 
 
-def prepare_case(recipe: Recipe, force: bool, source: CaseSource) -> Prepared:
-    """Prepare one case unless the result of the same settings and files is there.
+def prepare_case(recipe: Recipe, source: CaseSource) -> Prepared:
+    """Prepare one case.
 
     Raises:
         DataError: image and label do not fit, or a file is missing.
@@ -39,16 +38,13 @@ def prepare_case(recipe: Recipe, force: bool, source: CaseSource) -> Prepared:
     for path in source.files:
         if not path.exists():
             raise DataError(f"{path} does not exist")
-    finished = None if force else finished_case(recipe, source)
-    if finished is not None:
-        return finished
     fingerprint = recipe.fingerprint(source)
     record = record_path(recipe.output, source.name)
     record.unlink(missing_ok=True)
     with _collected_warnings() as notes:
         entry = _work(recipe, source)
     write_json(record, {"fingerprint": fingerprint, "entry": entry})
-    return Prepared(entry, False, tuple(notes))
+    return Prepared(entry, tuple(notes))
 
 
 def record_path(output: Path, case: str) -> Path:
@@ -64,16 +60,16 @@ def targets(output: Path, source: CaseSource) -> list[Path]:
     return paths
 
 
-def finished_case(recipe: Recipe, source: CaseSource) -> Prepared | None:
-    """The result of an earlier run with the same settings and files; None if there is none."""
+def finished_case(recipe: Recipe, source: CaseSource) -> dict[str, Any] | None:
+    """The entry in `dataset.json` from an earlier run with the same settings and files; None if there is none."""
     try:
         content = json.loads(record_path(recipe.output, source.name).read_text(encoding="utf-8"))
         same = content["fingerprint"] == recipe.fingerprint(source)
-        entry = content["entry"]
+        entry = dict(content["entry"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     there = all(path.is_file() for path in targets(recipe.output, source))
-    return Prepared(entry, True, ()) if same and there else None
+    return entry if same and there else None
 
 
 def _work(recipe: Recipe, source: CaseSource) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,11 @@ from medicalseg.errors import DataError
 from medicalseg.utils.files import write_json, write_text
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import DiskFullError, run_all
+from medicalseg.utils.words import counted
 
 MARK = "prepared_by.json"
+FOLDERS = ("images", "labels", "originals", "cases")
+PARTS = ("train", "val", "test")
 SMALL_BYTES = 20_000_000
 
 
@@ -36,7 +39,10 @@ class Report:
 
 
 def run(job: Job, *, num_workers: int = 0, force: bool = False) -> Report:
-    """Prepare all cases and write `train_list.txt`, `val_list.txt`, `split.json` and `dataset.json`.
+    """Prepare all cases and write `split.json`, `dataset.json`, `train_list.txt` and `val_list.txt`.
+
+    Lists are there only while all arrays and the description are of one recipe: they go before the first array is
+    written and come back last.
 
     Args:
         job: what to do.
@@ -52,14 +58,18 @@ def run(job: Job, *, num_workers: int = 0, force: bool = False) -> Report:
     """
     sources = [*job.cases, *job.test]
     _check(sources)
+    if job.public_cases not in (None, len(job.cases)):
+        logger.warning("%s found; the public data have %d", counted(len(job.cases), "case"), job.public_cases)
+    split = job.split([source.name for source in job.cases])
     output = job.recipe.output
     _claim(output, job.origin, force)
     logger.info("preparing %d cases into %s", len(sources), output)
     entries, report = _all_cases(job, sources, num_workers, force)
     if not any(source.name in entries for source in job.cases):
         raise DataError(f"no case could be prepared; first: {next(iter(report.failed.values()))}")
-    _write_lists(job, entries)
-    _write_description(job, entries, report)
+    remove_lists(output)
+    _write_description(job, split, entries, report)
+    _write_lists(job, split, entries)
     logger.info(
         "%d cases prepared, %d were there, %d failed: %s",
         len(report.done), len(report.skipped), len(report.failed), output,
@@ -70,16 +80,13 @@ def run(job: Job, *, num_workers: int = 0, force: bool = False) -> Report:
 def _all_cases(
     job: Job, sources: Sequence[CaseSource], num_workers: int, force: bool
 ) -> tuple[dict[str, dict[str, Any]], Report]:
-    entries: dict[str, dict[str, Any]] = {}
     report = Report()
-    finished = {} if force else {source.name: finished_case(job.recipe, source) for source in sources}
-    for source in sources:
-        before = finished.get(source.name)
-        if before is not None:
-            entries[source.name] = before.entry
-            report.skipped.append(source.name)
+    entries = {} if force else _finished(job, sources)
+    report.skipped += entries
     todo = [source for source in sources if source.name not in entries]
-    work = partial(prepare_case, job.recipe, force)
+    if todo:
+        remove_lists(job.recipe.output)
+    work = partial(prepare_case, job.recipe)
     for source, result in run_all(work, todo, _workers(todo, num_workers), "prepare"):
         if isinstance(result, DiskFullError):
             raise result
@@ -94,9 +101,14 @@ def _all_cases(
     return entries, report
 
 
+def _finished(job: Job, sources: Sequence[CaseSource]) -> dict[str, dict[str, Any]]:
+    found = {source.name: finished_case(job.recipe, source) for source in sources}
+    return {name: entry for name, entry in found.items() if entry is not None}
+
+
 def _workers(todo: Sequence[CaseSource], num_workers: int) -> int:
     """Starting processes takes longer than a few small files do."""
-    size = sum(path.stat().st_size for source in todo for path in source.files if path.is_file())
+    size = sum(path.stat().st_size for source in todo for path in source.stored_files if path.is_file())
     folder = any(path.is_dir() for source in todo for path in source.files)
     return num_workers if folder or size > SMALL_BYTES else 0
 
@@ -104,15 +116,23 @@ def _workers(todo: Sequence[CaseSource], num_workers: int) -> int:
 def _check(sources: Sequence[CaseSource]) -> None:
     if not sources:
         raise DataError("there is no case to prepare")
-    for kind in ("name", "label_stem"):
-        seen: set[str] = set()
-        for source in sources:
-            value = getattr(source, kind)
-            if kind == "label_stem" and source.label is None:
-                continue
-            if value in seen:
-                raise DataError(f"case {source.name}: two cases would write the same file '{value}.npy'")
-            seen.add(value)
+    _check_names(sources, "images", lambda source: (source.name, source.images[0]))
+    labelled = [source for source in sources if source.label is not None]
+    _check_names(labelled, "labels", lambda source: (source.label_stem, source.label))
+
+
+def _check_names(
+    sources: Sequence[CaseSource], folder: str, target_and_file: Callable[[CaseSource], tuple[str, Path | None]]
+) -> None:
+    seen: dict[str, Path | None] = {}
+    for source in sources:
+        name, path = target_and_file(source)
+        if name in seen:
+            raise DataError(
+                f"case {source.name}: {seen[name]} and {path} would both become {folder}/{name}.npy; rename one of "
+                "them, or prepare their folders one at a time"
+            )
+        seen[name] = path
 
 
 def check_origin(output: Path, origin: str, force: bool) -> bool:
@@ -136,10 +156,11 @@ def check_origin(output: Path, origin: str, force: bool) -> bool:
 
 
 def _claim(output: Path, origin: str, force: bool) -> None:
-    """Mark the folder; what was prepared there from data of another origin is removed first."""
+    """Mark the folder; data of another origin and what a killed run was writing are removed first."""
     if check_origin(output, origin, force):
         logger.warning("replacing %s data in %s", prepared_origin(output), output)
         _remove(output)
+    sweep(output, FOLDERS)
     write_json(output / MARK, {"tool": "medicalseg prepare", "origin": origin})
 
 
@@ -152,8 +173,21 @@ def prepared_origin(output: Path) -> str | None:
         return "other" if held else None
 
 
+def sweep(output: Path, folders: Iterable[str]) -> None:
+    """Remove half-written files of a killed run."""
+    for folder in (output, *(output / name for name in folders)):
+        for path in folder.glob(".tmp-*"):
+            path.unlink(missing_ok=True)
+
+
+def remove_lists(output: Path) -> None:
+    """Take away what training starts from, so that nobody trains on arrays of two recipes."""
+    for part in PARTS:
+        (output / f"{part}_list.txt").unlink(missing_ok=True)
+
+
 def _remove(output: Path) -> None:
-    for pattern in ("images/*.npy", "labels/*.npy", "originals/*.nii.gz", "cases/*.json", "*_list.txt"):
+    for pattern in ("*_list.txt", "images/*.npy", "labels/*.npy", "originals/*.nii.gz", "cases/*.json"):
         for path in output.glob(pattern):
             path.unlink()
     for name in ("dataset.json", "split.json", MARK):
@@ -167,24 +201,18 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _write_lists(job: Job, entries: dict[str, dict[str, Any]]) -> None:
+def _write_lists(job: Job, split: Split, entries: dict[str, dict[str, Any]]) -> None:
     output = job.recipe.output
     by_name = {source.name: source for source in job.cases}
-    parts: dict[str, Sequence[str]] = {"train": job.split.train, "val": job.split.val}
-    if job.split.test:
-        parts["test"] = job.split.test
-    for part, names in parts.items():
+    for part, names in (("train", split.train), ("val", split.val), ("test", split.test)):
         lines = [_line(output, by_name[name]) for name in names if name in entries]
         if names and not lines:
             logger.warning("%s_list.txt is empty: every case of it is broken", part)
-        write_text(output / f"{part}_list.txt", "".join(f"{line}\n" for line in lines))
-    if job.split.test:
-        return
-    if job.test:
+        if names or part != "test":
+            write_text(output / f"{part}_list.txt", "".join(f"{line}\n" for line in lines))
+    if job.test and not split.test:
         lines = [_line(output, source) for source in job.test if source.name in entries]
         write_text(output / "test_list.txt", "".join(f"{line}\n" for line in lines))
-    else:
-        (output / "test_list.txt").unlink(missing_ok=True)
 
 
 def _line(output: Path, source: CaseSource) -> str:
@@ -192,9 +220,8 @@ def _line(output: Path, source: CaseSource) -> str:
     return ("\t" if any(" " in name for name in files) else " ").join(files)
 
 
-def _write_description(job: Job, entries: dict[str, dict[str, Any]], report: Report) -> None:
+def _write_description(job: Job, split: Split, entries: dict[str, dict[str, Any]], report: Report) -> None:
     output = job.recipe.output
-    split: Split = job.split
     split.write(output / "split.json")
     content: dict[str, Any] = dict(job.description)
     content["labels"] = {str(label): name for label, name in job.labels.items()}

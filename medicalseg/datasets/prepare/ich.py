@@ -20,8 +20,9 @@ from medicalseg.datasets.prepare.arguments import (
     check_common,
 )
 from medicalseg.datasets.prepare.label import read_label_on
+from medicalseg.datasets.prepare.pairs import warn_of_lone_labels
 from medicalseg.datasets.prepare.pictures import Picture, PictureJob, PictureRecipe, PictureSource, resized, to_grey
-from medicalseg.datasets.prepare.raw import find_folders, raw_folder
+from medicalseg.datasets.prepare.raw import folder_named, raw_folder
 from medicalseg.datasets.splits import Split, group_by_pattern, holdout
 from medicalseg.errors import DataError, UserError
 from medicalseg.io import Volume, read_volume, reorient
@@ -97,23 +98,18 @@ def find_subjects(raw: Path) -> list[PictureSource]:
     Raises:
         DataError: a folder is missing or empty.
     """
-    scans, masks = _folder(raw, "ct_scans"), _folder(raw, "masks")
+    scans, masks = (folder_named(raw, [name], HOW_TO_GET, _by_number) for name in ("ct_scans", "masks"))
+    found, wanted = _by_number(scans), _by_number(masks)
     diagnoses = _diagnoses(raw)
+    warn_of_lone_labels(mask for number, mask in wanted.items() if number not in found)
     sources = []
-    for number, scan in sorted(_by_number(scans).items()):
-        mask = _by_number(masks).get(number, masks / scan.name)
+    for number, scan in sorted(found.items()):
+        mask = wanted.get(number, masks / scan.name)
         options = {"without": diagnoses[number]} if number in diagnoses else {}
         sources.append(PictureSource(f"subject{number:03d}", (scan, mask), options))
     if not sources:
         raise DataError(f"{scans}: holds no scans such as 049.nii. {HOW_TO_GET}")
     return sources
-
-
-def _folder(raw: Path, name: str) -> Path:
-    found = [path for path in find_folders(raw, name) if _by_number(path)] or find_folders(raw, name)
-    if not found:
-        raise DataError(f"{raw}: no folder {name} in it. {HOW_TO_GET}")
-    return found[0]
 
 
 def _by_number(folder: Path) -> dict[int, Path]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medicalseg.datasets.prepare.voxel_files import with_voxels
 from medicalseg.datasets.splits import Split
 from medicalseg.inference.preprocess import Preprocessing
 
 ENGINE_VERSION = 1
+
+SplitRule = Callable[[list[str]], Split]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class CaseSource:
     def files(self) -> tuple[Path, ...]:
         """Images and label."""
         return self.images if self.label is None else (*self.images, self.label)
+
+    @property
+    def stored_files(self) -> tuple[Path, ...]:
+        """Images and label with the voxel files that headers among them name."""
+        return tuple(part for path in self.files for part in with_voxels(path))
 
     @property
     def label_stem(self) -> str:
@@ -64,7 +72,7 @@ class Recipe:
 
     def fingerprint(self, source: CaseSource) -> str:
         """Changes when the settings or a source file (size, time of change) do."""
-        stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.files]
+        stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.stored_files]
         settings: list[Any] = [ENGINE_VERSION, self.preprocessing.to_dict(), self.num_classes, self.ignore_index]
         if self.label_ids is not None:
             settings.append(sorted(self.label_ids.items()))
@@ -79,21 +87,24 @@ class Job:
     Attributes:
         recipe: what is done to each case.
         cases: cases with labels.
-        split: which of them train and validate; may name cases that turn out broken.
+        split: from the names of all cases, in their order, to those that train and validate; cases that turn out broken
+            are left out afterwards.
         test: cases without labels.
         description: name, description, reference, licence and modality for `dataset.json`.
         labels: class names by id.
         class_groups: ids per group name.
         origin: "real" or "phantom"; one never replaces the other unasked.
+        public_cases: number of cases in the public data; None if they have no fixed number.
         copies: further places for `dataset.json`; a file there that another tool wrote is left alone.
     """
 
     recipe: Recipe
     cases: Sequence[CaseSource]
-    split: Split
+    split: SplitRule
     labels: Mapping[int, str]
     description: Mapping[str, Any]
     test: Sequence[CaseSource] = ()
     class_groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
     origin: str = "real"
+    public_cases: int | None = None
     copies: Sequence[Path] = ()

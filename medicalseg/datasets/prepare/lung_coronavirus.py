@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
+from functools import partial
 from pathlib import Path
 
 from medicalseg.datasets.class_tables import LUNG_CORONAVIRUS
-from medicalseg.datasets.decathlon_layout import volumes_in
-from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, check_common, make_split
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, make_split
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
-from medicalseg.datasets.prepare.raw import description_copy, find_folders, raw_folder
-from medicalseg.errors import DataError
+from medicalseg.datasets.prepare.pairs import images_in, pair_by_name
+from medicalseg.datasets.prepare.raw import folder_named
+from medicalseg.datasets.prepare.verb import prepare
 from medicalseg.inference.preprocess import Preprocessing
-from medicalseg.io import case_name
 
 HELP = "prepare LungCoronavirus (CT, 3 classes)"
 ROOT = "data/lung_coronavirus"
@@ -25,6 +25,7 @@ HOW_TO_GET = (
 )
 IMAGE_FOLDERS = ("20_ncov_scan", "COVID-19-CT-Seg_20cases")
 LABEL_FOLDERS = ("lung_mask",)
+RADIOPAEDIA = re.compile(r"radiopaedia_\d+(?=_)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,15 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
-    check_common(args)
-    output = args.dataset_root / PHASE
-    engine.check_origin(output, "real", args.force)
-    raw = raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
-    cases = find_cases(raw)
-    job = Job(
+    return prepare(args, PHASE, RAW, HOW_TO_GET, partial(_job, args))
+
+
+def _job(args: argparse.Namespace, raw: Path, output: Path) -> Job:
+    return Job(
         recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(LUNG_CORONAVIRUS), ignore_index=255),
-        cases=cases,
-        split=make_split([case.name for case in cases], args),
+        cases=find_cases(raw),
+        split=partial(make_split, args=args, group_of=patient_of),
         labels=LUNG_CORONAVIRUS,
         description={
             "name": "LungCoronavirus",
@@ -54,9 +54,8 @@ def run(args: argparse.Namespace) -> int:
             "licence": "CC BY-NC-SA",
             "modality": {"0": "CT"},
         },
-        copies=description_copy(args.dataset_root / RAW, args.raw_dir),
+        public_cases=20,
     )
-    return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
 
 
 def preprocessing(size: tuple[int, int, int] | list[int]) -> Preprocessing:
@@ -75,27 +74,23 @@ def label_name(image_name: str) -> str:
     return image_name.replace("_org_covid-19-pneumonia-", "_").replace("-dcm", "").replace("_org_", "_")
 
 
+def patient_of(name: str) -> str:
+    """The patient of a volume: Radiopaedia numbers cases, and several series of one case are one patient's.
+
+    Example:
+        >>> patient_of("radiopaedia_org_covid-19-pneumonia-10_85902_3-dcm"), patient_of("coronacases_org_001")
+        ('radiopaedia_10', 'coronacases_001')
+    """
+    name = label_name(name)
+    found = RADIOPAEDIA.match(name)
+    return found[0] if found else name
+
+
 def find_cases(raw: Path) -> list[CaseSource]:
     """Images and lung masks by name.
 
     Raises:
         DataError: a folder is missing or empty.
     """
-    images, labels = _folder(raw, IMAGE_FOLDERS), _folder(raw, LABEL_FOLDERS)
-    paths = volumes_in(images)
-    if not paths:
-        raise DataError(f"{images}: holds no volumes. {HOW_TO_GET}")
-    by_name = {case_name(path): path for path in volumes_in(labels)}
-    cases = []
-    for path in paths:
-        name = case_name(path)
-        mask = label_name(name)
-        cases.append(CaseSource(name, (path,), by_name.get(mask, labels / f"{mask}.nii.gz"), mask))
-    return cases
-
-
-def _folder(raw: Path, names: tuple[str, ...]) -> Path:
-    found = [path for path in find_folders(raw, *names) if volumes_in(path)] or find_folders(raw, *names)
-    if not found:
-        raise DataError(f"{raw}: no folder {' or '.join(names)} in it. {HOW_TO_GET}")
-    return found[0]
+    images, labels = (folder_named(raw, names, HOW_TO_GET) for names in (IMAGE_FOLDERS, LABEL_FOLDERS))
+    return pair_by_name(images_in(images, HOW_TO_GET), labels, label_name)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from medicalseg.datasets.class_tables import MRI_SPINE_SEG, MRI_SPINE_SEG_GROUPS
-from medicalseg.datasets.decathlon_layout import volumes_in
 from medicalseg.datasets.phantom import write_raw_phantom
-from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, check_common, make_split
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, make_split
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
-from medicalseg.datasets.prepare.raw import description_copy, find_folders, raw_folder
+from medicalseg.datasets.prepare.pairs import images_in, natural_key, pair_by_name
+from medicalseg.datasets.prepare.raw import find_folders
+from medicalseg.datasets.prepare.verb import prepare
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference.preprocess import Preprocessing
-from medicalseg.io import case_name
 
 HELP = "prepare MRISpineSeg (20 classes), or the built-in spine phantom with --phantom"
 ROOT = "data/MRSpineSeg"
@@ -27,6 +27,20 @@ HOW_TO_GET = (
     "get it there and pass --archive FILE.zip or --raw_dir FOLDER; or use the built-in data with --phantom"
 )
 HIGHEST = 2650.0
+REAL = {
+    "name": "MRISpineSeg",
+    "description": "Sagittal T2 spine MR: sacrum, vertebrae L5 to T9 and the discs between them",
+    "reference": "Pang et al., SpineParseNet, IEEE TMI 40(1):262-273 (2021); www.spinesegmentation-challenge.com",
+    "licence": "research only, by signed agreement with the organisers",
+    "modality": {"0": "MRI-T2"},
+}
+GENERATED = {
+    "name": "MRISpineSeg phantom",
+    "description": "Generated sagittal T2-like spine volumes with MRISpineSeg's 20 classes; no patient data",
+    "reference": "docs/explanation/phantom.md",
+    "licence": "Apache-2.0",
+    "modality": {"0": "MRI-T2"},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,23 +60,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
-    check_common(args)
-    output = args.dataset_root / PHASE
-    origin = "real" if args.phantom is None else "phantom"
-    engine.check_origin(output, origin, args.force)
-    raw = _phantom(args) if args.phantom is not None else raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
-    cases = find_cases(raw)
-    job = Job(
+    if args.phantom is None:
+        return prepare(args, PHASE, RAW, HOW_TO_GET, partial(_job, args, REAL))
+    job = partial(_job, args, GENERATED)
+    return prepare(args, PHASE, RAW, HOW_TO_GET, job, origin="phantom", fetch=_phantom)
+
+
+def _job(args: argparse.Namespace, description: Mapping[str, object], raw: Path, output: Path) -> Job:
+    return Job(
         recipe=Recipe(output, preprocessing(args.size), raw, num_classes=len(MRI_SPINE_SEG), ignore_index=255),
-        cases=cases,
-        split=make_split([case.name for case in cases], args),
+        cases=find_cases(raw),
+        split=partial(make_split, args=args),
         labels=MRI_SPINE_SEG,
         class_groups=MRI_SPINE_SEG_GROUPS,
-        description=_description(origin),
-        origin=origin,
-        copies=description_copy(args.dataset_root / RAW, args.raw_dir),
+        description=description,
     )
-    return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
 
 
 def preprocessing(size: tuple[int, int, int] | list[int]) -> Preprocessing:
@@ -81,27 +93,15 @@ def find_cases(raw: Path) -> list[CaseSource]:
     labels = None if images is None else _masks(images)
     if images is None or labels is None:
         raise DataError(f"{raw}: no folders MR and Mask side by side in it. {HOW_TO_GET}")
-    by_name = {case_name(path).lower(): path for path in volumes_in(labels)}
-    found = []
-    for path in volumes_in(images):
-        name = case_name(path)
-        label_name = name.replace("Case", "mask_case")
-        fallback = labels / f"{label_name}{path.name[len(name) :]}"
-        found.append(CaseSource(name, (path,), by_name.get(label_name.lower(), fallback), label_name))
-    if not found:
-        raise DataError(f"{images}: holds no volumes. {HOW_TO_GET}")
-    return sorted(found, key=lambda case: [int(part) if part.isdigit() else part for part in _parts(case.name)])
+    found = pair_by_name(images_in(images, HOW_TO_GET), labels, lambda name: name.replace("Case", "mask_case"))
+    return sorted(found, key=lambda case: natural_key(case.name))
 
 
 def _masks(images: Path) -> Path | None:
     return next((path for path in images.parent.iterdir() if path.is_dir() and path.name.lower() == "mask"), None)
 
 
-def _parts(name: str) -> list[str]:
-    return re.split(r"(\d+)", name)
-
-
-def _phantom(args: argparse.Namespace) -> Path:
+def _phantom(args: argparse.Namespace, unpacked: Path, how_to_get: str) -> Path:
     for name in ("raw_dir", "archive", "url"):
         if getattr(args, name):
             raise UserError(f"--phantom and --{name}: give one of them")
@@ -110,21 +110,3 @@ def _phantom(args: argparse.Namespace) -> Path:
     size = (args.size[0], args.size[1], args.size[2])
     root = args.dataset_root / PHANTOM
     return write_raw_phantom(root, args.phantom, seed=args.seed, size=size, num_workers=args.num_workers)
-
-
-def _description(origin: str) -> dict[str, object]:
-    if origin == "phantom":
-        return {
-            "name": "MRISpineSeg phantom",
-            "description": "Generated sagittal T2-like spine volumes with MRISpineSeg's 20 classes; no patient data",
-            "reference": "docs/explanation/phantom.md",
-            "licence": "Apache-2.0",
-            "modality": {"0": "MRI-T2"},
-        }
-    return {
-        "name": "MRISpineSeg",
-        "description": "Sagittal T2 spine MR: sacrum, vertebrae L5 to T9 and the discs between them",
-        "reference": "Pang et al., SpineParseNet, IEEE TMI 40(1):262-273 (2021); www.spinesegmentation-challenge.com",
-        "licence": "research only, by signed agreement with the organisers",
-        "modality": {"0": "MRI-T2"},
-    }

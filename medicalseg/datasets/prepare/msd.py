@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     job = Job(
         recipe=recipe,
         cases=cases,
-        split=_split(layout, cases, args),
+        split=partial(_split, layout, args),
         test=_sources(find_cases(layout, "test")) if args.with_test else (),
         labels=layout.labels,
         description=_description(layout),
@@ -128,8 +129,7 @@ def _sources(cases: Sequence[Any]) -> list[CaseSource]:
     return [CaseSource(case.name, case.images, case.label) for case in cases]
 
 
-def _split(layout: Layout, cases: Sequence[CaseSource], args: argparse.Namespace) -> Split:
-    names = [case.name for case in cases]
+def _split(layout: Layout, args: argparse.Namespace, names: Sequence[str]) -> Split:
     if args.fold is None:
         return make_split(names, args)
     folds = read_splits(layout.root / "splits_final.json")

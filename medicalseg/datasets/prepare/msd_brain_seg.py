@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from medicalseg.datasets.class_tables import MSD_BRAIN
-from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_three_parts, check_common
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_three_parts
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
-from medicalseg.datasets.prepare.raw import description_copy, find_folders, raw_folder
+from medicalseg.datasets.prepare.pairs import pair_by_name
+from medicalseg.datasets.prepare.raw import find_folders
+from medicalseg.datasets.prepare.verb import prepare
 from medicalseg.datasets.splits import holdout
 from medicalseg.datasets.volume_files import group_channels, is_nnunet_folder, volumes_in
 from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import Preprocessing
-from medicalseg.io import case_name
 
 HELP = "prepare msd_brain_dataset (MSD task 1, MR of gliomas, 4 contrasts, 4 classes)"
 TASK = "Task01_BrainTumour"
@@ -38,15 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
-    check_common(args)
-    output = args.dataset_root / PHASE
-    engine.check_origin(output, "real", args.force)
-    raw = raw_folder(args, args.dataset_root / RAW, HOW_TO_GET)
-    cases = find_cases(raw)
-    job = Job(
+    return prepare(args, PHASE, RAW, HOW_TO_GET, partial(_job, args))
+
+
+def _job(args: argparse.Namespace, raw: Path, output: Path) -> Job:
+    return Job(
         recipe=Recipe(output, preprocessing(), raw, num_classes=len(MSD_BRAIN), ignore_index=255),
-        cases=cases,
-        split=holdout([case.name for case in cases], args.val_fraction, args.test_fraction, seed=args.seed),
+        cases=find_cases(raw),
+        split=partial(holdout, val_fraction=args.val_fraction, test_fraction=args.test_fraction, seed=args.seed),
         labels=MSD_BRAIN,
         description={
             "name": "BRATS",
@@ -55,9 +55,8 @@ def run(args: argparse.Namespace) -> int:
             "licence": "CC BY-SA 4.0",
             "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
         },
-        copies=description_copy(args.dataset_root / RAW, args.raw_dir),
+        public_cases=484,
     )
-    return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
 
 
 def preprocessing() -> Preprocessing:
@@ -76,11 +75,7 @@ def find_cases(raw: Path) -> list[CaseSource]:
     if images is None or labels is None:
         raise DataError(f"{raw}: no folders imagesTr and labelsTr with volumes side by side in it. {HOW_TO_GET}")
     files = volumes_in(images)
-    by_name = {case_name(path): path for path in volumes_in(labels)}
-    return [
-        CaseSource(name, paths, by_name.get(name, labels / f"{name}.nii.gz"))
-        for name, paths in group_channels(files, is_nnunet_folder(files)).items()
-    ]
+    return pair_by_name(group_channels(files, is_nnunet_folder(files)).items(), labels)
 
 
 def _beside(images: Path) -> Path | None:

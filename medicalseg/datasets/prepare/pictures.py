@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from medicalseg.datasets.prepare.engine import MARK, Report, check_origin
+from medicalseg.datasets.prepare.engine import MARK, Report, check_origin, remove_lists, sweep
+from medicalseg.datasets.prepare.job import SplitRule
 from medicalseg.datasets.splits import Split, write_splits
 from medicalseg.errors import DataError
 from medicalseg.utils.files import atomic_path, write_json, write_text
@@ -21,6 +22,8 @@ from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import DiskFullError, run_all
 
 PICTURES_VERSION = 1
+FOLDERS = ("images", "masks", "cases")
+SPLITS = "splits_final.json"
 
 
 class Picture(NamedTuple):
@@ -47,7 +50,6 @@ class PictureSource:
 
 
 Make = Callable[[PictureSource], list[Picture]]
-SplitRule = Callable[[list[str]], Split]
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ class PictureJob:
 
 
 def run(job: PictureJob, *, num_workers: int = 0, force: bool = False) -> Report:
-    """Make all pictures, then `train_list.txt`, `val_list.txt`, `test_list.txt`, `splits_final.json`, `dataset.json`.
+    """Make all pictures, then `dataset.json`, `splits_final.json`, `train_list.txt`, `val_list.txt`, `test_list.txt`.
+
+    Lists are there only while all pictures and the description are of one recipe, as in `engine.run`.
 
     Args:
         job: what to do.
@@ -115,8 +119,11 @@ def run(job: PictureJob, *, num_workers: int = 0, force: bool = False) -> Report
     if not names:
         why = next(iter(report.failed.values()), "none of them gives a picture")
         raise DataError(f"no picture could be made; first: {why}")
+    split = job.split(sorted(names))
+    _withdraw(output)
     _remove_strangers(job, before - set(names))
-    _write_description(job, sorted(names), report)
+    _write_description(job, split, report)
+    _write_lists(output, split)
     logger.info(
         "%d pictures in %s: %d sources prepared, %d were there, %d failed",
         len(names), output, len(report.done), len(report.skipped), len(report.failed),
@@ -132,7 +139,13 @@ def _claim(output: Path, force: bool) -> None:
             f"{output / 'images'} holds files that were not made here; choose another --dataset_root, "
             "or pass --force to write among them"
         )
+    sweep(output, FOLDERS)
     write_json(output / MARK, {"tool": "medicalseg prepare", "origin": "real"})
+
+
+def _withdraw(output: Path) -> None:
+    remove_lists(output)
+    (output / SPLITS).unlink(missing_ok=True)
 
 
 def _all_pictures(job: PictureJob, num_workers: int, force: bool) -> tuple[list[str], Report]:
@@ -146,6 +159,8 @@ def _all_pictures(job: PictureJob, num_workers: int, force: bool) -> tuple[list[
         else:
             names += before
             report.skipped.append(source.name)
+    if todo:
+        _withdraw(job.recipe.output)
     work = partial(_prepare, job.recipe)
     for source, result in run_all(work, todo, num_workers if len(todo) > 1 else 0, "prepare"):
         if isinstance(result, DiskFullError):
@@ -247,17 +262,18 @@ def _remove_strangers(job: PictureJob, names: set[str]) -> None:
             path.unlink()
 
 
-def _write_description(job: PictureJob, names: list[str], report: Report) -> None:
-    output, split = job.recipe.output, job.split(names)
-    parts = {"train": split.train, "val": split.val, "test": split.test}
-    for part, members in parts.items():
-        lines = [f"images/{name}.png\tmasks/{name}.png\n" for name in members]
-        write_text(output / f"{part}_list.txt", "".join(lines))
-        logger.info("%s: %d pictures", part, len(members))
-    write_splits(output / "splits_final.json", [split])
+def _write_description(job: PictureJob, split: Split, report: Report) -> None:
     content = dict(job.description)
     content["labels"] = {str(label): name for label, name in job.labels.items()}
     content["settings"] = dict(job.recipe.settings)
     content["split"] = {"rule": split.rule, "seed": split.seed, "leaking": split.leaking}
     content["broken"] = dict(sorted(report.failed.items()))
-    write_json(output / "dataset.json", content)
+    write_json(job.recipe.output / "dataset.json", content)
+
+
+def _write_lists(output: Path, split: Split) -> None:
+    write_splits(output / SPLITS, [split])
+    for part, members in {"train": split.train, "val": split.val, "test": split.test}.items():
+        lines = [f"images/{name}.png\tmasks/{name}.png\n" for name in members]
+        write_text(output / f"{part}_list.txt", "".join(lines))
+        logger.info("%s: %d pictures", part, len(members))

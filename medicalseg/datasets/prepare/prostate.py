@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from medicalseg.datasets.class_tables import PROSTATE
-from medicalseg.datasets.prepare import engine
-from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, check_common, make_split
+from medicalseg.datasets.prepare.arguments import add_archives, add_common, add_size, make_split
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
-from medicalseg.datasets.prepare.raw import description_copy, raw_folder
+from medicalseg.datasets.prepare.pairs import natural_key, warn_of_lone_labels
+from medicalseg.datasets.prepare.verb import prepare
 from medicalseg.datasets.volume_files import volumes_in
 from medicalseg.errors import DataError
 from medicalseg.inference.preprocess import Preprocessing
@@ -33,6 +33,7 @@ class _Collection:
     description: Mapping[str, str]
     folder_in_name: bool = False
     label_ids: Mapping[int, int] | None = None
+    public_cases: int | None = None
 
 
 COLLECTIONS = {
@@ -44,6 +45,7 @@ COLLECTIONS = {
             "reference": "Litjens et al., Medical Image Analysis 18(2):359-373 (2014); promise12.grand-challenge.org",
             "licence": "see promise12.grand-challenge.org",
         },
+        public_cases=50,
     ),
     "Prostate_mri": _Collection(
         f"Prostate_mri is public (liuquande.github.io/SAML): fetch the archive of its six sites and {_PASS}",
@@ -71,26 +73,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare; the exit code is 2 if a case is broken."""
-    check_common(args)
-    collection = COLLECTIONS[args.dataset]
     args.dataset_root = args.dataset_root or Path("data") / args.dataset
-    output, unpacked = args.dataset_root / f"{args.dataset}_phase0", args.dataset_root / f"{args.dataset}_raw"
-    engine.check_origin(output, "real", args.force)
-    raw = raw_folder(args, unpacked, collection.how_to_get)
+    phase, unpacked = f"{args.dataset}_phase0", f"{args.dataset}_raw"
+    return prepare(args, phase, unpacked, COLLECTIONS[args.dataset].how_to_get, partial(_job, args))
+
+
+def _job(args: argparse.Namespace, raw: Path, output: Path) -> Job:
+    collection = COLLECTIONS[args.dataset]
     cases, test = find_cases(raw, collection.folder_in_name)
     if not cases:
         raise DataError(f"{raw}: no volumes CaseN with CaseN{SUFFIX} in it. {collection.how_to_get}")
-    recipe = Recipe(output, preprocessing(args.size), raw, len(PROSTATE), 255, collection.label_ids)
-    job = Job(
-        recipe=recipe,
+    return Job(
+        recipe=Recipe(output, preprocessing(args.size), raw, len(PROSTATE), 255, collection.label_ids),
         cases=cases,
-        split=make_split([case.name for case in cases], args),
+        split=partial(make_split, args=args),
         labels=PROSTATE,
         description={"name": args.dataset, **collection.description, "modality": {"0": "MRI-T2"}},
         test=test,
-        copies=description_copy(unpacked, args.raw_dir),
+        public_cases=collection.public_cases,
     )
-    return engine.run(job, num_workers=args.num_workers, force=args.force).exit_code
 
 
 def preprocessing(size: tuple[int, int, int] | list[int]) -> Preprocessing:
@@ -107,9 +108,6 @@ def find_cases(raw: Path, folder_in_name: bool = False) -> tuple[list[CaseSource
     Args:
         raw: folder of folders.
         folder_in_name: training cases are called `FOLDER_CaseN`, since their numbers start anew in each folder.
-
-    Raises:
-        DataError: a name occurs in two folders.
     """
     cases, test = [], []
     for folder in [raw, *sorted(path for path in raw.rglob("*") if path.is_dir() and "__MACOSX" not in path.parts)]:
@@ -119,8 +117,10 @@ def find_cases(raw: Path, folder_in_name: bool = False) -> tuple[list[CaseSource
         else:
             prefix = f"{folder.name}_" if folder_in_name else ""
             cases += [_labelled(path, labels, prefix) for path in images]
-    _check_names([*cases, *test])
-    return sorted(cases, key=_by_number), sorted(test, key=_by_number)
+            named = {f"{case_name(path)}{SUFFIX}".lower() for path in images}
+            warn_of_lone_labels(path for name, path in labels.items() if name not in named)
+    cases.sort(key=lambda case: natural_key(case.name))
+    return cases, sorted(test, key=lambda case: natural_key(case.name))
 
 
 def _told_apart(paths: Iterable[Path]) -> tuple[list[Path], dict[str, Path]]:
@@ -139,15 +139,3 @@ def _labelled(image: Path, labels: dict[str, Path], prefix: str) -> CaseSource:
     fallback = image.with_name(f"{name}{SUFFIX}{image.name[len(name) :]}")
     label = labels.get(f"{name}{SUFFIX}".lower(), fallback)
     return CaseSource(f"{prefix}{name}", (image,), label, f"{prefix}{name}{SUFFIX}")
-
-
-def _check_names(cases: Iterable[CaseSource]) -> None:
-    seen: dict[str, Path] = {}
-    for case in cases:
-        other = seen.setdefault(case.name, case.images[0])
-        if other != case.images[0]:
-            raise DataError(f"{case.images[0]}: {other} has the same name; prepare the folders one at a time")
-
-
-def _by_number(case: CaseSource) -> list[int | str]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", case.name)]

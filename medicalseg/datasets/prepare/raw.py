@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+from medicalseg.datasets.prepare.archives import check_all, extract_once, fetch_all, file_stem
+from medicalseg.datasets.volume_files import volumes_in
 from medicalseg.errors import DataError, UserError
-from medicalseg.utils.download import download, extract_archive, file_name
-from medicalseg.utils.logger import logger
 
 
 def raw_folder(args: argparse.Namespace, default: Path, how_to_get: str) -> Path:
@@ -19,51 +20,40 @@ def raw_folder(args: argparse.Namespace, default: Path, how_to_get: str) -> Path
         how_to_get: end of the message when there is nothing.
 
     Raises:
-        DataError: there is no raw data.
+        DataError: there is no raw data, or it is not what was fetched or unpacked before.
         UserError: flags contradict each other.
     """
     given = [name for name in ("raw_dir", "archive", "url") if getattr(args, name)]
     if len(given) > 1:
         raise UserError(f"--{given[0]} and --{given[1]}: give one of them")
+    checksums = _checksums(args)
     if args.raw_dir:
         if not args.raw_dir.is_dir():
             raise DataError(f"--raw_dir {args.raw_dir}: no such folder. {how_to_get}")
         return args.raw_dir
-    archives = _downloaded(args) if args.url else list(args.archive or [])
+    if args.url:
+        archives = fetch_all(args.url, checksums, args.dataset_root / "downloads")
+    else:
+        archives = list(args.archive or [])
+        missing = next((archive for archive in archives if not archive.is_file()), None)
+        if missing:
+            raise DataError(f"--archive {missing}: no such file. {how_to_get}")
+        check_all(archives, checksums)
     for archive in archives:
-        if not archive.is_file():
-            raise DataError(f"--archive {archive}: no such file. {how_to_get}")
-        extract_once(archive, default / file_stem(archive))
+        extract_once(archive, default / file_stem(archive.name))
     if not default.is_dir():
         raise DataError(f"raw data not found: {default} does not exist. {how_to_get}")
     return default
 
 
-def _downloaded(args: argparse.Namespace) -> list[Path]:
-    sums = args.checksum or [None] * len(args.url)
-    if len(sums) != len(args.url):
-        raise UserError(f"--checksum: {len(sums)} given for {len(args.url)} --url")
-    folder = args.dataset_root / "downloads"
-    return [download(url, folder / file_name(url), checksum=sum_) for url, sum_ in zip(args.url, sums, strict=True)]
-
-
-def extract_once(archive: Path, target: Path) -> Path:
-    """Unpack `archive` into the folder `target` unless that exists."""
-    if target.is_dir():
-        logger.info("%s is unpacked already: %s", archive.name, target)
-        return target
-    logger.info("unpacking %s into %s", archive, target)
-    extract_archive(archive, target)
-    return target
-
-
-def file_stem(archive: Path) -> str:
-    """Name of an archive without its suffixes."""
-    name = archive.name
-    for suffix in (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return archive.stem
+def _checksums(args: argparse.Namespace) -> list[str | None]:
+    flag = "url" if args.url else "archive"
+    sources = getattr(args, flag) or ()
+    if args.checksum and not sources:
+        raise UserError("--checksum: goes with --url or --archive")
+    if args.checksum and len(args.checksum) != len(sources):
+        raise UserError(f"--checksum: {len(args.checksum)} given for {len(sources)} --{flag}")
+    return list(args.checksum or [None] * len(sources))
 
 
 def find_folders(root: Path, *names: str) -> list[Path]:
@@ -72,6 +62,26 @@ def find_folders(root: Path, *names: str) -> list[Path]:
     found = [path for path in [root, *root.rglob("*")] if path.name.lower() in wanted and path.is_dir()]
     found = [path for path in found if "__MACOSX" not in path.parts]
     return sorted(found, key=lambda path: (len(path.parts), path.as_posix()))
+
+
+def folder_named(
+    raw: Path, names: Sequence[str], how_to_get: str, files_of: Callable[[Path], Collection[object]] = volumes_in
+) -> Path:
+    """The shallowest folder with one of these names that has files; one without if none has.
+
+    Args:
+        raw: where to look.
+        names: in upper or lower case.
+        how_to_get: end of the message when there is none.
+        files_of: what counts as files; default: volumes.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    found = find_folders(raw, *names)
+    if not found:
+        raise DataError(f"{raw}: no folder {' or '.join(names)} in it. {how_to_get}")
+    return next((path for path in found if files_of(path)), found[0])
 
 
 def description_copy(folder: Path, raw_dir: Path | None) -> tuple[Path, ...]:

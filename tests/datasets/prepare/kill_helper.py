@@ -7,10 +7,10 @@ from pathlib import Path
 
 from medicalseg.datasets.prepare import case, engine
 
-from .test_prepare_engine import job_for
+from .test_prepare_engine import RECIPES, job_for
 
 
-def main(raw: Path, output: Path) -> None:
+def main(raw: Path, output: Path, recipe: str) -> None:
     """Prepare until the label of the third case is to be written."""
     save, count = case.save_array, [0]
 
@@ -24,4 +24,4 @@ def main(raw: Path, output: Path) -> None:
         save(path, array)
 
     case.save_array = hang
-    engine.run(job_for(raw, output))
+    engine.run(job_for(raw, output, RECIPES[recipe]))

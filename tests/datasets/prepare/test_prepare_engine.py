@@ -9,22 +9,25 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from medicalseg.datasets.prepare import case as case_module
 from medicalseg.datasets.prepare import engine
 from medicalseg.datasets.prepare.job import CaseSource, Job, Recipe
-from medicalseg.datasets.splits import Split, holdout
+from medicalseg.datasets.splits import holdout
 from medicalseg.errors import DataError, RunError
 from medicalseg.inference.preprocess import Preprocessing
-from medicalseg.io import Volume, write_volume
+from medicalseg.io import Volume, read_volume, write_volume
 
 from .conftest import contents, snapshot, write_pair
 
 NAMES = tuple("abcdef")
 MINMAX = Preprocessing(intensity=({"type": "minmax"},), size=(6, 6, 6))
+RECIPES = {"minmax": MINMAX, "zscore": Preprocessing(intensity=({"type": "zscore"},), size=(6, 6, 6))}
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def raw(tmp_path):
 def job_for(raw, output, preprocessing=MINMAX, names=NAMES, num_classes=3):
     cases = [CaseSource(name, (raw / f"{name}.nii.gz",), raw / f"{name}_seg.nii.gz") for name in names]
     recipe = Recipe(output, preprocessing, raw, num_classes=num_classes)
-    return Job(recipe, cases, holdout(names, 0.2), {0: "background", 1: "x", 2: "y"}, {"name": "t"})
+    return Job(recipe, cases, partial(holdout, val_fraction=0.2), {0: "background", 1: "x", 2: "y"}, {"name": "t"})
 
 
 def test_second_run_does_nothing(raw, tmp_path):
@@ -137,29 +140,58 @@ def test_two_workers_write_the_same_bytes(raw, tmp_path, monkeypatch):
     assert contents(one) == contents(tmp_path / "two")
 
 
-def test_kill_in_the_middle_and_run_again(raw, tmp_path):
-    """SIGKILL while the third case is worked on: no half file is taken for a whole one."""
-    output = tmp_path / "out"
+def kill_in_the_middle(raw, output, recipe):
+    """SIGKILL while the third case is worked on."""
     script = (
         "import sys, time\n"
         f"sys.path.insert(0, {os.path.dirname(__file__)!r} + '/../../..')\n"
         "from pathlib import Path\n"
         "from tests.datasets.prepare import kill_helper\n"
-        "kill_helper.main(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "kill_helper.main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, str(raw), str(output)])
+    process = subprocess.Popen([sys.executable, "-c", script, str(raw), str(output), recipe])
     deadline = time.monotonic() + 60
     while not (output / "stop").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    (output / "stop").unlink()
+
+
+def test_kill_in_the_middle_and_run_again(raw, tmp_path):
+    """No half file is taken for a whole one, and none stays."""
+    output = tmp_path / "out"
+    kill_in_the_middle(raw, output, "minmax")
     assert len(list((output / "cases").glob("*.json"))) == 2
     assert not (output / "dataset.json").exists()
     report = engine.run(job_for(raw, output))
     assert (sorted(report.skipped), sorted(report.done)) == (["a", "b"], ["c", "d", "e", "f"])
-    (output / "stop").unlink()
-    fresh = engine_run(raw, tmp_path / "fresh")
-    assert {k: v for k, v in contents(output).items() if "/.tmp-" not in k} == contents(fresh)
+    assert contents(output) == contents(engine_run(raw, tmp_path / "fresh"))
+
+
+def test_kill_while_another_recipe_replaces_the_arrays(raw, tmp_path):
+    """Arrays of two recipes lie there: nothing may train on them."""
+    output = engine_run(raw, tmp_path / "out")
+    kill_in_the_middle(raw, output, "zscore")
+    assert [np.load(output / "images" / f"{name}.npy").min() < 0 for name in "af"] == [True, False]
+    assert not list(output.glob("*_list.txt"))
+    report = engine.run(job_for(raw, output, RECIPES["zscore"]))
+    assert (sorted(report.skipped), sorted(report.done)) == (["a", "b"], ["c", "d", "e", "f"])
+    engine.run(job_for(raw, tmp_path / "fresh", RECIPES["zscore"]))
+    assert contents(output) == contents(tmp_path / "fresh")
+
+
+def test_the_description_is_there_before_the_lists(raw, tmp_path, monkeypatch):
+    output = engine_run(raw, tmp_path / "out")
+
+    def interrupted(path, text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(job_for(raw, output, Preprocessing(size=(5, 5, 5))))
+    assert not list(output.glob("*_list.txt"))
+    assert json.loads((output / "dataset.json").read_text())["preprocessing"]["size"] == [5, 5, 5]
 
 
 def test_full_disk_stops_at_once(raw, tmp_path, monkeypatch):
@@ -190,7 +222,8 @@ def lines():
 
 def test_slightly_different_label_header_is_taken_with_a_warning(raw, tmp_path, lines):
     labels = np.random.default_rng(0).integers(0, 3, (12, 10, 8)).astype(np.uint8)
-    affine = np.diag([-1.5, 1.5, 2.0, 1.0])
+    affine = np.diag([-1.5, 1.5 * (1 + 9e-4), 2.0, 1.0])
+    affine[:3, 3] = 5, -6.93, 11
     write_volume(Volume(labels, affine, meta={"labels": True}), raw / "a_seg.nii.gz")
     report = engine.run(job_for(raw, tmp_path / "out"))
     assert report.exit_code == 0
@@ -200,19 +233,27 @@ def test_slightly_different_label_header_is_taken_with_a_warning(raw, tmp_path, 
 def test_channels_in_several_files(raw, tmp_path):
     source = CaseSource("ab", (raw / "a.nii.gz", raw / "b.nii.gz"), raw / "a_seg.nii.gz")
     recipe = Recipe(tmp_path / "out", MINMAX, raw, num_classes=3)
-    case_module.prepare_case(recipe, False, source)
+    case_module.prepare_case(recipe, source)
     array = np.load(tmp_path / "out" / "images" / "ab.npy")
     assert array.shape == (2, 6, 6, 6)
-    assert (array.min(), array.max()) >= (0, 0.5)
+    for channel, name in zip(array, "ab", strict=True):
+        stored = read_volume(raw / f"{name}.nii.gz").array
+        unit = (stored - stored.min()) / (stored.max() - stored.min())
+        expected = ndimage.zoom(unit, np.array([6, 6, 6]) / stored.shape, order=1, mode="nearest")
+        np.testing.assert_allclose(channel, expected, atol=2e-6)
 
 
-def test_colliding_names(raw, tmp_path):
-    cases = [CaseSource("a", (raw / "a.nii.gz",)), CaseSource("a", (raw / "b.nii.gz",))]
-    job = Job(Recipe(tmp_path / "out", MINMAX, raw), cases, Split(("a",), ()), {}, {})
-    with pytest.raises(DataError, match="case a"):
+@pytest.mark.parametrize("folder", ["images", "labels"])
+def test_colliding_names(raw, tmp_path, folder):
+    files = [(raw / f"{name}.nii.gz", raw / f"{name}_seg.nii.gz") for name in "ab"]
+    names = ("a", "a") if folder == "images" else ("a", "b")
+    cases = [CaseSource(name, (image,), label, "x") for name, (image, label) in zip(names, files, strict=True)]
+    job = Job(Recipe(tmp_path / "out", MINMAX, raw), cases, holdout, {}, {})
+    ending = "" if folder == "images" else "_seg"
+    with pytest.raises(DataError, match=rf"/a{ending}\.nii\.gz and .*/b{ending}\.nii\.gz would both become {folder}/"):
         engine.run(job)
     with pytest.raises(DataError, match="no case"):
-        engine.run(Job(job.recipe, [], Split((), ()), {}, {}))
+        engine.run(Job(job.recipe, [], holdout, {}, {}))
 
 
 def test_names_with_spaces_get_a_tab(raw, tmp_path):

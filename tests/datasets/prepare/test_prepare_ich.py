@@ -171,6 +171,12 @@ def test_broken_subjects_are_left_out(raw, tmp_path, capsys):
     assert "subject049" in listed
 
 
+def test_a_mask_without_its_scan_is_named(raw, tmp_path, capsys):
+    (raw / "ct_scans" / "050.nii").unlink()
+    assert run(raw, tmp_path / "ich") == 0
+    assert "1 label without image, left out: 050.nii" in printed(capsys)
+
+
 def test_without_data(tmp_path, capsys):
     assert main(["prepare", "ich", "--dataset_root", str(tmp_path)]) == 2
     assert "physionet.org" in printed(capsys)

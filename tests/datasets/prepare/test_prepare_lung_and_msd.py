@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from medicalseg.cli import main
-from medicalseg.datasets.prepare.lung_coronavirus import label_name, preprocessing
+from medicalseg.datasets.prepare.arguments import make_split
+from medicalseg.datasets.prepare.lung_coronavirus import label_name, patient_of, preprocessing
 from medicalseg.io import Volume, read_volume
 
 from .conftest import contents, snapshot, write_pair
@@ -65,6 +68,42 @@ def test_lung(raw_lung, tmp_path):
         mode="nearest",
     )
     np.testing.assert_allclose(np.load(output / "images" / "coronacases_org_002.npy"), expected, atol=2e-3)
+
+
+PUBLIC = (
+    *(f"coronacases_{number:03d}" for number in range(1, 11)),
+    *("radiopaedia_10_85902_1", "radiopaedia_10_85902_3", "radiopaedia_14_85914_0", "radiopaedia_27_86410_0"),
+    *("radiopaedia_29_86490_1", "radiopaedia_29_86491_1", "radiopaedia_36_86526_0", "radiopaedia_40_86625_0"),
+    *("radiopaedia_4_85506_1", "radiopaedia_7_85703_0"),
+)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_lung_patients_are_on_one_side(seed):
+    """Under Zenodo's names and under those of the copy on Kaggle; cases 10 and 29 of Radiopaedia have two volumes."""
+    args = argparse.Namespace(val_fraction=0.25, seed=seed)
+    split = make_split(PUBLIC, args, patient_of)
+    assert sorted(split.train + split.val) == sorted(PUBLIC)
+    train, val = ({"_".join(name.split("_")[:2]) for name in part} for part in (split.train, split.val))
+    assert not train & val
+    assert (len(train), len(val)) == (14, 4)
+    long = [name.replace("radiopaedia_", "radiopaedia_org_covid-19-pneumonia-") + "-dcm" for name in PUBLIC[10:]]
+    other = make_split([*(name.replace("_", "_org_") for name in PUBLIC[:10]), *long], args, patient_of)
+    assert sorted(map(label_name, other.val)) == sorted(split.val)
+
+
+def test_lung_split_of_the_public_names_as_prepared(tmp_path):
+    """What docs/how-to/prepare-data.md says of seed 0."""
+    raw = tmp_path / "raw"
+    for name in PUBLIC:
+        image = raw / "COVID-19-CT-Seg_20cases" / f"{name}.nii.gz"
+        write_pair(image, raw / "Lung_Mask" / f"{name}.nii.gz", shape=(3, 3, 3))
+    assert run("lung_coronavirus", "--raw_dir", raw, "--dataset_root", tmp_path / "d", "--size", 4, 4, 4) == 0
+    output = tmp_path / "d" / "lung_coronavirus_phase0"
+    val = [Path(line.split()[0]).stem for line in (output / "val_list.txt").read_text().splitlines()]
+    train = (output / "train_list.txt").read_text().splitlines()
+    assert (len(train), len(val)) == (15, 5)
+    assert {"radiopaedia_10_85902_1", "radiopaedia_10_85902_3"} <= set(val)
 
 
 def test_lung_without_data(tmp_path, capsys):

@@ -13,8 +13,6 @@ from scipy import ndimage
 
 from medicalseg.cli import main
 from medicalseg.cvlibs import Config
-from medicalseg.datasets.prepare.prostate import find_cases
-from medicalseg.errors import DataError
 
 from .conftest import contents, snapshot
 
@@ -129,10 +127,21 @@ def test_a_case_without_its_segmentation_is_named(raw, tmp_path, capsys):
     assert sorted(line.split()[0] for line in lists.splitlines()) == [f"images/Case{n:02d}.npy" for n in range(4)]
 
 
-def test_names_that_collide_are_refused(raw):
+def test_names_that_collide_are_refused(raw, tmp_path, capsys):
     write(raw / "prostate/TrainingData_Part3/Case00", 9)
-    with pytest.raises(DataError, match=r"Case00\.mhd has the same name"):
-        find_cases(raw)
+    assert prepare("--raw_dir", raw, "--dataset_root", tmp_path / "out", *SIZE) == 2
+    said = capsys.readouterr().err
+    assert all(f"TrainingData_Part{part}/Case00.mhd" in said for part in (1, 3))
+    assert not (tmp_path / "out").exists()
+
+
+def test_changed_voxels_beside_a_header_are_done_again(raw, prepared, capsys):
+    arguments = ("--raw_dir", raw, "--dataset_root", prepared.parent, *SIZE)
+    voxels = raw / "prostate/TrainingData_Part2/Case01.raw"
+    voxels.write_bytes(voxels.read_bytes()[::-1])
+    before = contents(prepared / "images")
+    assert prepare(*arguments) == 0
+    assert {name for name, digest in contents(prepared / "images").items() if digest != before[name]} == {"Case01.npy"}
 
 
 def test_six_sites_with_the_same_numbers(tmp_path):
