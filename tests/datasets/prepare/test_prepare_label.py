@@ -37,7 +37,7 @@ def test_another_place_is_refused_with_both_grids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["spacing", "shift", "turn"])
-def test_the_limits_are_those_of_verify(tmp_path: Path, part: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_limits_are_those_of_verify(tmp_path: Path, part: str) -> None:
     def differing(factor: float) -> dict[str, object]:
         longer = (SPACING[0] * (1 + factor * SPACING_TOLERANCE), *SPACING[1:])
         amounts = {"shift": factor * ORIGIN_TOLERANCE * SPACING[0], "turn": factor * DIRECTION_TOLERANCE}
