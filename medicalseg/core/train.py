@@ -218,7 +218,9 @@ class Trainer:
             self.saver.rewrite(state)
 
     def _ending(self) -> dict[str, Any]:
-        return {**self.length.to_dict(), "early": not self._over()}
+        plateau = self.parts.plateau
+        metric = None if plateau is None else plateau.metric
+        return {**self.length.to_dict(), "early": not self._over(), "plateau": metric}
 
     def _check(self, result: StepResult, sampler: IterationSampler, iteration: int) -> None:
         """Stop on a loss that is not a number, with the samples that gave it."""
@@ -282,8 +284,10 @@ class Trainer:
 
     def _keep_best(self, summary: Summary) -> None:
         state, score = self.state, best.score_of(summary, self.state.best_by)
-        improved = state.improves(score, best.min_delta(self.config, self.options))
-        state.evaluations_since_best = 0 if improved else state.evaluations_since_best + 1
+        if state.progresses(score, best.min_delta(self.config, self.options)):
+            state.stop_score, state.evaluations_since_best = score, 0
+        else:
+            state.evaluations_since_best += 1
         if state.improves(score):
             state.best_score, state.best_iteration = score, state.iteration
             self.saver.best(state, summary)

@@ -27,7 +27,8 @@ class TrainerState:
         iteration: steps done.
         best_score: foreground mean of the best weights so far, or their loss; -1 before the first evaluation.
         best_iteration: when it was reached; 0 before.
-        evaluations_since_best: for early stopping.
+        evaluations_since_best: for early stopping: since the score last rose by what counts as an improvement.
+        stop_score: the score that it rose to then; None before.
         best_by: what decides which weights are the best: "dice" or "loss".
         evaluated: whether `iteration` was evaluated already.
         saved: iterations of this run's checkpoints that are kept, oldest first.
@@ -38,13 +39,17 @@ class TrainerState:
             `pseudo_iter`, `pseudo_dice`.
         elapsed: seconds of training so far, evaluations in between counted; what `max_time` is compared with.
         evaluation_seconds: those of them that evaluations took.
-        ended: how the run ended: `{"iters": …, "max_time": …, "early": whether it stopped early}`; None before.
+        ended: how the run ended: `{"iters": …, "max_time": …, "early": whether it stopped early, "plateau": the metric
+            that the learning rate followed, or None}`; None before.
+        earlier_cases: names of cases that the weights have seen and this run does not train on: of a run that was
+            resumed with others, or of pretrained weights.
     """
 
     iteration: int = 0
     best_score: float = -1.0
     best_iteration: int = 0
     evaluations_since_best: int = 0
+    stop_score: float | None = None
     best_by: str = "dice"
     evaluated: bool = False
     saved: list[int] = field(default_factory=list)
@@ -55,6 +60,7 @@ class TrainerState:
     elapsed: float = 0.0
     evaluation_seconds: float = 0.0
     ended: dict[str, Any] | None = None
+    earlier_cases: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -72,20 +78,27 @@ class TrainerState:
         if not isinstance(state.iteration, int) or not isinstance(state.history, dict):
             raise CheckpointError("trainer.json is damaged: 'iteration' or 'history' is of the wrong kind")
         state.history = {**empty_history(), **state.history}
+        if "stop_score" not in content and state.best_iteration:
+            state.stop_score = state.best_score
         return state
 
-    def improves(self, score: float, by: float = 0.0) -> bool:
-        """Whether a score is better than the best by more than `by`; one that is not a number never is."""
-        if not math.isfinite(score):
-            return False
-        if not self.best_iteration and self.best_by == "loss":
-            return True
-        gain = self.best_score - score if self.best_by == "loss" else score - self.best_score
-        return gain > by
+    def improves(self, score: float) -> bool:
+        """Whether a score is better than the best; one that is not a number never is."""
+        return self._beats(score, self.best_score if self.best_iteration or self.best_by == "dice" else None)
+
+    def progresses(self, score: float, by: float) -> bool:
+        """Whether a score is better by more than `by` than the one of the last progress, for early stopping."""
+        return self._beats(score, self.stop_score, by)
+
+    def _beats(self, score: float, other: float | None, by: float = 0.0) -> bool:
+        if other is None or not math.isfinite(score):
+            return math.isfinite(score)
+        return (other - score if self.best_by == "loss" else score - other) > by
 
     def forget_best(self, best_by: str) -> None:
         """Start anew with what decides."""
-        self.best_by, self.best_score, self.best_iteration, self.evaluations_since_best = best_by, -1.0, 0, 0
+        self.best_by, self.best_score, self.best_iteration = best_by, -1.0, 0
+        self.stop_score, self.evaluations_since_best = None, 0
 
     def record(self, columns: Mapping[str, float]) -> None:
         """Append one value to each named curve."""

@@ -17,6 +17,7 @@ from medicalseg.core.evaluation_limit import EvaluationLimit, TooLong
 from medicalseg.core.folds import count_folds, fold_folder, folds_of, parse_folds, train_folds
 from medicalseg.core.run_length import RunLength
 from medicalseg.core.train import TrainOptions, train
+from medicalseg.core.trainer_state import TrainerState
 from medicalseg.core.validation import Validation, pseudo_interval_of
 from medicalseg.cvlibs import Config
 from medicalseg.errors import ConfigError, UserError
@@ -258,6 +259,31 @@ def test_final_weights_after_an_early_stop(config_file, tmp_path):
     assert meta["iteration"] == 3
     assert meta["metric"]["foreground_mean"] == pytest.approx(state.history["eval_dice"][-1])
     assert state.saved == [3]
+
+
+def test_slow_progress_is_no_standstill(config_file, tmp_path):
+    """Keras' rule: a score is compared with that of the last improvement, not with every new best."""
+    values = iter([0.500, 0.506, 0.512, 0.518, 0.519, 0.520, 0.521])
+    state = train(
+        Config(config_file, iters=9),
+        options(tmp_path, do_eval=True, val_interval=1, early_stop_intervals=3, early_stop_min_delta=0.01),
+        lambda *given, **arguments: scores(next(values))(*given, **arguments),
+    )
+    assert state.iteration == 6
+    assert (state.best_score, state.best_iteration, state.stop_score) == (0.520, 6, 0.512)
+
+
+def test_a_state_of_before_goes_on_from_its_best():
+    old = TrainerState.from_dict({"iteration": 4, "history": {}, "best_score": 0.7, "best_iteration": 4})
+    assert old.stop_score == 0.7
+    assert not old.progresses(0.705, by=0.01)
+    assert TrainerState().progresses(0.0, by=0.5)
+    assert not TrainerState().progresses(math.nan, by=0.0)
+    loss = TrainerState(best_by="loss", stop_score=0.5)
+    assert loss.progresses(0.4, by=0.05)
+    assert not loss.progresses(0.47, by=0.05)
+    loss.forget_best("dice")
+    assert loss.stop_score is None
 
 
 def test_evaluations_stay_within_their_share_of_the_budget():
