@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +68,10 @@ def write_meta(
     iteration: int,
     summary: Summary | None = None,
     more: Mapping[str, Any] | None = None,
+    earlier: Iterable[str] = (),
 ) -> None:
     """Write `meta.json`: the task, the merged configuration, versions, the score where there is one, the names of the
-    cases that were trained on, and `more`."""
+    cases that were trained on, those of `earlier` weights included, and `more`."""
     task = getattr(dataset, "task", None)
     metric = None if summary is None else {"foreground_mean": summary.foreground_mean, "grid": summary.grid}
     content = {
@@ -79,10 +80,16 @@ def write_meta(
         "versions": environment.versions(),
         "iteration": iteration,
         "metric": metric,
-        train_cases.KEY: train_cases.names_of(dataset),
+        train_cases.KEY: _learned(dataset, earlier),
         **(more or {}),
     }
     files.write_json(folder / META_FILE, content)
+
+
+def _learned(dataset: Any, earlier: Iterable[str]) -> list[str] | None:
+    """Names of all cases that the weights have seen; None if nothing is known."""
+    own, before = train_cases.names_of(dataset), set(earlier)
+    return sorted({*(own or ()), *before}) if own is not None or before else None
 
 
 def load(

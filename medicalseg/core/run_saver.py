@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, FINAL, CheckpointStore
 from medicalseg.core.run_length import RunLength
+from medicalseg.core.train_cases import names_of, pretrained_cases, train_cases_of
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.core.training_parts import Parts
@@ -46,11 +48,13 @@ class RunSaver:
             raise RunError(f"the ranks see different checkpoints ({places}): save_dir must lie on a shared disk")
         if folder is None:
             self._warn_of_earlier()
+            fresh.earlier_cases = self._earlier(pretrained_cases(self._config.dic.get("model")) or ())
             return fresh
         parts = self._parts
         state = run_checkpoint.load(folder, parts.model, parts.optimizer, parts.stepper.scaler, parts.ema)
         run_checkpoint.compare(state, fresh, folder, self._config.dic)
         state.seed, state.global_batch = fresh.seed, fresh.global_batch
+        state.earlier_cases = self._earlier({*state.earlier_cases, *(train_cases_of(folder) or ())})
         if state.best_by != fresh.best_by:
             logger.warning("The best weights were chosen by %s, now by %s: anew.", state.best_by, fresh.best_by)
             state.forget_best(fresh.best_by)
@@ -60,6 +64,10 @@ class RunSaver:
         if state.iteration > self._length.iters:
             raise UserError(f"the checkpoint is at iteration {state.iteration}, beyond iters {self._length.iters}")
         return state
+
+    def _earlier(self, learned: Iterable[str]) -> list[str]:
+        """Of cases that weights have seen, those that this run does not train on."""
+        return sorted(set(learned) - set(names_of(self._parts.train_dataset) or ()))
 
     def _warn_of_earlier(self) -> None:
         if not self._options.resume and self._store.iterations():
@@ -79,7 +87,9 @@ class RunSaver:
             state.saved.append(state.iteration)
             with store.writing(f"iter_{state.iteration}") as folder:
                 run_checkpoint.save(folder, parts.model, parts.optimizer, parts.stepper.scaler, parts.ema, state)
-                run_checkpoint.write_meta(folder, parts.train_dataset, self._config, state.iteration)
+                run_checkpoint.write_meta(
+                    folder, parts.train_dataset, self._config, state.iteration, earlier=state.earlier_cases
+                )
             state.saved = store.prune(state.saved, self._options.keep_checkpoint_max)
         distributed.barrier()
 
@@ -128,4 +138,7 @@ class RunSaver:
         }
         with self._store.writing(name) as folder:
             run_checkpoint.save_weights(folder, self._parts.model)
-            run_checkpoint.write_meta(folder, self._parts.train_dataset, self._config, state.iteration, summary, made)
+            run_checkpoint.write_meta(
+                *(folder, self._parts.train_dataset, self._config, state.iteration, summary, made),
+                earlier=state.earlier_cases,
+            )

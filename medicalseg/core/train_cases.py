@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from medicalseg.io import case_name
 from medicalseg.io.bids_name import BidsName
 from medicalseg.utils.checkpoint import read_meta
 from medicalseg.utils.logger import logger
+from medicalseg.utils.pretrained import split_checksum
 
 if TYPE_CHECKING:
     from medicalseg.inference.static_network import StaticNetwork
@@ -49,6 +50,24 @@ def train_cases_of_export(network: StaticNetwork) -> TrainCases:
     return together([recorded(network.description), *map(train_cases_of_export, inside)])
 
 
+def pretrained_cases(model: Any) -> TrainCases:
+    """What is recorded beside the weights that a configuration's `model` block starts from; None if nothing is.
+
+    Raises:
+        CheckpointError: if a `meta.json` is damaged.
+    """
+    paths = (Path(split_checksum(str(source))[0]).expanduser() for source in _pretrained(model))
+    return together(train_cases_of(path) for path in paths if path.exists())
+
+
+def _pretrained(block: Any) -> Iterator[Any]:
+    for key, value in block.items() if isinstance(block, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _pretrained(value)
+        elif "pretrained" in str(key) and value:
+            yield value
+
+
 def together(members: Iterable[TrainCases]) -> TrainCases:
     """Cases that any of several networks learned from; None if none of them tells."""
     known = [names for names in members if names is not None]
@@ -65,13 +84,17 @@ def seen_note(names: Sequence[str], trained: TrainCases) -> tuple[str, ...]:
     seen = _among(names, trained) if trained else []
     if not seen:
         return ()
-    few = ", ".join(seen[:SHOWN]) + (", …" if len(seen) > SHOWN else "")
     note = (
-        f"{len(seen)} of {len(names)} scored cases have the names of cases that the network was trained on: {few}; "
-        "their figures say nothing of new cases"
+        f"{len(seen)} of {len(names)} scored cases have the names of cases that the network was trained on: "
+        f"{few(seen)}; their figures say nothing of new cases"
     )
     logger.warning("NOTE: %s.", note)
     return (note,)
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, for a message."""
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _among(names: Sequence[str], trained: frozenset[str]) -> list[str]:

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tiny_folds import make_cubes
 
 from medicalseg.core.run_checkpoint import write_meta
+from medicalseg.core.train import TrainOptions, train
 from medicalseg.core.train_cases import (
     TrainCases,
     names_of,
@@ -19,6 +21,7 @@ from medicalseg.core.train_cases import (
     train_cases_of,
     train_cases_of_export,
 )
+from medicalseg.cvlibs import Config
 
 
 @dataclass
@@ -68,3 +71,27 @@ def test_which_names_are_the_same_case(names: list[str], trained: set[str], seen
 @pytest.mark.parametrize("trained", [None, frozenset[str]()])
 def test_nothing_known_nothing_said(trained: TrainCases) -> None:
     assert seen_note(["a"], trained) == ()
+
+
+def learned(config_file: Path, folder: Path, fold: int, iters: int, *opts: str, **more: Any) -> TrainCases:
+    """Names recorded with the final weights of a run."""
+    options = TrainOptions(save_dir=str(folder), device="cpu", **more)
+    train(Config(config_file, fold=fold, iters=iters, opts=opts), options)
+    return train_cases_of(folder / "final_model")
+
+
+def test_cases_of_earlier_weights_are_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medicalseg.reports.write_progress_png", lambda path, history: None)
+    config = make_cubes(tmp_path)
+    every = {"c0", "c1", "c2", "c3"}
+    assert learned(config, tmp_path / "a", 0, 1) == {"c2", "c3"}
+    assert learned(config, tmp_path / "b", 1, 2, resume=str(tmp_path / "a/iter_1")) == every
+    assert learned(config, tmp_path / "b", 1, 3, resume="auto") == every
+    (tmp_path / "b/iter_3/meta.json").unlink()
+    assert learned(config, tmp_path / "b", 1, 4, resume="auto") == every
+    weights = tmp_path / "a/final_model/model.pdparams"
+    assert learned(config, tmp_path / "c", 1, 1, f"model.pretrained={weights}") == every
+    assert learned(config, tmp_path / "c", 1, 2, f"model.pretrained={weights}", resume="auto") == every
+    elsewhere = tmp_path / "no_meta.pdparams"
+    elsewhere.write_bytes(weights.read_bytes())
+    assert learned(config, tmp_path / "d", 1, 1, f"model.pretrained={elsewhere}") == {"c0", "c1"}
