@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from medicalseg.cli import train as training
+from medicalseg.cli.measures import add_measure_arguments, measures_from
 
 HELP = "Cross-validate: train every fold, predict its validation cases, choose postprocessing, sum up."
 
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--postprocessing", choices=("auto", "none"), default="auto",
         help="choose postprocessing where it helps, or leave the labels as they are (default: auto)")  # fmt: skip
     add("--bootstrap", type=int, default=1000, metavar="N", help="resamples of the confidence interval (default: 1000)")
+    add_measure_arguments(parser, ("dice", "nsd", "hd95"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
         choose=args.postprocessing == "auto",
         bootstrap=args.bootstrap,
+        measures=measures_from(args),
+        level_orders=tuple(tuple(order) for order in args.level_order),
         opts=tuple(args.opts or ()),
     )
     crossval(training.opener(args), options, parse_folds(args.folds or ["all"]), summing)

@@ -10,20 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from medicalseg.core.checkpoint_store import BEST, FINAL
+from medicalseg.core.chosen_steps import carry
 from medicalseg.core.crossval_figures import HONEST, NETWORK, SHIPPED, CrossvalReport, Stage
+from medicalseg.core.crossval_notes import BEST_NOTE, plan_notes, steering_notes
 from medicalseg.core.extras import check_levels, level_orders_of
-from medicalseg.core.fold_predictions import FoldCases, predict_fold
-from medicalseg.core.folds import OpenConfig, fold_folder, train_folds
-from medicalseg.core.out_of_fold import (
-    POSTPROCESSED,
-    Choice,
-    Steps,
-    choose,
-    described,
-    kept_as_they_are,
-    postprocessed,
-    score,
-)
+from medicalseg.core.fold_predictions import POSTPROCESSED, FoldCases, predict_fold
+from medicalseg.core.fold_split import check_held_out
+from medicalseg.core.folds import ALL_CASES, OpenConfig, fold_folder, folds_of, train_folds
+from medicalseg.core.out_of_fold import Choice, Steps, choose, described, kept_as_they_are, postprocessed, score
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.errors import RunError, UserError
 from medicalseg.metrics import CaseResult, MeasureOptions
@@ -34,7 +28,6 @@ from medicalseg.utils import logger as log
 from medicalseg.utils.logger import logger
 
 WEIGHTS = {"final": FINAL, "best": BEST}
-BEST_NOTE = "the weights of each fold are the best on the very cases that are scored: the figures flatter"
 ONE_FOLD_NOTE = "postprocessing was chosen on the scored cases, because there is only one fold: its figures flatter"
 
 
@@ -47,6 +40,8 @@ class CrossvalOptions:
         choose: whether postprocessing is chosen; else the labels stay as they are.
         bootstrap: draws of the confidence intervals over cases; 0 makes none.
         measures: what is measured beside Dice.
+        level_orders: ids of levels from one end to the other, one list per row of structures; none: as the
+            configuration's `test_config.level_order` says.
         opts: changes of the configuration, which the printed command repeats.
     """
 
@@ -54,6 +49,7 @@ class CrossvalOptions:
     choose: bool = True
     bootstrap: int = 1000
     measures: MeasureOptions = field(default_factory=MeasureOptions)
+    level_orders: tuple[tuple[int, ...], ...] = ()
     opts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,6 +75,8 @@ def crossval(
         RunError: a run failed; what was done before is kept.
     """
     options = _checked(options, wanted, summing)
+    for fold in folds_of(open_config(log_notes=False), wanted):
+        check_held_out(_opened(open_config, int(fold)), int(fold))
     folds = [int(fold) for fold in train_folds(open_config, options, wanted)]
     distributed.barrier()
     if not distributed.is_main():
@@ -91,7 +89,7 @@ def crossval(
     for member in members:
         if not (choice.of_fold or {}).get(member.fold):
             kept_as_they_are(member, member.folder / POSTPROCESSED)
-    _store(members, choice, summing)
+    _store(members, choice, options, summing)
     paths = write_crossval(Path(options.save_dir), report)
     logger.info("\n%s", "\n".join(table(mean_rows(report))))
     logger.info("Written: %s", ", ".join(map(str, paths)))
@@ -110,9 +108,7 @@ def _checked(options: TrainOptions, wanted: Sequence[int | str], summing: Crossv
 
 
 def _predicted(open_config: OpenConfig, options: TrainOptions, fold: int, summing: CrossvalOptions) -> FoldCases:
-    folder = fold_folder(options.save_dir, fold)
-    config = open_config(fold=fold, log_notes=False)
-    config.require_data("val_dataset")
+    folder, config = fold_folder(options.save_dir, fold), _opened(open_config, fold)
     if not (folder / WEIGHTS[summing.weights]).is_dir():
         if summing.weights == "best" and (folder / FINAL).is_dir():
             raise UserError(
@@ -123,15 +119,23 @@ def _predicted(open_config: OpenConfig, options: TrainOptions, fold: int, summin
     return predict_fold(config, fold, folder, WEIGHTS[summing.weights], options)
 
 
+def _opened(open_config: OpenConfig, fold: int) -> Any:
+    config = open_config(fold=fold, log_notes=False)
+    config.require_data("train_dataset", "val_dataset")
+    return config
+
+
 def _report(
     config: Any, members: Sequence[FoldCases], choice: Choice, options: TrainOptions, summing: CrossvalOptions
 ) -> CrossvalReport:
-    orders = level_orders_of(config.test_config)
+    orders = summing.level_orders or level_orders_of(config.test_config)
     check_levels(orders, members[0].task)
+    scored = [pair.name for member in members for pair in member.pairs]
+    always = (*steering_notes(members), *plan_notes(config, scored))
+    flattering = (BEST_NOTE, *always) if summing.weights == "best" else always
 
     def stage(steps: Mapping[int, Steps], name: str | None = None, notes: Sequence[str] = ()) -> Stage:
         results = _results(members, steps, orders, options, summing, name)
-        flattering = (BEST_NOTE,) if summing.weights == "best" else ()
         rules = summing.measures.rules()
         return Stage.of(results, members[0].task, rules, summing.bootstrap, options.seed, (*notes, *flattering))
 
@@ -173,13 +177,15 @@ def _results(
     return found
 
 
-def _store(members: Sequence[FoldCases], choice: Choice, summing: CrossvalOptions) -> None:
-    """Put the steps beside the weights that were scored, so that prediction and export take them."""
+def _store(members: Sequence[FoldCases], choice: Choice, options: TrainOptions, summing: CrossvalOptions) -> None:
+    """Put the steps beside the weights that were scored, and those of a training on all cases, so that prediction and
+    export take them."""
     from medicalseg.postprocessing import set_postprocessing
 
     for member in members:
         steps = (*member.task.postprocessing, *choice.shipped)
         set_postprocessing(member.folder / WEIGHTS[summing.weights], steps)
+    carry(fold_folder(options.save_dir, ALL_CASES) / FINAL, members[0].task.postprocessing, choice.shipped)
 
 
 def ensemble_command(config: Any, members: Sequence[FoldCases], summing: CrossvalOptions) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from medicalseg.inference import TaskSpec
 from medicalseg.metrics import CaseResult, Summary, summarize
 from medicalseg.metrics.bootstrap import Bootstrap
+from medicalseg.metrics.means import mean
 
 GRID = "reference"
 NETWORK = "network"
@@ -62,6 +63,12 @@ class Stage:
     def case_std(self) -> float:
         """Standard deviation (n - 1) of the cases' foreground means; NaN with fewer than two."""
         return _std(self.summary.case_scores())
+
+    def case_means(self) -> dict[str, list[float]]:
+        """Of every measure beside Dice, but counts, each case's mean over the foreground classes, by its title."""
+        ids = list(self.summary.foreground.class_ids)
+        measures = [found for found in self.summary.measures.values() if not found.measure.count]
+        return {found.measure.title: [mean(row[ids]) for row in found.cases] for found in measures}
 
     @property
     def fold_std(self) -> float:

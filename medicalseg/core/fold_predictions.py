@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from medicalseg.core.fit import check_network
+from medicalseg.core.fold_split import REMEDY, refuse_learned
 from medicalseg.core.folder_pairs import Pair
 from medicalseg.core.prefetch import prefetch
 from medicalseg.core.task import task_for
+from medicalseg.core.train_cases import train_cases_of
 from medicalseg.core.trained import load_trained, sliding_from
 from medicalseg.cvlibs import effective
 from medicalseg.datasets.case import Case, naming
@@ -22,7 +24,7 @@ from medicalseg.inference import EagerNetwork, TaskSpec, inferer_for
 from medicalseg.inference.inputs import InputCase
 from medicalseg.inference.memory import MemoryPlan
 from medicalseg.inference.mixture import Member
-from medicalseg.inference.outputs import read_labels, write_labels
+from medicalseg.inference.outputs import read_labels, structure_paths, write_labels
 from medicalseg.inference.smaller import segment_within
 from medicalseg.io import Volume, is_picture
 from medicalseg.utils.checkpoint import weights_file
@@ -32,7 +34,9 @@ from medicalseg.utils.logger import logger
 from medicalseg.utils.progress import Progress
 
 FOLDER = "validation"
+POSTPROCESSED = "validation_postprocessed"
 RECORD = "validation.json"
+SUFFIXES = (".nii.gz", ".png")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,10 @@ class FoldCases:
 
 
 def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: Any) -> FoldCases:
-    """Predict the validation cases of a fold on the road of `medicalseg predict`; those done before are kept.
+    """Predict the validation cases of a fold on the road of `medicalseg predict`.
+
+    Those that were predicted before with the same weights, settings and files are kept, those of cases that are no
+    longer of the fold are removed.
 
     Args:
         config: `medicalseg.cvlibs.Config` of the fold.
@@ -63,9 +70,12 @@ def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: An
         options: `TrainOptions`.
 
     Raises:
+        UserError: a case is among those that the weights learned from; names it.
         DataError: a case has no label, or cannot be predicted; names it.
     """
     dataset, model_path = config.val_dataset, folder / weights
+    why = f"{model_path} was trained on it: {REMEDY}"
+    refuse_learned(fold, [case.name for case in dataset.cases], sorted(train_cases_of(model_path) or ()), why)
     task = replace(task_for(config, model_path), postprocessing=tuple(config.dic.get("postprocessing") or ()))
     pairs = tuple(_pair(case, folder / FOLDER) for case in dataset.cases)
     made_by = {
@@ -74,17 +84,60 @@ def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: An
         "test_config": config.test_config,
         "sw_num": options.sw_num,
     }
-    if (folder / RECORD).is_file() and read_json_object(folder / RECORD, DataError) != made_by:
-        for pair in pairs:
-            _path(pair).unlink(missing_ok=True)
-    write_json(folder / RECORD, made_by)
-    missing = [
-        (case, _path(pair)) for case, pair in zip(dataset.cases, pairs, strict=True) if not _path(pair).is_file()
-    ]
+    _remove_others(folder, pairs, task)
+    _keep_valid(folder / RECORD, made_by, _stamps(dataset.cases, _earlier_stage(config, task)), pairs, task)
+    missing = [(case, _path(pair)) for case, pair in zip(dataset.cases, pairs, strict=True) if not written(pair, task)]
     if missing:
         logger.info("Fold %d: predicting %d of %d validation cases.", fold, len(missing), len(pairs))
         _predict(config, dataset, task, model_path, missing, options)
     return FoldCases(fold, folder, pairs, task)
+
+
+def written(pair: Pair, task: TaskSpec) -> list[Path]:
+    """The files of a prediction: one, or a picture for each structure; none where it is not complete."""
+    path = _path(pair)
+    if path.is_file():
+        return [path]
+    parts = _pictures(path, task)
+    return parts if all(part.is_file() for part in parts) else []
+
+
+def _pictures(path: Path, task: TaskSpec) -> list[Path]:
+    return structure_paths(path, task) if task.overlapping and is_picture(path) else []
+
+
+def _remove_others(folder: Path, pairs: Sequence[Pair], task: TaskSpec) -> None:
+    """Remove predictions of cases that are not of the fold."""
+    own = {path.name for pair in pairs for path in (_path(pair), *_pictures(_path(pair), task))}
+    found = [path for name in (FOLDER, POSTPROCESSED) for path in (folder / name).glob("*")]
+    others = [path for path in found if path.name.endswith(SUFFIXES) and path.name not in own]
+    for path in others:
+        path.unlink()
+    if others:
+        logger.info("%s: removed %d predictions of cases that are not of this fold.", folder, len(others))
+
+
+def _stamps(cases: Sequence[Case], stage: PreviousStage | None) -> dict[str, list[Any]]:
+    """Name, size and time of what each case is predicted from."""
+    found = {}
+    for case in cases:
+        files = [*case.images, *([] if stage is None else [stage.path(case)])]
+        states = [(path.name, path.stat() if path.exists() else None) for path in files]
+        found[case.name] = [[name, state and state.st_size, state and state.st_mtime_ns] for name, state in states]
+    return found
+
+
+def _keep_valid(
+    record: Path, made_by: Mapping[str, Any], stamps: Mapping[str, Any], pairs: Sequence[Pair], task: TaskSpec
+) -> None:
+    """Remove predictions that were made by other weights, with other settings or from other files; record these."""
+    before = read_json_object(record, DataError) if record.is_file() else {}
+    kept = before.pop("cases", {}) if isinstance(before.get("cases"), dict) else {}
+    for pair in pairs:
+        if before != made_by or kept.get(pair.name) != stamps[pair.name]:
+            for path in (_path(pair), *_pictures(_path(pair), task)):
+                path.unlink(missing_ok=True)
+    write_json(record, {**made_by, "cases": stamps})
 
 
 def _predict(

@@ -10,8 +10,9 @@ from typing import Any
 
 import paddle
 
-from medicalseg.core import run_checkpoint
+from medicalseg.core import fold_split, run_checkpoint
 from medicalseg.core.checkpoint_store import FINAL, CheckpointStore, read_trainer
+from medicalseg.core.chosen_steps import take_from_crossval
 from medicalseg.core.run_length import RunLength
 from medicalseg.core.train import train
 from medicalseg.core.train_options import TrainOptions
@@ -19,6 +20,7 @@ from medicalseg.cvlibs import effective
 from medicalseg.datasets.split_rule import file_of_folds
 from medicalseg.datasets.splits import read_splits
 from medicalseg.errors import ConfigError, UserError
+from medicalseg.utils import distributed
 from medicalseg.utils.logger import logger
 
 ALL_CASES = "all"
@@ -127,19 +129,30 @@ def train_folds(open_config: OpenConfig, options: TrainOptions, wanted: Sequence
 
 
 def train_fold(open_config: OpenConfig, options: TrainOptions, fold: int | str) -> None:
-    """Train one fold into its folder, unless it is resumed and done; fold "all" has no validation."""
+    """Train one fold into its folder, unless it is resumed and done; fold "all" has no validation.
+
+    Raises:
+        UserError: a fold that is resumed was trained on other cases; or configuration, data or flags are wrong.
+        RunError: the run failed.
+    """
     evaluates = options.do_eval and fold != ALL_CASES
     config = open_config(fold=fold, log_notes=fold in (0, ALL_CASES))
     config.require("train_dataset", "model", "loss", "optimizer", "iters")
     config.require_data("train_dataset", *(["val_dataset"] if evaluates else []))
-    own = replace(options, save_dir=str(fold_folder(options.save_dir, fold)), do_eval=evaluates)
-    if options.resume == "auto" and is_finished(own.save_dir, RunLength.of(config, own)):
-        done = Path(own.save_dir) / FINAL
-        logger.info("Fold %s is done: %s", fold, done)
-        run_checkpoint.tell_changes(done, config.dic)
-        return
-    with paddle.utils.unique_name.guard():
-        train(config, own)
+    folder = fold_folder(options.save_dir, fold)
+    own = replace(options, save_dir=str(folder), do_eval=evaluates)
+    if options.resume == "auto":
+        fold_split.check_same_cases(folder, fold, config.train_dataset)
+    if distributed.is_main():
+        fold_split.record_cases(folder, config.train_dataset)
+    if options.resume == "auto" and is_finished(folder, RunLength.of(config, own)):
+        logger.info("Fold %s is done: %s", fold, folder / FINAL)
+        run_checkpoint.tell_changes(folder / FINAL, config.dic)
+    else:
+        with paddle.utils.unique_name.guard():
+            train(config, own)
+    if fold == ALL_CASES and distributed.is_main():
+        take_from_crossval(Path(options.save_dir), folder / FINAL)
 
 
 def is_finished(save_dir: str | Path, length: RunLength) -> bool:

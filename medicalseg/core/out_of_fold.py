@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from medicalseg.core.evaluate_folders import Scored, score_pair
-from medicalseg.core.fold_predictions import FoldCases
+from medicalseg.core.fold_predictions import FoldCases, written
 from medicalseg.core.folder_pairs import Pair
 from medicalseg.inference import TaskSpec
-from medicalseg.inference.outputs import read_labels, structure_paths, write_labels
+from medicalseg.inference.outputs import read_labels, write_labels
 from medicalseg.metrics import CaseResult, MeasureOptions
 from medicalseg.postprocessing import apply_steps, build_postprocessing
 from medicalseg.utils.files import atomic_path
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import results_of
 
-POSTPROCESSED = "validation_postprocessed"
 FEW_CASES = 10
 Steps = tuple[Mapping[str, Any], ...]
 
@@ -100,8 +99,7 @@ def postprocessed(fold: FoldCases, steps: Steps, folder: Path, num_workers: int)
 def kept_as_they_are(fold: FoldCases, folder: Path) -> None:
     """The fold's predictions in `folder` too, as links where the file system has them, in place of what is there."""
     for pair in fold.pairs:
-        path = pair.prediction
-        for source in () if path is None else (path,) if path.is_file() else structure_paths(path, fold.task):
+        for source in written(pair, fold.task):
             target = folder / source.name
             if not (target.is_file() and target.samefile(source)):
                 _link(source, target)

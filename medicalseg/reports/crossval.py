@@ -134,9 +134,14 @@ def _case_rows(report: CrossvalReport) -> list[list[str]]:
         name: dict(zip((case.case for case in stage.summary.cases), stage.summary.case_scores(), strict=True))
         for name, stage in report.stages.items()
     }
-    rows = [["fold", "case", *(f"foreground mean: {name}" for name in report.stages)]]
+    headline = report.stages[report.headline]
+    order = {case.case: index for index, case in enumerate(headline.summary.cases)}
+    more = headline.case_means()
+    rows = [["fold", "case", *(f"foreground mean: {name}" for name in report.stages), *more]]
     for fold, cases in report.cases.items():
-        rows += [[str(fold), case, *(_text(found[case]) for found in scores.values())] for case in cases]
+        for case in cases:
+            values = [*(found[case] for found in scores.values()), *(column[order[case]] for column in more.values())]
+            rows.append([str(fold), case, *map(_text, values)])
     return rows
 
 

@@ -15,9 +15,9 @@ from tiny_folds import make_cubes
 from medicalseg.cli import run_verb
 from medicalseg.core.compare import load_runs
 from medicalseg.core.crossval import CrossvalOptions
-from medicalseg.core.fold_predictions import FoldCases
+from medicalseg.core.fold_predictions import POSTPROCESSED, FoldCases
 from medicalseg.core.folder_pairs import Pair
-from medicalseg.core.out_of_fold import POSTPROCESSED, choose, described, kept_as_they_are, postprocessed
+from medicalseg.core.out_of_fold import choose, described, kept_as_they_are, postprocessed
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference import TaskSpec
 from medicalseg.io import Volume, read_label, write_volume
