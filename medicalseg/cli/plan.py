@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
+from medicalseg.errors import UserError
 from medicalseg.utils.words import counted
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     from medicalseg.planning.plan import dataset_name, plan
     from medicalseg.planning.source import open_dataset
 
+    if args.num_workers < 0:
+        raise UserError(f"--num_workers {args.num_workers}: must be at least 0")
     source = open_dataset(
         args.dataset,
         dataset_json=args.dataset_json,

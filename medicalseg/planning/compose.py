@@ -115,9 +115,9 @@ def _postprocessing(subject: Subject) -> Because:
     if levels is None:
         return Because([], "medicalseg crossval chooses it, only where it helps")
     step: Tree = {"type": "OrderAlongSpine", "vertebrae": levels[0], "discs": levels[1]}
-    if start_lowest(levels, fingerprint.cases):
+    if subject.source.fold is not None and start_lowest(levels, fingerprint.cases):
         step["anchor"] = Because(
-            SETTLES, f"the lowest level is {fingerprint.names[levels[0][0]]} in every case measured"
+            SETTLES, f"the lowest level is {fingerprint.names[levels[0][0]]} in every training case of this fold"
         )
     return Because([step], "levels have one order; medicalseg crossval chooses further steps, only where they help")
 

@@ -19,7 +19,7 @@ from medicalseg.planning.network_block import check_network, shape_rule
 from medicalseg.planning.normalisation import crop
 from medicalseg.planning.patch import shrink
 from medicalseg.planning.reasoned import plain, to_yaml
-from medicalseg.planning.settings import Settings
+from medicalseg.planning.settings import Settings, size_text
 from medicalseg.planning.source import FOLDS, PlanSource
 from medicalseg.planning.spacing import LOWRES_SHARE
 from medicalseg.planning.stages import WHOLE, Planner, Stage, is_flat
@@ -206,9 +206,9 @@ def _settle(
         peak = "ran out of memory" if measured is None else f"took {measured.peak_bytes / GIGABYTE:.2f} GB"
         logger.info("%s: the dry run %s, the limit is %g GB; planning smaller.", name, peak, subject.settings.memory)
         stage = smaller
-    raise UserError(
-        f"{name}: no patch fits into --memory {subject.settings.memory:g}G; give more, or plan with --no_dry_run"
-    )
+    memory = size_text(subject.settings.memory)
+    least = "" if measured is None else f" (the last that was tried took {size_text(measured.peak_bytes / GIGABYTE)})"
+    raise UserError(f"{name}: no patch fits into --memory {memory}{least}; give more, or plan with --no_dry_run")
 
 
 def _slower(subject: compose.Subject, stage: Stage, measured: DryRun) -> Settings | None:

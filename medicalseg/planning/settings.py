@@ -52,7 +52,7 @@ class Settings:
         for kind in self.kinds:
             _among("--kind", kind, KINDS)
         if self.memory <= 0:
-            raise UserError(f"--memory {self.memory:g}: needs more than 0 gigabytes")
+            raise UserError(f"--memory {size_text(self.memory)}: needs more than 0 gigabytes")
         if self.step_seconds <= 0:
             raise UserError(f"--step_seconds {self.step_seconds:g}: needs more than 0 seconds")
         if self.preset is not None:
@@ -93,6 +93,16 @@ def gigabytes(text: str) -> float:
     if not 0 < value < float("inf"):
         raise UserError(f"--memory {text}: expected a size such as 8G or 800M")
     return value
+
+
+def size_text(gigabytes: float) -> str:
+    """Gigabytes as a person writes them.
+
+    Example:
+        >>> size_text(8), size_text(0.25)
+        ('8G', '256M')
+    """
+    return f"{gigabytes:g}G" if gigabytes >= 1 else f"{1024 * gigabytes:.4g}M"
 
 
 def _among(flag: str, value: str, allowed: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from medicalseg.planning.fingerprint import Fingerprint
 from medicalseg.planning.levels import CRANIOCAUDAL
 from medicalseg.planning.memory import CpuBudget
 from medicalseg.planning.patch import LEAST_BATCH, Fit, Shape, fit_patch, initial_patch
-from medicalseg.planning.settings import Settings
+from medicalseg.planning.settings import Settings, size_text
 from medicalseg.planning.spacing import (
     LOWRES_LEAST_FACTOR,
     LOWRES_SHARE,
@@ -25,9 +25,10 @@ from medicalseg.planning.spacing import (
     rounded,
     target_spacing,
 )
-from medicalseg.planning.topology import topology
+from medicalseg.planning.topology import Topology, topology
 
 MOST_BATCH_CPU = {2: 16, 3: 2}
+SMALL = {2: 64, 3: 16}
 WHOLE_PERCENTILE = 95
 ACROSS_SHARE = 0.5
 COARSEST_FACTOR = 8.0
@@ -219,20 +220,20 @@ class Planner:
             start=start,
             shape=self.shape,
         )
-        if not fit.fits:
-            self._refuse(fit, budget)
+        if _memory_share(budget, fit.topology, fit.batch) > 1:
+            small = [min(SMALL[dimensions], int(size)) for size in median]
+            for axis in whole:
+                small[axis] = int((start or median)[axis])
+            self._refuse(self.shape(small, spacing), budget)
         return fit
 
-    def _refuse(self, fit: Fit, budget: StepBudget) -> None:
-        """Raise UserError if it is the memory that is too little."""
-        memory = budget.cost(fit.topology, fit.batch)
-        if isinstance(budget, CpuBudget):
-            memory = budget.shares(fit.topology, fit.batch)[0]
-        if memory > budget.limit(len(fit.topology.patch)):
-            raise UserError(
-                f"--memory {self.settings.memory:g}G: too little, even for a patch of "
-                f"{' x '.join(map(str, fit.topology.patch))}; give more"
-            )
+    def _refuse(self, small: Topology, budget: StepBudget) -> None:
+        """Raise UserError with the memory that a small patch takes."""
+        least = self.settings.memory * _memory_share(budget, small, LEAST_BATCH)
+        raise UserError(
+            f"--memory {size_text(self.settings.memory)}: too little; a step of {LEAST_BATCH} patches of "
+            f"{' x '.join(map(str, small.patch))} alone takes more: give {math.ceil(1024 * least)}M or more"
+        )
 
     def _patch_reason(self, fit: Fit, median: Sequence[int], budget: StepBudget) -> str:
         size = " x ".join(str(value) for value in median)
@@ -266,6 +267,13 @@ class Planner:
         return (
             f"coarser than {_mm(full.spacing)}, where a patch shows {share}, until one shows 25 % of the median volume"
         )
+
+
+def _memory_share(budget: StepBudget, shape: Topology, batch: int) -> float:
+    """Share of the memory that a step takes; above 1 it does not fit."""
+    if isinstance(budget, CpuBudget):
+        return budget.shares(shape, batch)[0]
+    return budget.cost(shape, batch) / budget.limit(len(shape.patch))
 
 
 def slice_axis(spacing: Sequence[float], median: Sequence[int]) -> int:

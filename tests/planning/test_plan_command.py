@@ -63,6 +63,7 @@ def test_an_error_of_the_dataset_stops_and_names_the_case(
         (["--labels", "a"], "--labels a"),
         (["--labels", "a=1", "--regions", "b=1"], "--regions"),
         (["--step_seconds", "0"], "--step_seconds 0"),
+        (["--memory", "10M"], "--memory 10M: too little"),
     ],
 )
 def test_wrong_flags(
@@ -70,6 +71,11 @@ def test_wrong_flags(
 ) -> None:
     assert run(make_dataset(cases=2), "--out", tmp_path / "auto", *flags) == 2
     assert words in capsys.readouterr().err
+
+
+def test_fewer_than_no_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(tmp_path), "--num_workers", "-1"]) == 2
+    assert "--num_workers -1: must be at least 0" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

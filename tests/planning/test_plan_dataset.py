@@ -206,12 +206,18 @@ def test_ordered_levels_are_seen_whole(make_dataset: Make, tmp_path: Path) -> No
     assert "1 s per step (twice --step_seconds" in text
 
 
-def test_levels_that_always_start_at_the_lowest_are_anchored(make_dataset: Make, tmp_path: Path) -> None:
-    root = make_dataset(cases=10, shape=(24, 24, 48), labels={"background": 0, "L5": 1, "L4": 2, "L3": 3})
-    outcome = planned(root, tmp_path)
+def test_levels_that_always_start_at_the_lowest_are_anchored_by_training_cases_alone(
+    make_dataset: Make, tmp_path: Path
+) -> None:
+    root = make_dataset(cases=14, shape=(24, 24, 48), labels={"background": 0, "L5": 1, "L4": 2, "L3": 3})
+    (step,) = read(planned(root, tmp_path / "every"))["postprocessing"]
+    assert step["type"] == "OrderAlongSpine"
+    assert "anchor" not in step
+    outcome = plan(open_dataset(root, fold=0), Settings(), tmp_path / "fold", check=False)
     (step,) = read(outcome)["postprocessing"]
     assert step["anchor"] == 100
-    assert "the lowest level is L5 in every case measured" in outcome.configs[0].path.read_text(encoding="utf-8")
+    text = outcome.configs[0].path.read_text(encoding="utf-8")
+    assert "the lowest level is L5 in every training case of this fold" in text
 
 
 def test_anisotropic_volumes_keep_their_slices_apart(make_dataset: Make, tmp_path: Path) -> None:
@@ -259,8 +265,15 @@ def test_nothing_is_overwritten_unless_asked(make_dataset: Make, tmp_path: Path)
 
 
 def test_too_little_memory_is_told(make_dataset: Make, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--memory 0\.1G: too little"):
-        planned(make_dataset(cases=2), tmp_path, Settings(memory=0.1))
+    root = make_dataset(cases=2)
+    with pytest.raises(UserError, match=r"--memory 10M: too little.*give (\d+)M or more") as told:
+        planned(root, tmp_path, Settings(memory=10 / 1024))
+    assert "1 x 1 x 1" not in str(told.value)
+    least = int(str(told.value).split("give ")[1].split("M")[0])
+    patch = read(planned(root, tmp_path / "least", Settings(memory=least / 1024)))["train_dataset"]["patch_size"]
+    assert np.prod(patch) >= 16 * 16 * 12
+    with pytest.raises(UserError, match="too little"):
+        planned(root, tmp_path / "less", Settings(memory=0.5 * least / 1024))
 
 
 def test_a_dry_run_over_the_limit_makes_batch_and_then_patch_smaller(
