@@ -83,7 +83,7 @@ def test_the_deployed_network_gives_the_trained_one_s_labels(small: Path) -> Non
     described = yaml.safe_load((small / "deployed" / "deploy.yaml").read_text())["Deploy"]
     assert described["input_shape"] == [-1, 1, 6, 32, 32]
     assert described["inference_helper"] == {"type": "NNFormerInferenceHelper"}
-    assert described["task"]["sliding"] == {"window": [6, 32, 32]}
+    assert described["task"]["sliding"] == {"window": [6, 32, 32], "padding": "end"}
     config = open_config(str(small / "small.yml"), str(weights))
     model = load_trained(config, str(weights))
     x = np.random.default_rng(0).standard_normal((2, 1, 6, 32, 32)).astype(np.float32)

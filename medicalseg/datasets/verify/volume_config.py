@@ -23,8 +23,12 @@ def describes_volumes(content: Mapping[str, Any]) -> bool:
 
 def describes_arrays(content: Mapping[str, Any]) -> bool:
     """Whether a configuration's datasets are folders of prepared arrays with list files."""
-    component = manager.DATASETS.components_dict.get(_section(content).get("type"))
-    return isinstance(component, type) and issubclass(component, MedicalDataset)
+    return _array_type(_section(content)) is not None
+
+
+def _array_type(section: Mapping[str, Any]) -> type[MedicalDataset] | None:
+    component = manager.DATASETS.components_dict.get(str(section.get("type")))
+    return component if isinstance(component, type) and issubclass(component, MedicalDataset) else None
 
 
 def _section(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -46,9 +50,9 @@ def open_arrays(content: Mapping[str, Any]) -> Source:
         DataError: if the folder or its lists are wrong.
     """
     section = _section(content)
-    source = open_source(_root(section))
-    if not source.labels:
-        names = dict(manager.DATASETS[section["type"]].LABELS)
+    source, component = open_source(_root(section)), _array_type(section)
+    if not source.labels and component is not None:
+        names = dict(component.LABELS)
         source.labels = names if len(names) == section.get("num_classes", len(names)) else {}
     source.ignore_index = section.get("ignore_index", source.ignore_index)
     return source
