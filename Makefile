@@ -12,7 +12,7 @@ help:
 	@echo "make test-all       the slow tests too"
 	@echo "make test-paddle26  the tests on paddlepaddle 2.6.2 and numpy 1.26, in a second environment"
 	@echo "make lint           ruff and mypy"
-	@echo "make tipc           TIPC chains of three networks: train, evaluate, export, infer (CHAINS=vnet: one of them)"
+	@echo "make tipc           a TIPC chain of every network: train, evaluate, export, infer (CHAINS=vnet: one of them)"
 	@echo "make bench          speed and memory beside PyTorch, MONAI and nnU-Net (downloads them; takes an hour or more)"
 
 $(VENV)/bin/python:
@@ -53,7 +53,7 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-CHAINS ?= vnet segformer_b0 segnext_t
+CHAINS ?= $(notdir $(wildcard test_tipc/configs/*))
 
 tipc: $(VENV)/.installed
 	set -e; for chain in $(CHAINS); do \
