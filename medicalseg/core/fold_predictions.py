@@ -74,7 +74,7 @@ def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: An
         DataError: a case has no label, or cannot be predicted; names it.
     """
     dataset, model_path = config.val_dataset, folder / weights
-    why = f"{model_path} was trained on it: {REMEDY}"
+    why = f"{model_path} was trained on that: {REMEDY}"
     refuse_learned(fold, [case.name for case in dataset.cases], sorted(train_cases_of(model_path) or ()), why)
     task = replace(task_for(config, model_path), postprocessing=tuple(config.dic.get("postprocessing") or ()))
     pairs = tuple(_pair(case, folder / FOLDER) for case in dataset.cases)

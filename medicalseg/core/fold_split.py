@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medicalseg.core.checkpoint_store import FINAL, CheckpointStore
+from medicalseg.core.checkpoint_store import FINAL, CheckpointStore, read_trainer
 from medicalseg.core.train_cases import few, names_of, pretrained_cases, train_cases_of
 from medicalseg.errors import DataError, UserError
 from medicalseg.utils.files import read_json_object, write_json
@@ -39,12 +39,12 @@ def _trained(folder: Path) -> set[str] | None:
     """Names of the cases that the run in a folder trains on; None without one, or where nothing tells."""
     store = CheckpointStore(folder)
     known = store.iterations()
-    if not known and not (folder / FINAL).is_dir():
-        return None
-    if (folder / RECORD).is_file():
-        return set(read_json_object(folder / RECORD, DataError).get("train") or ())
-    names = train_cases_of(store.path(known[-1]) if known else folder / FINAL)
-    return None if names is None else set(names)
+    if not known:
+        written = (folder / FINAL).is_dir() and (folder / RECORD).is_file()
+        return set(read_json_object(folder / RECORD, DataError).get("train") or ()) if written else None
+    last = store.path(known[-1])
+    names, earlier = train_cases_of(last), (read_trainer(last) or {}).get("earlier_cases")
+    return None if names is None else set(names) - set(earlier if isinstance(earlier, list) else ())
 
 
 def record_cases(folder: Path, dataset: Any) -> None:
@@ -62,10 +62,10 @@ def check_held_out(config: Any, fold: int) -> None:
     """
     scored = names_of(config.val_dataset) or []
     refuse_learned(
-        fold, scored, names_of(config.train_dataset), "the fold trains on it as well: mend the file of folds"
+        fold, scored, names_of(config.train_dataset), "the fold trains on that as well: mend the file of folds"
     )
     pretrained = pretrained_cases(config.dic.get("model"))
-    refuse_learned(fold, scored, sorted(pretrained or ()), "model.pretrained was trained on it: leave that out")
+    refuse_learned(fold, scored, sorted(pretrained or ()), "model.pretrained was trained on that: leave it out")
 
 
 def refuse_learned(fold: int, scored: Sequence[str], learned: Sequence[str] | None, why: str) -> None:

@@ -80,15 +80,28 @@ def test_train_compares_too_before_it_resumes(data, out):
     opener = partial(Config, data / "cubes.yml", iters=2, opts=exchanged(data))
     with pytest.raises(UserError, match="fold 1 was trained on other cases"):
         train_folds(opener, TrainOptions(save_dir=str(out), device="cpu", resume="auto"), (1,))
-    assert json.loads((out / "fold_1/split.json").read_text())["train"] == ["c0", "c1"]
-    (out / "fold_1/split.json").unlink()
+    record = out / "fold_1/split.json"
+    assert json.loads(record.read_text())["train"] == ["c0", "c1"]
+    record.write_text(json.dumps({"train": ["c1", "c2"]}))
     with pytest.raises(UserError, match="fold 1 was trained on other cases"):
         train_folds(opener, TrainOptions(save_dir=str(out), device="cpu", resume="auto"), (1,))
 
 
+def test_cases_of_pretrained_weights_are_none_of_the_fold(data, tmp_path, capsys):
+    weights = data / "out/fold_1/final_model"
+    opener = partial(Config, data / "cubes.yml", iters=1, opts=[f"model.pretrained={weights}"])
+    options = TrainOptions(save_dir=str(tmp_path), device="cpu", resume="auto")
+    for _ in range(2):
+        train_folds(opener, options, (0,))
+    assert "Fold 0 is done" in capsys.readouterr().out
+    arguments = flags(data, tmp_path, "--folds", "0", "--opts", f"model.pretrained={weights}")
+    assert run_verb("crossval", arguments) == 2
+    assert "fold 0: c0, c1 are to be scored, but model.pretrained was trained on" in capsys.readouterr().err
+
+
 def test_a_case_that_was_learned_is_not_predicted(data, out):
     config = Config(data / "cubes.yml", fold=0, opts=exchanged(data))
-    with pytest.raises(UserError, match=r"fold 0: c2 is to be scored, but .*final_model was trained on it"):
+    with pytest.raises(UserError, match=r"fold 0: c2 is to be scored, but .*final_model was trained on that"):
         predict_fold(config, 0, out / "fold_0", "final_model", TrainOptions(device="cpu"))
 
 
