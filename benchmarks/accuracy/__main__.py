@@ -23,6 +23,9 @@ from benchmarks.process import ROOT
 PRIVATE = ("ensemble", "run")
 """Parts of a summary that name folders of this machine."""
 
+COMMIT = "commit.txt"
+"""What planned and trained a run; scoring may be of a later version."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -62,6 +65,7 @@ def plan(study: Study, data: Path, folder: Path) -> Path:
         words = ["plan", str(data / study.dataset), *study.plan, "--device", "cpu", "--name", study.name]
         words += [] if study.folds == ("all",) else ["--fold", study.folds[0]]
         run_verb([*words, "--kind", study.kind, "--out", str(folder / "plan"), "--overwrite"], data)
+        (folder / COMMIT).write_text(f"{commit(ROOT)}\n", encoding="utf-8")
     return config
 
 
@@ -95,6 +99,7 @@ def report(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> d
         "date": datetime.now().date().isoformat(),
         "machine": describe(),
         "commit": commit(ROOT),
+        "trained_by": _read(folder / COMMIT),
         "seed": args.seed,
         "precision": args.precision,
         "max_time": args.max_time or STUDIES[args.study].max_time,
@@ -103,6 +108,10 @@ def report(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> d
         "iterations": {path.parts[-3]: json.loads(path.read_text())["iteration"] for path in runs},
         "summary": {key: value for key, value in summary.items() if key not in PRIVATE},
     }
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
 def run_verb(words: list[str], data: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.accuracy.studies import STUDIES, Study
 from medicalseg.reports.markdown import table
+from medicalseg.utils.words import counted
 
 PAGE, FOLDER = "accuracy.md", "accuracy"
 HEAD = """# Accuracy of planned configurations
@@ -72,9 +73,11 @@ def facts(run: dict[str, Any]) -> list[str]:
     """How the run was made."""
     steps = ", ".join(f"{fold}: {count}" for fold, count in run["iterations"].items())
     more = f" Changed: `{' '.join(run['opts'])}`." if run["opts"] else ""
+    trained, scored = run.get("trained_by"), run["commit"]
+    version = f"commit {scored}" if trained in (None, scored) else f"trained by commit {trained}, scored by {scored}"
     return [
-        f"{run['max_time']} of training per fold on {run['machine']['cpu']}, {run['threads']} threads,",
-        f"{run['precision']}, commit {run['commit']}, {run['date']}; steps of {steps}.{more}",
+        f"{run['max_time']} of training per fold on {run['machine']['cpu']}, {counted(int(run['threads']), 'thread')},",
+        f"{run['precision']}, {version}, {run['date']}; steps of {steps}.{more}",
     ]
 
 

@@ -55,7 +55,11 @@ def test_a_page_has_all_runs_groups_and_missing_numbers(tmp_path: Path) -> None:
     assert "| as planned, seed 1 | 1.0000 | 1.0000 | n/a |" in text
     assert "| c12 |" not in text
     assert "| a | 0.5000 |\n| b | n/a |" in text
-    assert "steps of fold_0: 17" in text
+    assert "1 thread," in text
+    assert "commit abc, 2000-01-01; steps of fold_0: 17" in text
+    later = {**result("spider_tissue", 0, {1: 0.5}), "trained_by": "aaa"}
+    write_result(tmp_path, "spider_tissue_seed0", later)
+    assert "trained by commit aaa, scored by abc" in (tmp_path / "accuracy.md").read_text(encoding="utf-8")
 
 
 def test_a_group_without_references_has_no_mean() -> None:
