@@ -49,6 +49,11 @@ class SegmentationModel(nn.Layer):
         self.size_rule = size_rule
         self.main_head_only = False
 
+    @property
+    def unused_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that belong to the checkpoint format alone and never get a gradient."""
+        return ()
+
     def fits_channels(self, channels: int) -> bool:
         """Whether images of so many channels are taken."""
         return channels == self.in_channels

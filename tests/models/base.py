@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import paddle
 import pytest
-from paddle import inference
-from paddle.static import InputSpec
+import yaml
+from paddle import nn
 
+from medicalseg import ops
+from medicalseg.core.export import export
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError, UserError
+from medicalseg.inference.slices import SliceSpec
+from medicalseg.inference.task import TaskSpec
 from medicalseg.models import SegmentationModel
+from medicalseg.models.layers.drop_path import DropPath
+from medicalseg.models.layers.matrix_decomposition import NMF2D
+from medicalseg.utils.checkpoint import load_pretrained
+from tests.models.configs import check_keys, lazily_built
+from tests.models.predictor import run_in_turn
 
 
 def image(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -21,64 +33,53 @@ def image(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def trainable_elements(model: Any) -> int:
-    """Numbers that training changes."""
-    return sum(int(parameter.size) for parameter in model.parameters() if not parameter.stop_gradient)
+class Exported(NamedTuple):
+    """An export, and what the network had said about some images when it was made."""
 
-
-def exported_graph(prefix: Path) -> Path:
-    """The graph of the network saved as `prefix`, in either Paddle's format."""
-    graph = prefix.with_suffix(".json")
-    return graph if graph.exists() else prefix.with_suffix(".pdmodel")
-
-
-def run_exported(prefix: Path, x: np.ndarray, onednn: bool = False) -> list[np.ndarray]:
-    """Outputs of Paddle Inference for the network saved as `prefix`, in its second run: oneDNN keeps what it can."""
-    config = inference.Config(str(exported_graph(prefix)), str(prefix.with_suffix(".pdiparams")))
-    config.disable_glog_info()
-    config.set_cpu_math_library_num_threads(1)
-    if onednn:
-        config.enable_mkldnn()
-    elif hasattr(config, "disable_mkldnn"):
-        config.disable_mkldnn()
-    predictor = inference.create_predictor(config)
-    for content in (np.ascontiguousarray(-x), x):
-        predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(content)
-        predictor.run()
-    return [predictor.get_output_handle(name).copy_to_cpu() for name in predictor.get_output_names()]
-
-
-class _Wrapper(paddle.nn.Layer):
-    def __init__(self, model: SegmentationModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.model(x)[0]
+    folder: Path
+    images: list[np.ndarray]
+    logits: list[np.ndarray]
 
 
 class ModelTests:
     """Set the attributes.
 
     Attributes:
+        name: under which the network is registered.
+        arguments: of a small one.
         shape: a small input that fits: (N, C, X, Y, Z), or (N, C, H, W) of a network for images.
+        config: a file below configs/ with this network, if there is one.
+        published: its entry in `compat/state_dicts/summary.json`, if there is one.
+        heads: how many heads there are in training.
+        head_sizes: spatial size of each of them, where they are not all the input's.
+        random: whether training draws random numbers.
         misfits: spatial sizes of volumes that do not fit, and the next ones that do.
-        odd_sizes: sizes (H, W) that a network for images takes as well, the last one so small that it pads.
+        odd_sizes: sizes (H, W) that a network for images takes as well, the last one so small that it pads; a network
+            of one size refuses them.
         other_channels: numbers of channels it can be built for.
-        head_sizes: spatial size of each head in training, where they are not all the input's.
-        evaluated_heads: how many heads there are in evaluation, if not all.
+        task_channels: channels of the images of an export, where they are not those of `shape`.
+        accelerated_shape: an input whose coarsest maps have several voxels, where those of `shape` have one, which
+            Paddle's batch norm gives back as it is.
+        wrong_arguments: what the constructor refuses, and what the error says; `common_wrong_arguments` of every one.
     """
 
     name: str
     arguments: ClassVar[dict[str, Any]]
     shape: tuple[int, ...]
+    config: str | None = None
+    published: str | None = None
     heads = 1
     head_sizes: tuple[tuple[int, ...], ...] = ()
-    evaluated_heads: int | None = None
-    unused: tuple[str, ...] = ()
+    random = False
     misfits: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...] = ()
     odd_sizes: tuple[tuple[int, int], ...] = ((33, 50), (47, 31), (1, 40))
     other_channels: tuple[int, ...] = (1, 3, 5)
+    task_channels: int | None = None
+    accelerated_shape: tuple[int, ...] | None = None
+    common_wrong_arguments: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"num_classes": 0}, "num_classes"),
+        ({"in_channels": 1.5}, "in_chan"),
+    )
     wrong_arguments: tuple[tuple[dict[str, Any], str], ...] = ()
     tolerance = 1e-4
 
@@ -86,6 +87,19 @@ class ModelTests:
     def model(self) -> SegmentationModel:
         paddle.seed(7)
         return self.build()
+
+    @pytest.fixture(scope="class")
+    def exported(self, model: SegmentationModel, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+        """The small network's export, which has checked itself in every backend that is here."""
+        folder = tmp_path_factory.mktemp("exported")
+        images = [image(shape, 2) for shape in self._exported_shapes(model)]
+        channels = images[0].shape[1]
+        slices = SliceSpec() if model.spatial_axes == 2 else None
+        task = TaskSpec(model.num_classes, in_channels=channels, slices=slices)
+        export(model, task, folder, output_op="none", check_image=images[0])
+        model.eval()
+        with paddle.no_grad():
+            return Exported(folder, images, [model(paddle.to_tensor(x))[0].numpy() for x in images])
 
     def build(self, **arguments: Any) -> SegmentationModel:
         return manager.MODELS[self.name](**{**self.arguments, **arguments})
@@ -97,6 +111,14 @@ class ModelTests:
         assert model.num_classes == self.arguments["num_classes"]
         assert model.in_channels == self.shape[1]
 
+    def test_built_from_its_config(self, model: SegmentationModel, request: pytest.FixtureRequest) -> None:
+        if self.config is None:
+            pytest.skip("no file of configs/ is named for this class")
+        built = lazily_built(self.config)
+        assert isinstance(built, type(model))
+        if self.published is not None:
+            check_keys(built, request.getfixturevalue("shared_compat"), self.published)
+
     def test_forward_and_backward(self, model: SegmentationModel) -> None:
         model.train()
         outputs = model(paddle.to_tensor(image(self.shape)))
@@ -105,14 +127,10 @@ class ModelTests:
         assert len(sizes) == self.heads
         expected = [[self.shape[0], model.num_classes, *size] for size in sizes]
         assert [list(output.shape) for output in outputs] == expected
-        sum((output.square().mean() for output in outputs), paddle.zeros([])).backward()
-        without = {
-            name
-            for name, parameter in model.named_parameters()
-            if not parameter.stop_gradient and parameter.grad is None
-        }
-        assert all(name.startswith(self.unused) for name in without) if self.unused else not without
-        grown = [p.grad for p in model.parameters() if p.grad is not None]
+        _total(outputs).backward()
+        trained = {name: p for name, p in model.named_parameters() if not p.stop_gradient}
+        assert {name for name, p in trained.items() if p.grad is None} == set(model.unused_parameters) & set(trained)
+        grown = [p.grad for p in trained.values() if p.grad is not None]
         assert all(bool(paddle.isfinite(gradient).all().item()) for gradient in grown)
         model.clear_gradients()
 
@@ -129,10 +147,13 @@ class ModelTests:
         assert bool((every[0] == flagged[0]).all().item())
 
     def test_save_and_load(self, model: SegmentationModel, tmp_path: Path) -> None:
-        model.eval()
         path = str(tmp_path / "model.pdparams")
         paddle.save(model.state_dict(), path)
-        other = self.build(pretrained=path)
+        if "pretrained" in inspect.signature(manager.MODELS[self.name]).parameters:
+            other = self.build(pretrained=path)
+        else:
+            other = self.build()
+            load_pretrained(other, path)
         for key, value in model.state_dict().items():
             np.testing.assert_array_equal(other.state_dict()[key].numpy(), value.numpy(), err_msg=key)
 
@@ -141,58 +162,75 @@ class ModelTests:
         x = paddle.to_tensor(image(self.shape, 5))
         with paddle.no_grad():
             outputs = []
-            for _ in range(2):
-                paddle.seed(11)
+            for seed in (11, 11, 12):
+                paddle.seed(seed)
                 outputs.append(model(x)[0].numpy())
-        np.testing.assert_array_equal(*outputs)
+        np.testing.assert_array_equal(outputs[0], outputs[1])
+        assert np.array_equal(outputs[0], outputs[2]) is not self.random
 
-    @pytest.mark.parametrize("dynamic", [True, False])
-    def test_paddle_inference_gives_the_same(self, model: SegmentationModel, tmp_path: Path, dynamic: bool) -> None:
-        model.eval()
-        flat = len(self.shape) == 4
-        self._save(model, tmp_path / "model", dynamic)
-        for size in (self.shape[2:], *(self.odd_sizes[:1] if flat and dynamic else ())):
-            x = image((*self.shape[:2], *size), 2)
-            with paddle.no_grad():
-                expected = [output.numpy() for output in model(paddle.to_tensor(x))]
-            for onednn in (False, True) if flat else (False,):
-                outputs = run_exported(tmp_path / "model", x, onednn)
-                assert len(outputs) == len(expected) == (self.evaluated_heads or self.heads)
-                for got, wanted in zip(outputs, expected, strict=True):
-                    np.testing.assert_allclose(got, wanted, atol=self.tolerance)
+    def test_export_is_accepted(self, model: SegmentationModel, exported: Exported) -> None:
+        content = yaml.safe_load((exported.folder / "deploy.yaml").read_text())["Deploy"]
+        spatial = model.only_size or [-1] * model.spatial_axes
+        assert content["input_shape"] == [-1, exported.images[0].shape[1], *spatial]
+        exact = [check for check in content["checks"] if check["precision"] == "fp32"]
+        assert exact
+        assert all(check["accepted"] for check in exact)
 
-    def _save(self, model: SegmentationModel, prefix: Path, dynamic: bool) -> None:
-        shape = [None, self.shape[1]] + [None] * len(self.shape[2:]) if dynamic else list(self.shape)
-        try:
-            paddle.jit.save(model, str(prefix), input_spec=[InputSpec(shape, "float32", "x")])
-        finally:
-            model.forward = type(model).forward.__get__(model)
+    @pytest.mark.parametrize("onednn", [False, True])
+    def test_paddle_inference_gives_the_same(self, exported: Exported, onednn: bool) -> None:
+        found = run_in_turn(exported.folder / "model", exported.images, onednn)
+        for outputs, expected in zip(found, exported.logits, strict=True):
+            (got,) = outputs
+            np.testing.assert_allclose(got, expected, atol=self.tolerance)
+
+    def _exported_shapes(self, model: SegmentationModel) -> list[tuple[int, ...]]:
+        """That of the class, and another batch of another size where one is taken."""
+        channels, size = self.task_channels or self.shape[1], self.shape[2:]
+        if model.only_size is not None:
+            other = size
+        elif model.spatial_axes == 2:
+            other = self.odd_sizes[0]
+        else:
+            other = model.next_input_shape((*size[:2], size[2] + 1))
+        return [(self.shape[0], channels, *size), (3 - self.shape[0], channels, *other)]
 
     def test_traced_training(self, model: SegmentationModel) -> None:
-        model.eval()
+        model.train()
         x = paddle.to_tensor(image(self.shape, 3))
-        expected = model(x)[0].numpy()
-        traced = paddle.jit.to_static(model, full_graph=True)
-        try:
-            output = traced(x)[0]
-            output.mean().backward()
-            np.testing.assert_allclose(output.numpy(), expected, atol=self.tolerance)
+        outputs, gradients = _step(model, model, x)
+        with _traced(model) as traced:
+            for got, expected in zip(_step(model, traced, x), (outputs, gradients), strict=True):
+                assert got.keys() == expected.keys()
+                largest = max(np.abs(value).max() for value in expected.values())
+                for key, value in expected.items():
+                    np.testing.assert_allclose(got[key], value, atol=self.tolerance * max(1, largest), err_msg=key)
             for size, _ in self.misfits[:1]:
                 with pytest.raises(UserError, match="next size that fits"):
                     traced(paddle.zeros([1, self.shape[1], *size]))
-        finally:
-            model.forward = type(model).forward.__get__(model)
-            model.clear_gradients()
 
-    def test_traced_inside_another_layer(self, model: SegmentationModel) -> None:
-        model.eval()
-        x = paddle.to_tensor(image(self.shape, 4))
-        with paddle.no_grad():
-            expected = model(x)[0].numpy()
-            traced = paddle.jit.to_static(_Wrapper(model), full_graph=True)
-            np.testing.assert_allclose(traced(x).numpy(), expected, atol=self.tolerance)
+    def test_accelerated_like_paddles_own(self, model: SegmentationModel) -> None:
+        if not ops.is_available():
+            pytest.skip("this Paddle ships no usable oneDNN library")
+        _train_without_chance(model)
+        x = paddle.to_tensor(image(self.accelerated_shape or self.shape, 9))
+        plain = _step(model, model, x)
+        kinds = [type(layer) for layer in model.sublayers()]
+        try:
+            ops.accelerate(model, "auto")
+            assert [type(layer) for layer in model.sublayers()] != kinds
+            fast = _step(model, model, x)
+        finally:
+            ops.accelerate(model, "off")
+        assert [type(layer) for layer in model.sublayers()] == kinds
+        largest = max(np.abs(value).max() for part in plain for value in part.values())
+        for got, expected in zip(fast, plain, strict=True):
+            assert got.keys() == expected.keys()
+            for key, value in expected.items():
+                np.testing.assert_allclose(got[key], value, atol=1e-4 * largest, err_msg=key)
 
     def test_sizes_that_do_not_fit(self, model: SegmentationModel) -> None:
+        if not self.misfits:
+            pytest.skip("any size is taken, or one of an image alone: see test_odd_sizes")
         for size, fitting in self.misfits:
             assert model.next_input_shape(size) == fitting
             model.check_input_shape(fitting)
@@ -200,7 +238,10 @@ class ModelTests:
                 model(paddle.zeros([1, self.shape[1], *size]))
 
     def test_odd_sizes(self, model: SegmentationModel) -> None:
-        if len(self.shape) == 5:
+        if model.spatial_axes == 3:
+            pytest.skip("of volumes: see test_sizes_that_do_not_fit")
+        if model.only_size is not None:
+            self._check_that_other_sizes_are_refused(model)
             return
         model.eval()
         for size in self.odd_sizes:
@@ -216,19 +257,30 @@ class ModelTests:
             whole = model(paddle.to_tensor(x))[0].numpy()
         np.testing.assert_array_equal(logits, whole[..., : size[0], : size[1]])
 
+    def _check_that_other_sizes_are_refused(self, model: SegmentationModel) -> None:
+        only = self.shape[2:]
+        assert model.only_size == only
+        for size in (*self.odd_sizes, only[::-1] if only[0] != only[1] else (2 * only[0], only[1])):
+            assert model.next_input_shape(size) == only
+            said = f"{self.name} takes images of {only[0]}x{only[1]} pixels .* only.*got {size[0]}x{size[1]}"
+            with pytest.raises(UserError, match=said):
+                model(paddle.zeros([1, self.shape[1], *size]))
+
     def test_number_of_channels(self) -> None:
-        if len(self.shape) == 5:
-            return
+        if not self.other_channels:
+            pytest.skip("the network takes one number of channels")
         for channels in self.other_channels:
             model = self.build(in_channels=channels)
             model.eval()
             with paddle.no_grad():
                 logits = model(paddle.to_tensor(image((1, channels, *self.shape[2:]))))[0]
+            assert model.in_channels == channels
             assert list(logits.shape) == [1, model.num_classes, *self.shape[2:]]
 
     def test_smallest_size(self, model: SegmentationModel) -> None:
         smallest = model.smallest_input
-        assert smallest is not None
+        if smallest is None:
+            pytest.skip("any size is taken")
         assert model.next_input_shape((1,) * len(smallest)) == smallest
         model.eval()
         with paddle.no_grad():
@@ -242,7 +294,38 @@ class ModelTests:
             model(paddle.zeros(list(self.shape[1:])))
 
     def test_wrong_arguments(self) -> None:
-        common = (({"num_classes": 0}, "num_classes"), ({"in_channels": 1.5}, "in_channels"))
-        for arguments, named in common + self.wrong_arguments:
+        for arguments, named in self.common_wrong_arguments + self.wrong_arguments:
             with pytest.raises(ConfigError, match=named):
                 self.build(**arguments)
+
+
+def _total(heads: list[paddle.Tensor]) -> paddle.Tensor:
+    return sum((head.square().mean() for head in heads), paddle.zeros([]))
+
+
+def _train_without_chance(model: SegmentationModel) -> None:
+    """Training mode, but for what draws random numbers: accelerated layers may draw theirs in another order."""
+    model.train()
+    for layer in model.sublayers():
+        if isinstance(layer, (nn.Dropout, nn.Dropout2D, nn.Dropout3D, DropPath, NMF2D)):
+            layer.eval()
+
+
+def _step(model: SegmentationModel, run: Any, x: paddle.Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Every head of `run`, which is the network or its trace, and every gradient of a step of training."""
+    paddle.seed(21)
+    model.clear_gradients()
+    heads = run(x)
+    _total(heads).backward()
+    gradients = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
+    model.clear_gradients()
+    return {str(number): head.numpy() for number, head in enumerate(heads)}, gradients
+
+
+@contextmanager
+def _traced(model: SegmentationModel) -> Iterator[Any]:
+    """The network as Paddle traces it, which it does in place."""
+    try:
+        yield paddle.jit.to_static(model, full_graph=True)
+    finally:
+        model.forward = type(model).forward.__get__(model)

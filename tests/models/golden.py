@@ -10,7 +10,6 @@ import numpy as np
 import paddle
 
 from medicalseg.cvlibs.components import build
-from tests.models.base import trainable_elements
 
 
 def wave(count: int, phase: float, step: float) -> np.ndarray:
@@ -65,13 +64,3 @@ def check_output(output: np.ndarray, expected: dict[str, Any], tolerance: float)
     assert list(output.shape) == expected["shape"]
     np.testing.assert_allclose(output.reshape(-1)[expected["at"]], expected["values"], rtol=0, atol=tolerance)
     np.testing.assert_allclose([output.mean(), output.std()], [expected["mean"], expected["std"]], atol=tolerance)
-
-
-def check_keys(model: Any, compat: Path, name: str) -> None:
-    """Keys, their order, shapes and the counts of `compat/state_dicts`."""
-    keys = json.loads((compat / "state_dicts" / f"{name}.json").read_text())
-    assert [(key, list(value.shape)) for key, value in model.state_dict().items()] == list(keys.items())
-    counts = json.loads((compat / "state_dicts" / "summary.json").read_text())[name]
-    assert len(model.state_dict()) == counts["keys"]
-    assert sum(int(parameter.size) for parameter in model.parameters()) == counts["parameters"]
-    assert trainable_elements(model) == counts["trainable"]

@@ -11,13 +11,16 @@ from typing import Any, ClassVar
 import numpy as np
 import paddle
 import pytest
+from paddle.static import InputSpec
 
-from medicalseg import losses, ops
+from medicalseg import losses
 from medicalseg.errors import CheckpointError, ConfigError
 from medicalseg.losses import DC_and_CE_loss, MultipleLoss
 from medicalseg.models import NNUNet, PlainConvUNet, PlainConvUNet2D, SegmentationModel
 from medicalseg.utils.nnunet_plan import plan_file, read_plan
-from tests.models.base import ModelTests, image, run_exported, trainable_elements
+from tests.models.base import ModelTests, image
+from tests.models.configs import check_keys
+from tests.models.predictor import run_exported
 from tests.models.staged import stirred
 
 PLANS = Path(__file__).parent / "plans"
@@ -34,7 +37,8 @@ FLAGS = (
 class NNUNetTests(ModelTests):
     name = "NNUNet"
     heads = 2
-    evaluated_heads = 1
+    other_channels = ()
+    common_wrong_arguments = ()
     wrong_arguments: ClassVar = (
         ({"num_classes": 4}, "num_classes: 4 differs from the plan's 3"),
         ({"num_classes": -1}, "num_classes"),
@@ -49,14 +53,6 @@ class NNUNetTests(ModelTests):
     def model(self) -> SegmentationModel:
         paddle.seed(7)
         return stirred(self.build())
-
-    def test_number_of_channels(self) -> None:
-        assert self.build().in_channels == 2
-
-    def test_wrong_arguments(self) -> None:
-        for arguments, named in self.wrong_arguments:
-            with pytest.raises(ConfigError, match=named):
-                self.build(**arguments)
 
     @pytest.mark.parametrize(
         "changes",
@@ -78,23 +74,10 @@ class NNUNetTests(ModelTests):
         x = image(self.shape, 2)
         with paddle.no_grad():
             expected = model(paddle.to_tensor(x))[0].numpy()
-        self._save(model, tmp_path / "model", True)
+        shape = [None, 2, *[None] * model.spatial_axes]
+        paddle.jit.save(model, str(tmp_path / "model"), input_spec=[InputSpec(shape, "float32", "x")])
         for onednn in (False, True):
             np.testing.assert_allclose(run_exported(tmp_path / "model", x, onednn)[0], expected, atol=1e-4)
-
-    def test_accelerated_like_paddles_own(self) -> None:
-        if not ops.is_available():
-            pytest.skip("this Paddle ships no usable oneDNN library")
-        model, found = stirred(self.build()), []
-        for mode in ("off", "auto"):
-            ops.accelerate(model, mode)
-            heads = model(paddle.to_tensor(image(self.shape, 9)))
-            sum((head.square().mean() for head in heads), paddle.zeros([])).backward()
-            found.append([*(head.numpy() for head in heads), *(p.grad.numpy() for p in model.parameters())])
-            model.clear_gradients()
-        largest = max(np.abs(values).max() for values in found[0])
-        for plain, fast in zip(*found, strict=True):
-            np.testing.assert_allclose(fast, plain, atol=1e-4 * largest)
 
     def test_every_parameter_but_those_of_the_coarsest_head_is_trained(self) -> None:
         model = stirred(self.build())
@@ -104,21 +87,13 @@ class NNUNetTests(ModelTests):
         losses.compute(heads, label, {"types": [loss], "coef": [1]})[0].backward()
         assert [name for name, p in model.named_parameters() if p.grad is None] == ["network.seg_heads.0.weight"]
 
-    def test_exported_with_onednn(self, tmp_path: Path) -> None:
-        model = stirred(self.build())
-        model.eval()
-        self._save(model, tmp_path / "model", True)
-        for batch in (1, 2):
-            x = image((batch, *self.shape[1:]), batch)
-            with paddle.no_grad():
-                expected = model(paddle.to_tensor(x))[0].numpy()
-            np.testing.assert_allclose(run_exported(tmp_path / "model", x, True)[0], expected, atol=1e-4)
-
 
 class TestVolumes(NNUNetTests):
     """A thin volume in the plan's order, (z, y, x): strides and kernels differ by axis."""
 
     arguments: ClassVar = {"plan_path": THIN, "stage": 0, "num_classes": 3}
+    config = "nnunet/msd_lung/nnunet_3d_fullres_msd_lung.yml"
+    published = "nnunet_3d_fullres_msd_lung"
     shape = (2, 2, 4, 8, 12)
     head_sizes = ((4, 8, 12), (4, 4, 6))
     misfits = (((5, 13, 8), (6, 16, 8)), ((1, 1, 1), (2, 4, 4)))
@@ -138,6 +113,8 @@ class TestVolumes(NNUNetTests):
 
 class TestImages(NNUNetTests):
     arguments: ClassVar = {"plan_path": FLAT, "num_classes": 3}
+    config = "nnunet/msd_lung/nnunet_2d_msd_lung.yml"
+    published = "nnunet_2d_msd_lung"
     shape = (2, 2, 13, 10)
     head_sizes = ((13, 10), (7, 5))
 
@@ -189,11 +166,7 @@ def as_plain_conv_unet(model: NNUNet, stages: int) -> dict[str, paddle.Tensor]:
 def test_keys_of_paddleseg3d(shared_compat: Path, name: str, plan: str, arguments: dict[str, Any]) -> None:
     with paddle.LazyGuard():
         model = NNUNet(LUNG / plan, **arguments)
-    keys = json.loads((shared_compat / "state_dicts" / f"{name}.json").read_text())
-    assert [(key, list(value.shape)) for key, value in model.state_dict().items()] == list(keys.items())
-    counts = json.loads((shared_compat / "state_dicts" / "summary.json").read_text())[name]
-    assert len(model.state_dict()) == counts["keys"]
-    assert trainable_elements(model) == counts["parameters"] == counts["trainable"]
+    check_keys(model, shared_compat, name)
 
 
 @pytest.mark.parametrize("name", ["2D", "3D"])

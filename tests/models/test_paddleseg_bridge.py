@@ -17,7 +17,8 @@ from medicalseg.cvlibs.tree import KeyPathError
 from medicalseg.errors import ConfigError, MissingDependencyError, UserError
 from medicalseg.models.paddleseg_bridge import PaddleSegNetwork
 from medicalseg.utils.checkpoint import save_state
-from tests.models.base import image, run_exported
+from tests.models.base import image
+from tests.models.predictor import run_exported
 
 REGISTRIES = """
 class Registry(dict):

@@ -6,7 +6,7 @@ import paddle
 import pytest
 
 from medicalseg.models import PlainConvUNet, PlainConvUNet2D
-from tests.models.base import trainable_elements
+from tests.models.configs import trainable_elements
 from tests.models.staged import Images, StagedTests, Volumes, check_numbers_of_nnunet
 
 MORE = (({"convolutions": [2, 2]}, "convolutions: needs a list of 3"), ({"convolutions": -1}, "convolutions"))

@@ -11,7 +11,8 @@ import pytest
 from medicalseg.models import ResidualEncoderUNet, ResidualEncoderUNet2D
 from medicalseg.models.layers.unet_blocks import ResidualBlock
 from medicalseg.models.presets import PRESETS, residual_blocks_of, stage_features
-from tests.models.base import image, trainable_elements
+from tests.models.base import image
+from tests.models.configs import trainable_elements
 from tests.models.staged import Images, StagedTests, Volumes, check_numbers_of_nnunet
 
 MORE = (({"blocks": [2, 2]}, "blocks: needs a list of 3"), ({"blocks": "6"}, "blocks"))

@@ -16,7 +16,8 @@ from medicalseg.cvlibs.components import build
 from medicalseg.errors import ConfigError
 from medicalseg.models import SegFormer
 from medicalseg.models.backbones import MixVisionTransformer, MixVisionTransformer_B0, mix_transformer
-from tests.models.base import ModelTests, image, trainable_elements
+from tests.models.base import ModelTests, image
+from tests.models.configs import trainable_elements
 from tests.models.golden import check_output, wave, weight
 
 REFERENCE = json.loads((Path(__file__).parent / "paddleseg" / "segformer.json").read_text())
@@ -32,6 +33,8 @@ COUNTS = {
 
 class TestSegFormer(ModelTests):
     name = "SegFormer_B0"
+    config = "ich/segformer_b0.yml"
+    random = True
     arguments: ClassVar = {"in_channels": 2, "num_classes": 3, "embedding_dim": 32}
     shape = (2, 2, 32, 64)
     wrong_arguments = (

@@ -21,7 +21,8 @@ from medicalseg.errors import ConfigError
 from medicalseg.models import SegmentationModel, segnext
 from medicalseg.models.backbones import mscan
 from medicalseg.models.layers.drop_path import DropPath
-from tests.models.base import ModelTests, image, trainable_elements
+from tests.models.base import ModelTests, image
+from tests.models.configs import trainable_elements
 
 GOLDEN = json.loads((Path(__file__).parent / "paddleseg" / "segnext.json").read_text())
 SMALL = {"embed_dims": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "mlp_ratios": [2, 2, 2, 2]}
@@ -36,9 +37,9 @@ SEED_COUNTS = {
 
 class TestSegNeXt(ModelTests):
     name = "SegNeXt"
+    random = True
     arguments: ClassVar[dict[str, Any]] = {"num_classes": 3}
     shape = (2, 1, 40, 48)
-    smallest_side = 1
     odd_sizes = ((33, 50), (7, 31), (1, 1))
     wrong_arguments = (
         ({"decoder_cfg": {"widths": 3}}, "decoder_cfg: 'widths'"),

@@ -10,7 +10,8 @@ import pytest
 
 from medicalseg.cvlibs import manager
 from medicalseg.models import SegmentationModel, simple_segnext
-from tests.models.base import ModelTests, image, trainable_elements
+from tests.models.base import ModelTests, image
+from tests.models.configs import trainable_elements
 
 SMALL = {"embed_dims": [8, 8, 16, 16], "depths": [1, 2, 1, 1], "align_channels": 8}
 COUNTS = {
@@ -23,6 +24,8 @@ COUNTS = {
 
 class TestSimpleSegNeXt(ModelTests):
     name = "SimpleSegNeXt"
+    config = "ich/segnext_t.yml"
+    random = True
     arguments: ClassVar[dict[str, Any]] = {"in_channels": 1, "num_classes": 2, **SMALL}
     shape = (2, 1, 40, 48)
     odd_sizes = ((33, 50), (7, 31), (1, 1))

@@ -13,7 +13,7 @@ from paddle.nn import functional as F
 from medicalseg.core.export import export
 from medicalseg.core.export_graph import fold_batch_norms
 from medicalseg.cvlibs.components import build
-from medicalseg.errors import ConfigError, UserError
+from medicalseg.errors import ConfigError
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.models import TransUNet
@@ -23,8 +23,8 @@ from medicalseg.models.layers.trans_unet_resnet import FastStandardizedConv2D, S
 from medicalseg.models.layers.trans_unet_transformer import Attention
 from medicalseg.ops import accelerate, is_available
 from tests.extras import needs_onnx
-from tests.models.base import ModelTests, image, run_exported
-from tests.models.golden import check_golden, check_keys
+from tests.models.base import ModelTests, image
+from tests.models.golden import check_golden
 
 SMALL = {
     **{"hidden_size": 24, "num_heads": 3, "mlp_dim": 32, "num_layers": 1, "decoder_channels": [16, 12, 8, 6]},
@@ -39,6 +39,10 @@ def resnet(**arguments: Any) -> ResNet:
 
 class TestTransUNet(ModelTests):
     name = "TransUNet"
+    config = "synapse/transunet_abdomen_224_224_1_14k_1e-2.yml"
+    published = "transunet_abdomen"
+    random = True
+    task_channels = 1
     arguments: ClassVar = {**SMALL, "num_classes": 3}
     shape = (2, 3, 32, 48)
     other_channels = (1, 2, 5)
@@ -68,27 +72,18 @@ class TestTransUNet(ModelTests):
             with pytest.raises(ConfigError, match=rf"TransUNet\.backbone: {type(encoder).__name__} is no ResNet"):
                 self.build(backbone=encoder, skip_channels=encoder.feat_channels[-2::-1])
 
+    @pytest.fixture(scope="class")
+    def model(self) -> TransUNet:
+        """Norms far from their start, where a pass could drop them."""
+        paddle.seed(7)
+        model = self.build()
+        self._move_norms(model)
+        return model
+
     def build(self, **arguments: Any) -> TransUNet:
         channels = arguments.pop("in_channels", 3)
         backbone = arguments.pop("backbone", None) or resnet(in_channels=channels)
         return TransUNet(backbone, **{**self.arguments, **arguments})
-
-    def test_number_of_channels(self) -> None:
-        for channels in self.other_channels:
-            model = self.build(in_channels=channels)
-            assert model.in_channels == channels
-            assert list(model(paddle.zeros([1, channels, 32, 48]))[0].shape) == [1, 3, 32, 48]
-
-    def test_wrong_channels_and_axes(self, model: TransUNet) -> None:
-        with pytest.raises(UserError, match="in_channels 3, got 4 channels"):
-            model(paddle.zeros([1, 4, 32, 48]))
-        with pytest.raises(UserError, match="3 axes"):
-            model(paddle.zeros([3, 32, 48]))
-
-    def test_other_sizes_are_refused(self, model: TransUNet) -> None:
-        assert model.next_input_shape((500, 2)) == model.only_size == (32, 48)
-        with pytest.raises(UserError, match=r"TransUNet takes images of 32x48 pixels .* only.*got 48x32"):
-            model(paddle.zeros([1, 3, 48, 32]))
 
     def test_layouts_of_paddleseg3d(self, model: TransUNet) -> None:
         model.eval()
@@ -98,25 +93,6 @@ class TestTransUNet(ModelTests):
             volume = model(paddle.to_tensor(slices[None]))[0].numpy()
         assert volume.shape == (2, 3, 1, 32, 48)
         np.testing.assert_array_equal(volume[:, :, 0], flat)
-
-    def test_odd_sizes(self, model: TransUNet) -> None:
-        """There are none."""
-
-    def test_paddle_inference_gives_the_same(self, tmp_path: Path) -> None:  # type: ignore[override]
-        """Batches of any length, images of one channel; norms far from their start, where a pass could drop them."""
-        model = self.build()
-        model.eval()
-        self._move_norms(model)
-        spec = [paddle.static.InputSpec([None, 1, 32, 48], "float32", "x")]
-        paddle.jit.save(model, str(tmp_path / "model"), input_spec=spec)
-        model.forward = type(model).forward.__get__(model)
-        for count in (1, 4):
-            x = image((count, 1, 32, 48), count)
-            with paddle.no_grad():
-                expected = model(paddle.to_tensor(x))[0].numpy()
-            for onednn in (False, True):
-                (output,) = run_exported(tmp_path / "model", x, onednn)
-                np.testing.assert_allclose(output, expected, atol=self.tolerance)
 
     @needs_onnx
     def test_exported_to_onnx(self, tmp_path: Path) -> None:
@@ -149,8 +125,7 @@ class TestTransUNet(ModelTests):
 
 def test_numbers_of_paddleseg3d(shared_compat: Path) -> None:
     """105 million weights; the outputs go to 2400, so the tolerance is 1e-5 of them."""
-    model = check_golden(shared_compat / "golden" / "transunet.json", tolerance=0.024)
-    check_keys(model, shared_compat, "transunet_abdomen")
+    check_golden(shared_compat / "golden" / "transunet.json", tolerance=0.024)
 
 
 def test_from_a_configuration_as_paddleseg3d_writes_it() -> None:

@@ -9,7 +9,8 @@ import pytest
 from paddle import nn
 
 from medicalseg.models import UNet3D
-from tests.models.base import ModelTests, image, trainable_elements
+from tests.models.base import ModelTests, image
+from tests.models.configs import trainable_elements
 
 PUBLISHED = 19_069_955
 PUBLISHED_WITH_NORM = 19_074_627
@@ -35,10 +36,12 @@ SMALL = {"in_channels": 3, "num_classes": 2, "base_channels": 4, "depth": 3, "po
 
 class TestBatchNorm(UNet3DTests):
     arguments: ClassVar = SMALL
+    config = "hippocampus/unet3d.yml"
 
 
 class TestInstanceNorm(UNet3DTests):
     arguments: ClassVar = {**SMALL, "norm": "instance", "dropout": 0.2}
+    random = True
 
 
 class TestGroupNorm(UNet3DTests):

@@ -17,8 +17,8 @@ from medicalseg.models import UNETR
 from medicalseg.models.layers.fixed_size import as_shape
 from medicalseg.models.layers.unetr_encoder import SelfAttention
 from tests.extras import needs_onnx
-from tests.models.base import ModelTests, image, run_exported
-from tests.models.golden import check_golden, check_keys
+from tests.models.base import ModelTests
+from tests.models.golden import check_golden
 
 SMALL = {
     **{"img_shape": [32, 16, 48], "embed_dim": 24, "num_heads": 3, "base_filters": 4, "dim_linear_block": 32},
@@ -28,6 +28,9 @@ SMALL = {
 
 class TestUNETR(ModelTests):
     name = "UNETR"
+    config = "msd_brain_seg/unetr_msd_brain_seg_1e-4.yml"
+    published = "unetr_msd_brain_seg"
+    random = True
     arguments: ClassVar = {**SMALL, "in_channels": 2, "num_classes": 3, "dropout": 0.1}
     shape = (2, 2, 32, 16, 48)
     misfits = (((32, 16, 32), (32, 16, 48)), ((64, 32, 96), (32, 16, 48)))
@@ -52,17 +55,6 @@ class TestUNETR(ModelTests):
         with pytest.raises(UserError, match=r"model.img_shape\), got 16x16x16.*crops of it.*windows of it"):
             model.check_input_shape((16, 16, 16))
 
-    def test_export_with_onednn(self, tmp_path: Path) -> None:
-        model = self.build()
-        model.eval()
-        self._save(model, tmp_path / "model", dynamic=True)
-        for count in (1, 3):
-            x = image((count, *self.shape[1:]), count)
-            with paddle.no_grad():
-                expected = model(paddle.to_tensor(x))[0].numpy()
-            (output,) = run_exported(tmp_path / "model", x, onednn=True)
-            np.testing.assert_allclose(output, expected, atol=self.tolerance)
-
     @needs_onnx
     def test_as_many_tokens_as_heads_in_openvino(self, tmp_path: Path) -> None:
         """OpenVINO takes one axis for the other where queries, keys and values leave one transposition of five axes."""
@@ -70,7 +62,7 @@ class TestUNETR(ModelTests):
         written = export(model, TaskSpec(3, in_channels=2), tmp_path / "m", model_format="onnx")
         content = yaml.safe_load(written.read_text())["Deploy"]
         assert content["input_shape"] == [-1, *self.shape[1:]]
-        assert content["task"]["sliding"] == {"window": [32, 16, 48]}
+        assert content["task"]["sliding"]["window"] == [32, 16, 48]
         assert all(check["accepted"] for check in content["checks"] if check["precision"] == "fp32")
 
 
@@ -110,8 +102,6 @@ def test_sizes_from_texts() -> None:
             as_shape(wrong, "n")
 
 
-def test_keys_and_numbers_of_paddleseg3d(shared_compat: Path) -> None:
+def test_numbers_of_paddleseg3d(shared_compat: Path) -> None:
     """Logits reach 7.8 in size; the same network in float64 differs from the recorded numbers by 1.1e-4."""
-    model = check_golden(shared_compat / "golden" / "unetr.json", tolerance=3e-4)
-    model.embed.position_embeddings.abs_pos_enc = model.create_parameter([1, 512, 768])
-    check_keys(model, shared_compat, "unetr_msd_brain_seg")
+    check_golden(shared_compat / "golden" / "unetr.json", tolerance=3e-4)
