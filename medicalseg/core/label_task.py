@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medicalseg.datasets.labels import region_arguments
 from medicalseg.errors import CheckpointError, ConfigError, DataError, UserError
 from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.label_map import LabelMap
@@ -39,8 +40,9 @@ def described_task(path: str | os.PathLike[str]) -> TaskSpec:
     labels = content.get("labels")
     if not isinstance(labels, Mapping) or not labels:
         raise DataError(f"{file}: 'labels' must map ids to names or names to ids, got {labels!r}")
+    arguments = region_arguments(labels, content.get("regions_class_order"), str(file)) or _single_values(labels)
     try:
-        return task_of_map(_label_map(labels, content.get("regions_class_order")))
+        return task_of_map(LabelMap.from_config(**arguments))
     except ConfigError as error:
         raise DataError(f"{file}: {error}") from error
 
@@ -123,15 +125,12 @@ def task_of_map(label_map: LabelMap | None) -> TaskSpec:
     )
 
 
-def _label_map(labels: Mapping[str, Any], order: Any) -> LabelMap | None:
-    ignore = next((value for name, value in labels.items() if str(name).lower() == IGNORE), None)
-    if ignore is None:
-        ignore = next((key for key, name in labels.items() if str(name).lower() == IGNORE), None)
-    ignored = None if ignore is None else int(ignore)
+def _single_values(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a label map whose names have one value each, or whose values have a name each."""
+    ignored = [value for name, value in labels.items() if str(name).lower() == IGNORE]
+    ignored += [key for key, name in labels.items() if str(name).lower() == IGNORE]
     kept = {key: value for key, value in labels.items() if IGNORE not in (str(key).lower(), str(value).lower())}
-    if any(isinstance(value, Iterable) and not isinstance(value, str) for value in kept.values()):
-        return LabelMap.from_config(regions=kept, region_order=order, ignore=ignored)
-    return LabelMap.from_config(labels=kept, ignore=ignored)
+    return {"labels": kept, "ignore": int(ignored[0]) if ignored else None}
 
 
 def _few(values: Sequence[int]) -> str:

@@ -198,6 +198,22 @@ def test_a_value_that_is_no_class_names_the_file(folders):
         evaluate_folders(*folders, task=task)
 
 
+def test_lists_that_share_nothing_are_merged_classes_as_in_training(tmp_path):
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"labels": {"background": 0, "low": [22, 23], "high": 24, "ignore": 9}})
+    )
+    task = described_task(tmp_path)
+    assert (task.head, task.label_map.classes) == ("softmax", ("background", "low", "high"))
+    save(tmp_path / "pred" / "a.nii.gz", labels(0, 22, 24))
+    save(tmp_path / "ref" / "a.nii.gz", labels(1, 23, 24))
+    found = evaluate_folders(tmp_path / "pred", tmp_path / "ref", task=task).summary
+    same = task_of_map(LabelMap.from_config({"background": 0, "label 1": 1, "label 2": 2}))
+    save(tmp_path / "pred1" / "a.nii.gz", labels(0, 1, 2))
+    save(tmp_path / "ref1" / "a.nii.gz", labels(1, 1, 2))
+    expected = evaluate_folders(tmp_path / "pred1", tmp_path / "ref1", task=same).summary
+    assert found.foreground_mean == expected.foreground_mean
+
+
 def test_regions_and_an_ignored_label_of_nnunet(tmp_path):
     content = {
         "labels": {"background": 0, "whole": [1, 2], "core": [2], "ignore": 3},
