@@ -77,15 +77,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _opened(configs: Sequence[str], paths: Sequence[str], opts: Sequence[str] | None) -> list[_Model]:
+    """Configuration, weights and task of each; the task says how `predict` brings volumes through the network."""
     from medicalseg.core.task import task_for
-    from medicalseg.core.trained import open_config
+    from medicalseg.core.trained import asked_task, open_config
 
     if len(configs) not in (1, len(paths)):
         raise UserError(f"{len(configs)} configurations for {len(paths)} models; give one, or one per model")
     models = []
     for config_path, path in zip(list(configs) * (len(paths) if len(configs) == 1 else 1), paths, strict=True):
         config = open_config(config_path, path, opts)
-        models.append((config, path, task_for(config, path)))
+        models.append((config, path, asked_task(config.test_config, task_for(config, path), config.model)))
     return models
 
 
@@ -110,16 +111,13 @@ def _export_one(
     args: argparse.Namespace, model: _Model, save_dir: Path, output_op: str | None, previous: Path | None
 ) -> Path:
     from medicalseg.core.export import export
-    from medicalseg.core.only_size import with_windows
     from medicalseg.core.train_cases import train_cases_of
     from medicalseg.core.trained import load_trained
 
     config, path, task = model
     settings = config.export_config or {}
-    network = load_trained(config, path)
-    task = with_windows(task, network)
     return export(
-        network,
+        load_trained(config, path),
         task,
         save_dir,
         output_op=output_op,
@@ -138,12 +136,16 @@ def _check_image(args: argparse.Namespace, task: TaskSpec) -> np.ndarray:
     import numpy as np
 
     from medicalseg.core.export import checked_shape
-    from medicalseg.inference.inputs import find_inputs
+    from medicalseg.inference.cascade import EarlierIds, with_ids
+    from medicalseg.inference.inputs import inputs_for
     from medicalseg.inference.slice_wise import middle_input
 
-    image, _ = task.preprocessing.apply(find_inputs(args.check_image, task.files_per_image)[0].read())
-    image = np.concatenate([image, np.zeros((task.previous_classes, *image.shape[1:]), image.dtype)])
-    return middle_input(image, task, checked_shape(args.input_shape, task)[2:])
+    image, _ = task.preprocessing.apply(inputs_for([task], args.check_image)[0].read(task))
+    earlier, size = EarlierIds.of(task), checked_shape(args.input_shape, task)[2:]
+    if earlier is None:
+        return middle_input(image, task, size)
+    image = with_ids(image, np.zeros(image.shape[1:], np.uint8))
+    return earlier.expanded(middle_input(image, task, size))
 
 
 def _output_op(args: argparse.Namespace, task: TaskSpec) -> str | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
 from medicalseg.cli.backend import add_backend_arguments, choose_device
-from medicalseg.cli.members import add_output_arguments, add_window_arguments, earlier_of, restored_as
+from medicalseg.cli.members import add_output_arguments, add_window_arguments, deployed, earlier_of, restored_as
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
+    from medicalseg.inference import TaskSpec
     from medicalseg.inference.inputs import InputCase
-    from medicalseg.inference.sliding_window import Inferer
+    from medicalseg.inference.mixture import Member
     from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork
     from medicalseg.inference.timings import Timings
 
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
     from medicalseg.core.predict import conclude, predict_cases, write_report
     from medicalseg.core.train_cases import train_cases_of_export
-    from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
+    from medicalseg.inference.inputs import Labels, check_output_folder, inputs_for
     from medicalseg.inference.memory import parse_memory
     from medicalseg.inference.static_network import StaticNetwork
     from medicalseg.ops.process import choose_threads
@@ -93,23 +94,25 @@ def run(args: argparse.Namespace) -> int:
     if args.with_argmax:
         logger.info("--with_argmax has no effect: labels are written in any case")
     network = StaticNetwork(args.config, _options(args))
-    task = restored_as(network.task, args.restoring)
-    cases = find_inputs(args.image_path, task.files_per_image)
+    first, *others = deployed(network, lambda task, each: _asked(args, task, each))
+    task = first.task
+    cases = inputs_for([member.task for member in (first, *others)], args.image_path)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
-    sliding = _sliding(args, network)
     if args.benchmark:
-        _warm_up(network, cases[0], sliding, min(args.batch_size, len(cases)))
+        for member in (first, *others):
+            _warm_up(member, cases[0], min(args.batch_size, len(cases)))
     report = predict_cases(
         cases,
         task,
-        network,
+        first.network,
         args.save_dir,
         labels=labels,
-        sliding=sliding,
+        sliding=first.inferer,
+        others=others,
         batch_size=args.batch_size,
         ahead=0 if args.benchmark else 1,
-        previous=earlier_of(network),
+        previous=earlier_of(network, args.tta),
         uncertainty=args.uncertainty,
         memory=None if args.memory is None else parse_memory(args.memory),
         train_cases=train_cases_of_export(network),
@@ -168,27 +171,20 @@ def _sizes(sizes: Sequence[int], axes: int) -> tuple[int, ...]:
     return tuple(sizes) * (axes // len(sizes))
 
 
-def _sliding(args: argparse.Namespace, network: StaticNetwork) -> Inferer | None:
-    """How volumes go through the network if the flags say so; None = as its task says."""
-    from medicalseg.inference.slice_wise import build_inferer
+def _asked(args: argparse.Namespace, task: TaskSpec, network: StaticNetwork) -> TaskSpec:
+    """A task with what the flags say of windows, mirroring and restoring; `--sw_num` alone asks for no window."""
+    from medicalseg.inference.asked_windows import with_sliding
 
-    task = network.task
-    block = dict(task.sliding or {})
-    if args.use_swl:
-        block["window"] = _window(args, network)
-    if args.sw_num and (task.slices is not None or "window" in block):
-        block["batch"] = args.sw_num
-    if args.overlap is not None:
-        if "window" not in block:
-            raise UserError("--overlap is of a sliding window: give --use_swl too")
-        block["overlap"] = args.overlap
-    if args.tta == "none":
-        block.pop("mirror_axes", None)
-    return None if block == (task.sliding or {}) else build_inferer(task, block, "--use_swl")
+    test = {"sliding": {"window": _window(args, task, network)}} if args.use_swl else {}
+    slides = args.use_swl or task.slices is not None or "window" in (task.sliding or {})
+    if args.overlap is not None and not slides:
+        raise UserError("--overlap is of a sliding window: give --use_swl too")
+    count = args.sw_num if slides else None
+    asked = with_sliding(task, test, sw_num=count, overlap=args.overlap, mirror=args.tta)
+    return restored_as(asked, args.restoring)
 
 
-def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
-    task = network.task
+def _window(args: argparse.Namespace, task: TaskSpec, network: StaticNetwork) -> list[int]:
     if network.gives_labels:
         raise UserError(
             f"--use_swl: {network.path} was exported with {network.output_op}, and windows are joined by their scores; "
@@ -207,14 +203,13 @@ def _window(args: argparse.Namespace, network: StaticNetwork) -> list[int]:
     return known
 
 
-def _warm_up(network: StaticNetwork, case: InputCase, sliding: Inferer | None, batch_size: int) -> None:
-    """Run the network once, on the first case and as it will be run; an error comes again, where the case is named."""
+def _warm_up(member: Member, case: InputCase, batch_size: int) -> None:
+    """Run a network once, on the first case and as it will be run; an error comes again, where the case is named."""
     from medicalseg.core.predict import FAILURES
-    from medicalseg.inference import inferer_for
     from medicalseg.inference.pipeline import prepare, run_network
     from medicalseg.inference.timings import Timings
 
     with contextlib.suppress(*FAILURES):
-        image, record = prepare(case.read(), network.task, Timings())
+        image, record = prepare(case.read(member.task), member.task, Timings())
         images, records = [image] * batch_size, [record] * batch_size
-        run_network(images, records, network.task, network, inferer_for(network.task, sliding))
+        run_network(images, records, member.task, member.network, member.inferer)

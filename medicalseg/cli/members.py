@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.cli.backend import is_exported, options_from, refuse_for_checkpoint
@@ -13,17 +14,26 @@ from medicalseg.errors import UserError
 if TYPE_CHECKING:
     from medicalseg.inference import TaskSpec
     from medicalseg.inference.mixture import Member
+    from medicalseg.inference.static_network import StaticNetwork
 
 
 @dataclass(frozen=True)
 class Source:
-    """A network that the command line names: its task, known at once, how to load it, its configuration's
-    `test_config`, and the names of the cases it learned from."""
+    """A network that the command line names.
+
+    Attributes:
+        task: what it does, known at once.
+        load: makes it ready for use.
+        test_config: of its configuration.
+        train_cases: names of the cases it learned from.
+        earlier: of an exported cascade, the first networks.
+    """
 
     task: TaskSpec
     load: Callable[[], Member]
     test_config: Mapping[str, Any] = field(default_factory=dict)
     train_cases: frozenset[str] | None = None
+    earlier: Sequence[Member] = ()
 
 
 def add_window_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -54,13 +64,20 @@ def add_output_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGro
 
 
 def add_previous_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """The first network of a cascade."""
-    parser.add_argument("--previous_config", help="of a cascade, the first network's YAML file or deploy.yaml")
-    parser.add_argument("--previous_model_path", help="of a cascade, the first network's weights")
+    """The first network of a cascade, or several."""
+    add = parser.add_argument
+    add("--previous_config", nargs="+",
+        help="of a cascade, the first network's YAML file or deploy.yaml; several: their mean")  # fmt: skip
+    add("--previous_model_path", nargs="+", help="of a cascade, the first network's weights; several: their mean")
 
 
-def paired(configs: Sequence[str], weights: Sequence[str] | None) -> list[tuple[str, str | None]]:
+def paired(configs: Sequence[str], weights: Sequence[str] | None, which: str = "") -> list[tuple[str, str | None]]:
     """Which weights belong to which configuration: one configuration may stand for all, exported models have none.
+
+    Args:
+        configs: of the flag `--config`, or what `which` puts before it.
+        weights: of `--model_path`, likewise.
+        which: "previous_" or nothing.
 
     Raises:
         UserError: if the numbers do not fit.
@@ -68,14 +85,14 @@ def paired(configs: Sequence[str], weights: Sequence[str] | None) -> list[tuple[
     given = list(weights or ())
     trained = [config for config in configs if not is_exported(config)]
     if trained and not given:
-        raise UserError("--model_path: give the weights, a .pdparams file or the folder that holds it")
+        raise UserError(f"--{which}model_path: give the weights, a .pdparams file or the folder that holds it")
     if len(configs) == 1 and trained:
         return [(configs[0], path) for path in given]
     if not trained and given:
-        raise UserError(f"--model_path belongs to a checkpoint; {configs[0]} is an exported model")
+        raise UserError(f"--{which}model_path belongs to a checkpoint; {configs[0]} is an exported model")
     if len(trained) != len(given):
         raise UserError(
-            f"--config has {len(trained)} files of training and --model_path {len(given)} weights: "
+            f"--{which}config has {len(trained)} files of training and --{which}model_path {len(given)} weights: "
             "give one file for all weights, or one for each"
         )
     remaining = iter(given)
@@ -91,26 +108,29 @@ def sources(args: argparse.Namespace) -> list[Source]:
     pairs = paired(args.config, args.model_path)
     if not all(is_exported(config) for config in args.config):
         refuse_for_checkpoint(args)
-    return [source(args, config, weights) for config, weights in pairs]
+    return _sources(args, pairs)
 
 
-def previous_source(args: argparse.Namespace) -> Source | None:
-    """The first network of a cascade, if one is named."""
+def previous_sources(args: argparse.Namespace) -> list[Source]:
+    """The first networks of a cascade that are named; the flags about windows and restoring are not theirs.
+
+    Raises:
+        UserError: if flags do not go together.
+    """
     if args.previous_config is None:
         if args.previous_model_path is not None:
             raise UserError("--previous_model_path needs --previous_config, the YAML file of those weights")
-        return None
-    weights = None if args.previous_model_path is None else [args.previous_model_path]
-    config, path = paired([args.previous_config], weights)[0]
-    return source(args, config, path, earlier=True)
-
-
-def source(args: argparse.Namespace, config: str, weights: str | None, earlier: bool = False) -> Source:
-    """One network; the flags about windows and restoring are not those of an `earlier` one."""
+        return []
     options = argparse.Namespace(**vars(args))
-    if earlier:
-        options.opts = options.sw_num = options.overlap = options.restoring = None
-    return _exported(options, config) if weights is None else _trained(options, config, weights)
+    options.opts = options.sw_num = options.overlap = options.restoring = None
+    return _sources(options, paired(args.previous_config, args.previous_model_path, "previous_"))
+
+
+def _sources(args: argparse.Namespace, pairs: Sequence[tuple[str, str | None]]) -> list[Source]:
+    found: list[Source] = []
+    for config, weights in pairs:
+        found += _exported(args, config) if weights is None else [_trained(args, config, weights)]
+    return found
 
 
 def restored_as(task: TaskSpec, restoring: str | None) -> TaskSpec:
@@ -132,13 +152,27 @@ def single(members: Sequence[Member]) -> list[Member]:
     return [Member(first.task, Ensemble([member.network for member in members]), first.inferer)]
 
 
-def earlier_of(network: Any) -> Member | None:
-    """The first network of an exported cascade."""
+def deployed(network: StaticNetwork, ask: Callable[[TaskSpec, StaticNetwork], TaskSpec]) -> list[Member]:
+    """What is exported as one model: a network, or several that see images differently.
+
+    Args:
+        network: the model.
+        ask: gives a task the windows and restoring that are asked for.
+    """
     from medicalseg.inference import inferer_for
     from medicalseg.inference.mixture import Member
 
-    earlier = getattr(network, "previous", None)
-    return None if earlier is None else Member(earlier.task, earlier, inferer_for(earlier.task))
+    tasks = [(ask(task, each), each) for task, each in network.parts()]
+    return [Member(task, each, inferer_for(task)) for task, each in tasks]
+
+
+def earlier_of(network: StaticNetwork, mirror: str | None) -> list[Member]:
+    """The first networks of an exported cascade; of the flags about windows only `--tta` is theirs too."""
+    from medicalseg.inference.asked_windows import with_sliding
+
+    if network.previous is None:
+        return []
+    return deployed(network.previous, lambda task, _: with_sliding(task, {}, mirror=mirror))
 
 
 def _trained(args: argparse.Namespace, path: str, weights: str) -> Source:
@@ -148,7 +182,7 @@ def _trained(args: argparse.Namespace, path: str, weights: str) -> Source:
     from medicalseg.core.fit import check_network
     from medicalseg.core.task import task_for
     from medicalseg.core.train_cases import train_cases_of
-    from medicalseg.core.trained import load_trained, open_config, sliding_from
+    from medicalseg.core.trained import asked_task, load_trained, open_config
     from medicalseg.inference import EagerNetwork, inferer_for
     from medicalseg.inference.mixture import Member
     from medicalseg.utils.environment import choose_device
@@ -160,29 +194,37 @@ def _trained(args: argparse.Namespace, path: str, weights: str) -> Source:
         choose_device(args.device)
         model = load_trained(config, weights, args.cpu_accel)
         check_network(model, task)
-        sliding = sliding_from(test, task, model, args.sw_num, overlap=args.overlap, mirror=args.tta)
-        return Member(task, EagerNetwork(model, task.decision), inferer_for(task, sliding))
+        asked = asked_task(test, task, model, args.sw_num, overlap=args.overlap, mirror=args.tta)
+        return Member(asked, EagerNetwork(model, task.decision), inferer_for(asked))
 
     return Source(task, load, test, train_cases_of(weights))
 
 
-def _exported(args: argparse.Namespace, path: str) -> Source:
+def _exported(args: argparse.Namespace, path: str) -> list[Source]:
     from medicalseg.core.train_cases import train_cases_of_export
-    from medicalseg.core.trained import sliding_from
-    from medicalseg.inference import inferer_for
-    from medicalseg.inference.mixture import Member
+    from medicalseg.inference.asked_windows import with_sliding
     from medicalseg.inference.static_network import StaticNetwork
 
     for flag in ("opts", "cpu_accel"):
         if getattr(args, flag):
             raise UserError(f"--{flag} belongs to a checkpoint; {path} is an exported model")
+
+    def ask(task: TaskSpec, network: StaticNetwork) -> TaskSpec:
+        if args.sw_num and task.slices is None and network.gives_labels:
+            raise UserError(
+                f"--sw_num: {network.path} was exported with {network.output_op}, and windows are joined by their "
+                f"scores; export with --output_op none (or {task.head})"
+            )
+        task = restored_as(task, args.restoring)
+        return with_sliding(task, {}, sw_num=args.sw_num, overlap=args.overlap, mirror=args.tta)
+
     network = StaticNetwork(path, options_from(args))
-    if args.sw_num and network.task.slices is None and network.gives_labels:
-        raise UserError(
-            f"--sw_num: {network.path} was exported with {network.output_op}, and windows are joined by their scores; "
-            f"export with --output_op none (or {network.task.head})"
-        )
-    task = restored_as(network.task, args.restoring)
-    sliding = sliding_from({}, task, None, args.sw_num, overlap=args.overlap, mirror=args.tta)
-    known = train_cases_of_export(network)
-    return Source(task, lambda: Member(task, network, inferer_for(task, sliding)), train_cases=known)
+    known, earlier = train_cases_of_export(network), earlier_of(network, args.tta)
+    return [
+        Source(member.task, partial(_itself, member), train_cases=known, earlier=earlier)
+        for member in deployed(network, ask)
+    ]
+
+
+def _itself(member: Member) -> Member:
+    return member

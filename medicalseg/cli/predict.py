@@ -10,8 +10,7 @@ from medicalseg.cli.members import (
     add_output_arguments,
     add_previous_arguments,
     add_window_arguments,
-    earlier_of,
-    previous_source,
+    previous_sources,
     single,
     sources,
 )
@@ -46,18 +45,19 @@ def run(args: argparse.Namespace) -> int:
     """Segment everything; 2 if a case failed."""
     from medicalseg.core.predict import conclude, predict_cases, write_report
     from medicalseg.core.train_cases import together
-    from medicalseg.inference.inputs import Labels, check_output_folder, find_inputs
+    from medicalseg.inference.inputs import Labels, check_output_folder, inputs_for
     from medicalseg.inference.memory import parse_memory
     from medicalseg.ops.process import choose_threads
 
     choose_threads(args.cpu_threads)
     memory = None if args.memory is None else parse_memory(args.memory)
-    found, earlier = sources(args), previous_source(args)
-    task = found[0].task
-    cases = find_inputs(args.image_path, task.files_per_image)
+    found, earlier = sources(args), previous_sources(args)
+    cases = inputs_for([source.task for source in found], args.image_path)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
     first, *others = single([source.load() for source in found])
+    task = first.task
+    previous = single([source.load() for source in earlier]) if earlier else list(found[0].earlier)
     report = predict_cases(
         cases,
         task,
@@ -66,11 +66,11 @@ def run(args: argparse.Namespace) -> int:
         labels=labels,
         sliding=first.inferer,
         others=others,
-        previous=earlier_of(first.network) if earlier is None else earlier.load(),
+        previous=previous,
         uncertainty=args.uncertainty,
         memory=memory,
         extras=extras_from(args, found[0].test_config),
-        train_cases=together(each.train_cases for each in (*found, *([earlier] if earlier else []))),
+        train_cases=together(each.train_cases for each in (*found, *earlier)),
     )
     made_by = {"config": _named(args.config), "weights": _named(args.model_path)}
     write_report(report, cases, task, args.save_dir, labels=labels, overlays=args.overlays, run=made_by)

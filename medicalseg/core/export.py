@@ -174,7 +174,8 @@ def _checked_op(output_op: str | None, task: TaskSpec) -> str:
 def needs_scores(task: TaskSpec) -> bool:
     """Whether labels can only be decided after the network: scores of windows or mirror images are averaged first, or
     scores are what is restored."""
-    return task.sliding is not None or task.restoring == "scores"
+    sliding = task.sliding or {}
+    return bool(sliding.get("window") or sliding.get("mirror_axes")) or task.restoring == "scores"
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,66 +16,30 @@ import numpy as np
 
 from medicalseg.core.counting import count_voxels, voxel_volume
 from medicalseg.core.extras import Extras, check_levels
+from medicalseg.core.predictions import Predictions
 from medicalseg.core.prefetch import Behind, prefetch
-from medicalseg.core.train_cases import TrainCases, seen_note
+from medicalseg.core.train_cases import TrainCases
 from medicalseg.errors import DataError, MedicalSegError, UserError
 from medicalseg.inference import Inferer, Network, TaskSpec, Timings, inferer_for
 from medicalseg.inference.alike import check_answers
+from medicalseg.inference.file_size import numbers_in
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.inputs import InputCase, Labels
-from medicalseg.inference.memory import MemoryPlan, largest_grid, release_memory
-from medicalseg.inference.mixture import Member, mix
-from medicalseg.inference.outputs import ON_TOP, read_labels, read_reference, shown_image, topmost_ids, write_labels
+from medicalseg.inference.memory import FLOAT, MemoryPlan, release_memory
+from medicalseg.inference.mixture import Member
+from medicalseg.inference.outputs import ON_TOP, read_labels, shown_image, topmost_ids, write_labels
 from medicalseg.inference.pipeline import Result, prepare, restore, run_network
-from medicalseg.inference.smaller import in_smaller_pieces, segment_within
+from medicalseg.inference.smaller import in_smaller_pieces, mix_within, segment_all_within
 from medicalseg.io import Volume, case_name, is_picture, write_volume
-from medicalseg.metrics import CaseResult, Summary, summarize
+from medicalseg.metrics import CaseResult, Summary
 from medicalseg.reports import render_table, write_metrics, write_overlay
 from medicalseg.reports.overlay import representative_cases
 from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils.logger import logger
 from medicalseg.utils.words import counted
 
-LARGE_FILE, LARGE_ARRAY = 64 << 20, 128 << 20
+LARGE_IMAGE, LARGE_ARRAY = 64 << 20, 128 << 20
 FAILURES = (MedicalSegError, OSError, ValueError, RuntimeError, MemoryError)
-
-
-@dataclass
-class Predictions:
-    """What a prediction run did.
-
-    Attributes:
-        written: label maps by case name; the first file, where structures that overlap have one each.
-        failed: reason by name of the cases that failed.
-        timings: seconds per stage.
-        results: counts of the cases that have a reference, by case name.
-        unlabelled: cases without a reference, if references were given.
-        extras: what is reported beside Dice.
-        estimated_memory: bytes that the neediest case was estimated to take above the loaded network.
-        train_cases: names of cases that a network learned from.
-    """
-
-    written: dict[str, Path] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    timings: Timings = field(default_factory=Timings)
-    results: dict[str, CaseResult] = field(default_factory=dict)
-    unlabelled: list[str] = field(default_factory=list)
-    extras: Extras = field(default_factory=Extras)
-    estimated_memory: int = 0
-    train_cases: TrainCases = None
-
-    def summary(self, task: TaskSpec) -> Summary | None:
-        """Figures on the original grid; None if no case was scored."""
-        if not self.results:
-            return None
-        notes = []
-        if self.unlabelled:
-            notes.append(f"{len(self.unlabelled)} cases have no label and were not scored: {_few(self.unlabelled)}")
-        if self.failed:
-            notes.append(f"{len(self.failed)} cases failed and were not scored: {_few(list(self.failed))}")
-        notes += seen_note(list(self.results), self.train_cases)
-        results = list(self.results.values())
-        return summarize(results, task, "original", notes=notes, **self.extras.of_summary(len(results)))
 
 
 def predict_cases(
@@ -89,7 +53,7 @@ def predict_cases(
     batch_size: int = 1,
     ahead: int = 1,
     others: Sequence[Member] = (),
-    previous: Member | None = None,
+    previous: Sequence[Member] = (),
     uncertainty: bool = False,
     memory: int | None = None,
     extras: Extras | None = None,
@@ -108,9 +72,9 @@ def predict_cases(
         sliding: how a volume goes through the network; None = as the task says.
         batch_size: cases that go through the network together where their network grids are equal.
         ahead: batches that may wait on either side of the network; 0 does one thing after the other, as is always
-            done with `memory`, `others` or `previous`, and with files above 64 MB.
+            done with `memory`, `others` or `previous`, and where an image has more than 64 MiB as float32.
         others: networks of the same classes that see the image differently; probabilities are averaged.
-        previous: of a cascade, the network whose labels the others take.
+        previous: of a cascade, the network whose labels the others take; of several the probabilities are averaged.
         uncertainty: also write `CASE_uncertainty.nii.gz`, see `ScoresToOriginal.uncertainty`.
         memory: bytes that may be used beside what the process holds now; None = what the machine has free.
         extras: what is measured beside Dice where there are references; None = nothing.
@@ -121,16 +85,18 @@ def predict_cases(
     """
     member = Member(task, network, inferer_for(task, sliding))
     check_answers([each.task for each in (member, *others)])
-    if previous is not None and not any(each.task.previous_classes for each in (member, *others)):
+    if previous:
+        check_answers([each.task for each in previous])
+    if previous and not any(each.task.previous_classes for each in (member, *others)):
         raise UserError("--previous_config: the network takes no labels of an earlier one; leave it out")
     run = _Run(member, Path(save_dir), labels, alone=len(cases) == 1)
-    run.others, run.previous, run.uncertainty = list(others), previous, uncertainty
+    run.others, run.previous, run.uncertainty = list(others), list(previous), uncertainty
     run.memory = MemoryPlan(memory)
     run.report.extras, run.report.train_cases = extras or Extras(), train_cases
     check_levels(run.report.extras.level_orders, task)
-    batch_size = 1 if others or previous is not None or memory else batch_size
+    batch_size = 1 if others or previous or memory else batch_size
     batches = [list(cases[start : start + batch_size]) for start in range(0, len(cases), batch_size)]
-    alone = bool(others) or previous is not None or memory is not None or any(_is_large(case) for case in cases)
+    alone = bool(others or previous) or memory is not None or any(_is_large(case) for case in cases)
     ahead = 0 if alone else min(ahead, len(batches) - 1)
     behind: Behind[Sequence[_Work]] = Behind(lambda works: run.finish(works, len(cases)), ahead)
     with behind:
@@ -203,7 +169,7 @@ class _Run:
         self.task, self.network, self.sliding = member.task, member.network, member.inferer
         self.save_dir, self.labels, self.alone = save_dir, labels, alone
         self.others: list[Member] = []
-        self.previous: Member | None = None
+        self.previous: list[Member] = []
         self.uncertainty = False
         self.memory = MemoryPlan()
         self.report = Predictions()
@@ -214,12 +180,12 @@ class _Run:
         for work in works:
             with _failing(work):
                 with work.timings.measure("read"):
-                    image = work.case.read()
-                self._fit_memory(image)
+                    image = work.case.read(*self._tasks())
                 earlier = self._earlier(image, work)
                 if self.others:
                     work.result, work.record = self._mixed(image, work, earlier)
                 else:
+                    self.sliding = self.memory.fit(image, self._first(), self.uncertainty)
                     work.array, work.record = prepare(image, self.task, work.timings, earlier)
                 work.image = image.with_array(np.broadcast_to(np.uint8(0), image.array.shape))
                 large = image.array.nbytes > LARGE_ARRAY
@@ -228,31 +194,27 @@ class _Run:
                     release_memory()
         return works
 
-    def _fit_memory(self, image: Volume) -> None:
-        """Smaller pieces for every network that would need more than there is for this image."""
-        self.sliding = self.memory.fit(image, Member(self.task, self.network, self.sliding), self.uncertainty)
-        self.others = [replace(each, inferer=self.memory.fit(image, each, self.uncertainty)) for each in self.others]
+    def _first(self) -> Member:
+        return Member(self.task, self.network, self.sliding)
+
+    def _tasks(self) -> list[TaskSpec]:
+        return [self.task, *(each.task for each in (*self.others, *self.previous))]
 
     def _mixed(self, image: Volume, work: _Work, earlier: Volume | None) -> tuple[Result, GridRecord]:
-        """As `mix`; where memory runs out, again with less for every network."""
-        members = [Member(self.task, self.network, self.sliding), *self.others]
-
-        def average(inferers: Sequence[Inferer]) -> tuple[Result, GridRecord]:
-            now = [replace(each, inferer=new) for each, new in zip(members, inferers, strict=True)]
-            return mix(image, now, work.timings, earlier, self.uncertainty)
-
-        shapes = [largest_grid(image, each.task) for each in members]
-        found, inferers = in_smaller_pieces(average, [each.inferer for each in members], shapes, work.case.name)
-        self.sliding = inferers[0]
-        self.others = [replace(each, inferer=new) for each, new in zip(self.others, inferers[1:], strict=True)]
+        """As `mix`; the networks keep the pieces that fitted."""
+        members = [self._first(), *self.others]
+        found, members = mix_within(
+            image, members, self.memory, work.case.name, work.timings, earlier, self.uncertainty
+        )
+        self.sliding, self.others = members[0].inferer, members[1:]
         return found
 
     def _earlier(self, image: Volume, work: _Work) -> Volume | None:
         """Labels of the earlier network of a cascade."""
-        if self.previous is None:
+        if not self.previous:
             return None
         own = Timings()
-        labels, self.previous = segment_within(image, self.previous, self.memory, work.case.name, own)
+        labels, self.previous = segment_all_within(image, self.previous, self.memory, work.case.name, own)
         work.timings.seconds["earlier"] = [sum(own.mean().values())]
         return labels
 
@@ -333,11 +295,11 @@ class _Run:
         path = labels.find(case, self.alone, self.task)
         if path is None:
             return {}
-        reference = labels.read(path, image, self.task)
-        difference = image.grid_difference(reference)
-        if difference is not None:
+        found = labels.read(path, image, self.task)
+        reference = found.volume
+        if found.elsewhere is not None:
             logger.warning(
-                "%s: its header puts it elsewhere than the image (%s); compared voxel by voxel", path, difference
+                "%s: its header puts it elsewhere than the image (%s); compared voxel by voxel", path, found.elsewhere
             )
         try:
             counts = count_voxels(result.array, reference.array, self.task)
@@ -347,6 +309,8 @@ class _Run:
         seen = None if self.task.slices is None or work.record is None else work.record.network_shape
         slices = None if seen is None or self.task.slices is None else int(seen[self.task.slices.axis])
         more = self.report.extras.of_case(result.array, reference.array, reference.spacing, self.task)
+        self.report.turned += [case.name] if found.turned else []
+        self.report.elsewhere += [case.name] if found.elsewhere is not None else []
         return {case.name: CaseResult(case.name, counts, volume, seconds=seconds, slices=slices, **more)}
 
 
@@ -356,8 +320,7 @@ def _write_uncertainty(image: Volume, uncertainty: np.ndarray, path: Path) -> Pa
 
 
 def _is_large(case: InputCase) -> bool:
-    files = (file for path in case.files for file in (path.iterdir() if path.is_dir() else (path,)))
-    return sum(file.stat().st_size for file in files if file.is_file()) > LARGE_FILE
+    return FLOAT * sum(numbers_in(path) for path in case.files) > LARGE_IMAGE
 
 
 @contextlib.contextmanager
@@ -376,20 +339,16 @@ def _write_overlay(
     case: InputCase, labels: Labels | None, written: Path, target: Path, task: TaskSpec, title: str, alone: bool
 ) -> None:
     reference = labels.find(case, alone, task) if labels is not None else None
-    if reference is None:
+    if labels is None or reference is None:
         return
-    image = case.read()
+    image = case.read(task)
     write_overlay(
         target,
         shown_image(image.array),
-        topmost_ids(read_reference(reference, task).array, task),
+        topmost_ids(labels.read(reference, image, task).volume.array, task),
         topmost_ids(read_labels(written, task).array, task),
         spacing=image.spacing,
         axcodes=None if is_picture(case.files[0]) else image.axcodes,
         names=dict(enumerate(task.names)),
         title=title,
     )
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

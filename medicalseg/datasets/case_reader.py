@@ -13,7 +13,7 @@ from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.io import Volume, read_label, read_volume
 
-IMAGE_ONLY = ("intensity", "image_order", "normalize", "colour")
+IMAGE_ONLY = ("intensity", "image_order", "normalize", "colour", "channels")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class CaseReader:
 
     Attributes:
         preprocessing: from the stored volume to the network's grid.
-        channels: which channels to use, by number; None = all.
         check_geometry: refuse a label whose grid lies elsewhere than the image's; its shape is always checked.
         label_map: what stored label values mean; None = they are the network's ids.
         ignore_index: what ignored values become.
@@ -30,7 +29,6 @@ class CaseReader:
     """
 
     preprocessing: Preprocessing
-    channels: tuple[int, ...] | None = None
     check_geometry: bool = True
     label_map: LabelMap | None = None
     ignore_index: int | None = None
@@ -42,10 +40,14 @@ class CaseReader:
         Raises:
             DataError: if a file is wrong, or channels do not go together.
         """
-        return self.preprocessing.apply(self.volume(case))
+        return self.preprocessing.apply(self._stored(case))
 
     def volume(self, case: Case) -> Volume:
-        """The image as stored, the chosen channels (C, X, Y, Z) of one or several files."""
+        """The image as stored, the channels that are used (C, X, Y, Z)."""
+        return self.preprocessing.selected(self._stored(case))
+
+    def _stored(self, case: Case) -> Volume:
+        """All channels (C, X, Y, Z) of one or several files."""
         nonfinite = self.preprocessing.nonfinite
         volumes = [read_volume(path, channels=True, nonfinite=nonfinite) for path in case.images]
         for path, volume in zip(case.images, volumes, strict=True):
@@ -54,11 +56,6 @@ class CaseReader:
                 raise DataError(f"channels lie on different grids: {difference} ({path.name})")
         arrays = [volume.array if volume.array.ndim == 4 else volume.array[None] for volume in volumes]
         array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-        if self.channels is not None:
-            wrong = [channel for channel in self.channels if not 0 <= channel < len(array)]
-            if wrong:
-                raise DataError(f"channels {wrong} do not exist; the image has {len(array)}")
-            array = array[list(self.channels)]
         if self.count is not None and len(array) != self.count and self.preprocessing.colour == "keep":
             raise DataError(f"the image has {len(array)} channels, others have {self.count}; is a file missing?")
         return volumes[0].with_array(array)
@@ -112,10 +109,11 @@ class CaseReader:
 
     def image_settings(self) -> list[Any]:
         """What the image depends on, beside its files."""
-        return [self.preprocessing.to_dict(), self.channels]
+        steps = self.preprocessing.to_dict()
+        return [steps, steps.pop("channels")]
 
     def label_settings(self) -> list[Any]:
-        """What the label depends on, beside the files."""
+        """What the label depends on, beside the files: the crop is that of the channels used."""
         steps = {key: value for key, value in self.preprocessing.to_dict().items() if key not in IMAGE_ONLY}
         mapping = None if self.label_map is None else [self.label_map.to_dict(), self.ignore_index]
-        return [steps, self.channels, self.check_geometry, mapping]
+        return [steps, self.preprocessing.channels, self.check_geometry, mapping]

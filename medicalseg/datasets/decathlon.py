@@ -24,6 +24,7 @@ from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import read_volume
+from medicalseg.io.bids_name import BidsName
 
 
 @manager.DATASETS.add_component
@@ -53,7 +54,8 @@ class DecathlonDataset(CaseDataset):
         val_on_train: allow mode "val" with fold "all"; every report is marked.
         preprocess: fields of `Preprocessing`.
         normalize: last step; default: as in `preprocess`, else "zscore".
-        channels: which channels to use, by number; default all.
+        channels: which channels to use, by number; default all. Goes into `preprocess.channels`, so a deployed model
+            does it too.
         class_groups: ids per group name for reports.
         repeat_times: how often the cases are repeated in one epoch of training.
         check_geometry: refuse a label whose grid lies elsewhere than the image's; its shape is always checked.
@@ -120,12 +122,12 @@ class DecathlonDataset(CaseDataset):
         check_mode(mode)
         self.dataset_root = Path(dataset_root)
         self.layout = read_layout(self.dataset_root, dataset_json)
-        self.channels = None if channels is None else tuple(channels)
         self.check_geometry = check_geometry
         self._cache_folder = Path(cache_dir).expanduser() if cache_dir else default_folder()
         self._cache = make_cache(cache, self._cache_folder, cache_gb)
         settings = dict(preprocess or {})
         settings["normalize"] = normalize or settings.get("normalize") or "zscore"
+        settings["channels"] = _channels(channels, settings.get("channels"))
         preprocessing = Preprocessing.from_dict(settings)
         self._stored = preprocessing.without_normalization()
         cases = find_cases(self.layout, "test" if mode == "test" else "training", images_dir, labels_dir)
@@ -138,12 +140,14 @@ class DecathlonDataset(CaseDataset):
             cases, notes = rule.select(cases, self.dataset_root, mode)
         label_map = self.layout.label_map(labels, regions, region_order, ignore, num_classes)
         own_ignore = self.layout.ignore_index
-        channel_count = self._count_channels(cases[0])
+        stored = self._count_channels(cases[0])
         task = TaskSpec(
             **_classes(self.layout, label_map, num_classes, head),
             class_groups={name: tuple(ids) for name, ids in (class_groups or {}).items()},
             preprocessing=preprocessing,
-            in_channels=preprocessing.channels_of(channel_count),
+            in_channels=preprocessing.channels_of(stored),
+            stored_channels=None if preprocessing.channels is None else stored,
+            contrasts=self._contrasts(cases[0]),
             ignore_index=ignore_index if own_ignore is None or label_map is not None else own_ignore,
             notes=notes,
             threshold=threshold,
@@ -151,9 +155,8 @@ class DecathlonDataset(CaseDataset):
             restoring=restoring,
             postprocessing=tuple(dict(step) for step in postprocessing),
         )
-        self._reader = CaseReader(
-            self._stored, self.channels, check_geometry, label_map, task.ignore_index, channel_count
-        )
+        count = stored if preprocessing.channels is None else None
+        self._reader = CaseReader(self._stored, check_geometry, label_map, task.ignore_index, count)
         super().__init__(cases, task, transforms, mode, repeat_times, slices=slices, foreground=foreground)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
@@ -187,13 +190,25 @@ class DecathlonDataset(CaseDataset):
             arrays["label"] = label
         return arrays
 
+    def _contrasts(self, case: Case) -> tuple[str, ...]:
+        """Suffixes of the files that are an image's channels, where BIDS names them."""
+        if self.layout.kind != "bids" or len(case.images) == 1:
+            return ()
+        return tuple(BidsName.of(path).suffix for path in case.images)
+
     def _count_channels(self, case: Case) -> int:
-        if self.channels is not None:
-            return len(self.channels)
+        """Channels of an image as stored."""
         described = len(self.layout.channels) if self.layout.kind == "decathlon" else 0
         if len(case.images) > 1 or described:
             return max(len(case.images), described)
         return read_volume(case.images[0], channels=True, nonfinite="keep").channels
+
+
+def _channels(given: Sequence[int] | None, step: Any) -> Any:
+    """Which channels are used, by the argument or by the step of `preprocess`."""
+    if given is None or step is None or list(given) == step:
+        return step if given is None else list(given)
+    raise ConfigError(f"channels: {list(given)}, but preprocess.channels is {step!r}; leave one of them out")
 
 
 def _classes(layout: Layout, label_map: LabelMap | None, num_classes: int | None, head: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from medicalseg.datasets.patches.store import PatchStore
 from medicalseg.datasets.patches.stored_volume import StoredVolume, normalized
 from medicalseg.datasets.sides import warn_of_mirrored_sides
 from medicalseg.errors import ConfigError
-from medicalseg.inference.cascade import one_hot
+from medicalseg.inference.cascade import one_hot, with_ids
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.preprocess import GridRecord
 from medicalseg.inference.slices import SliceSpec
@@ -91,7 +91,7 @@ class PatchDataset(DecathlonDataset):
         overhang: how far a patch may reach beyond the volume, as a share of its side; where the volume is smaller than
             the patch, how far it may lie from the middle.
         previous: folder of label maps CASE.nii.gz of an earlier stage, or the save_dir of its crossval (fold_K/
-            validation/CASE.nii.gz); appended to the image, one channel per class.
+            validation/CASE.nii.gz); appended to patches, one channel per class, and to whole volumes as one of ids.
         previous_classes: foreground classes of `previous`; default: this dataset's own.
         corrupt_previous: arguments of `CorruptPrevious`, what is done to those channels in training so that the network
             does not trust them blindly; an empty mapping for nnU-Net's numbers, None to leave them as they are.
@@ -155,12 +155,16 @@ class PatchDataset(DecathlonDataset):
             self._draw.owners(self.cases, self._store.table)
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
-        """Preprocessed image and label of the whole volume; before channels of an earlier stage it is normalised."""
+        """Preprocessed image and label of the whole volume.
+
+        Of a cascade the image is normalised already, and the last channel holds the ids of the earlier stage
+        (`medicalseg.inference.cascade`).
+        """
         file, label, earlier = self._store.image(case), self._store.label(case), self._store.earlier(case)
         image = file.read()
         if earlier is not None:
             image = normalized(image, file, self._normalize)
-            image = np.concatenate([image, one_hot(earlier.read(), self.task.previous_classes)])
+            image = with_ids(image, earlier.read())
         return image, None if label is None else self._as_stored(label.read())
 
     def record(self, index: int) -> GridRecord:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from medicalseg.errors import ConfigError
 from medicalseg.inference.task import TaskSpec
@@ -23,11 +24,16 @@ def check_answers(tasks: Sequence[TaskSpec]) -> None:
     """Refuse networks that cannot be averaged on any grid.
 
     Raises:
-        ConfigError: if there is none, or they give other classes; names the network and the field of the task.
+        ConfigError: if there is none, or they give other classes or take other contrasts; names the field of the task.
     """
     if not tasks:
         raise ConfigError("an ensemble needs at least one network")
     _check(tasks, ANSWER, "networks of an ensemble need the same classes")
+    telling = [task for task in tasks if task.contrasts]
+    for task in telling[1:]:
+        if task.contrasts != telling[0].contrasts:
+            given, other = (", ".join(each.contrasts) for each in (task, telling[0]))
+            raise ConfigError(f"networks of an ensemble see one image, but these take {other} and {given}")
 
 
 def check_one_grid(tasks: Sequence[TaskSpec], way_out: str) -> None:
@@ -42,6 +48,11 @@ def check_one_grid(tasks: Sequence[TaskSpec], way_out: str) -> None:
     """
     check_answers(tasks)
     _check(tasks, ROAD, f"they are averaged on one grid here: {way_out}")
+    tell_postprocessing(tasks)
+
+
+def tell_postprocessing(tasks: Sequence[TaskSpec]) -> None:
+    """Warn of networks whose postprocessing will not be done."""
     for number, task in enumerate(tasks[1:], start=2):
         if task.postprocessing != tasks[0].postprocessing:
             logger.warning(
@@ -54,9 +65,16 @@ def _check(tasks: Sequence[TaskSpec], fields: Sequence[str], why: str) -> None:
         name = _difference(tasks[0], task, fields)
         if name is not None:
             first, other = (each.to_dict()[name] for each in (tasks[0], task))
-            raise ConfigError(
-                f"network {number} differs from the first in task.{name} ({other!r} and {first!r}); {why}"
-            )
+            where, first, other = _part(f"task.{name}", first, other)
+            raise ConfigError(f"network {number} differs from the first in {where} ({other!r} and {first!r}); {why}")
+
+
+def _part(where: str, first: Any, other: Any) -> tuple[str, Any, Any]:
+    """Of two dictionaries the first key whose values differ, and these; of other values themselves."""
+    if not (isinstance(first, Mapping) and isinstance(other, Mapping)):
+        return where, first, other
+    key = next(key for key in (*first, *other) if first.get(key) != other.get(key))
+    return _part(f"{where}.{key}", first.get(key), other.get(key))
 
 
 def _difference(first: TaskSpec, other: TaskSpec, fields: Sequence[str]) -> str | None:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from medicalseg.errors import UserError, VolumeError
+from medicalseg.inference.channel_files import CHANNEL, ChannelGroup, channel_groups
 from medicalseg.inference.outputs import read_reference, structure_paths
 from medicalseg.inference.task import TaskSpec
-from medicalseg.io import Volume, case_name, find_volumes, is_picture, read_label, read_volume, suffix_of
-from medicalseg.io.bids_name import BidsName, images_among, label_of, labels_among
-from medicalseg.io.image_file import has_colours, is_stack
+from medicalseg.inference.turned import turned_onto
+from medicalseg.io import (
+    Volume,
+    case_name,
+    find_volumes,
+    has_directions,
+    is_picture,
+    read_label,
+    read_volume,
+    suffix_of,
+)
+from medicalseg.io.bids_name import images_among, label_of, labels_among
+from medicalseg.io.image_file import is_stack
 from medicalseg.utils.files import output_folder
 from medicalseg.utils.logger import logger
 
+__all__ = ["CHANNEL", "InputCase", "Labels", "check_output_folder", "find_inputs", "inputs_for"]
+
 SHOWN = 3
-CHANNEL = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 
 
 @dataclass(frozen=True)
@@ -32,19 +44,28 @@ class InputCase:
         name: for messages and reports.
         files: one file or DICOM folder, or one per channel.
         output: where its label map goes, relative to the output folder.
+        fault: why it cannot be read; None = it may be.
     """
 
     name: str
     files: tuple[Path, ...]
     output: Path
+    fault: str | None = None
 
-    def read(self) -> Volume:
+    def read(self, *tasks: TaskSpec) -> Volume:
         """The image; channels of several files are stacked.
 
+        Args:
+            tasks: of the networks that will see it; NaN is refused unless the preprocessing of all replaces it.
+
         Raises:
-            VolumeError: if a file cannot be read, or channels lie on different grids.
+            VolumeError: if a file is missing or cannot be read, or channels lie on different grids.
         """
-        volumes = [read_volume(path, channels=True) for path in self.files]
+        if self.fault is not None:
+            raise VolumeError(self.fault)
+        kept = bool(tasks) and all(task.preprocessing.nonfinite == "keep" for task in tasks)
+        nonfinite: Literal["keep", "refuse"] = "keep" if kept else "refuse"
+        volumes = [read_volume(path, channels=True, nonfinite=nonfinite) for path in self.files]
         if len(volumes) == 1:
             return volumes[0]
         for path, volume in zip(self.files, volumes, strict=True):
@@ -54,15 +75,19 @@ class InputCase:
         return volumes[0].with_array(np.stack([volume.array for volume in volumes]))
 
 
-def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> list[InputCase]:
+def find_inputs(
+    image_path: str | os.PathLike[str], in_channels: int = 1, contrasts: Sequence[str] = ()
+) -> list[InputCase]:
     """The cases that a path stands for.
 
     Args:
         image_path: a volume, a DICOM series folder, a folder (searched with its subfolders) or a .txt list. Of a
             BIDS-like folder, derivatives/ and what ends as labels do (_dseg, _msk, _seg, _mask, _label) are left out.
-        in_channels: of the network; if above 1, files `CASE_0000`, `CASE_0001`, ... are the channels of one case,
-            where no number is beyond the channels and the files are no colour pictures; so are BIDS' contrasts of one
-            subject, session and run, `sub-1_T1w`, `sub-1_T2w`, in alphabetical order, where there are as many.
+        in_channels: files that an image may have, see `TaskSpec.files_per_image`; if above 1, files `CASE_0000`,
+            `CASE_0001`, ... are the channels of one case, where no number is beyond the channels and the files are no
+            colour pictures; so are BIDS' contrasts of one subject, session and run, `sub-1_T1w`, `sub-1_T2w`.
+        contrasts: which contrasts these are, in order, see `TaskSpec.contrasts`. A case that lacks one cannot be read;
+            others are left out. Not given, they are taken in alphabetical order where there are as many.
 
     Returns:
         Cases in order; `output` keeps the subfolder and the name. NIfTI inputs keep their suffix, pictures get .png (a
@@ -74,14 +99,20 @@ def find_inputs(image_path: str | os.PathLike[str], in_channels: int = 1) -> lis
     """
     root = Path(image_path)
     paths = _images(root)
-    groups = _channel_groups(paths, in_channels)
-    duplicates = {name for name, count in Counter(name for name, _ in groups).items() if count > 1}
-    cases = _told_apart([_case(name, files, root, name in duplicates) for name, files in groups])
+    groups = channel_groups(paths, in_channels, contrasts)
+    counts = Counter(group.name for group in groups)
+    cases = _told_apart([_case(group, root, counts[group.name] > 1) for group in groups])
     clashing = [output for output, count in Counter(case.output for case in cases).items() if count > 1]
     if clashing:
         files = ", ".join(str(case.files[0]) for case in cases if case.output == clashing[0])
         raise UserError(f"{files} would all be written to {clashing[0]}; give them different names or run them apart")
     return cases
+
+
+def inputs_for(tasks: Sequence[TaskSpec], image_path: str | os.PathLike[str]) -> list[InputCase]:
+    """As `find_inputs`, for networks that all see the image."""
+    contrasts = next((task.contrasts for task in tasks if task.contrasts), ())
+    return find_inputs(image_path, max(task.files_per_image for task in tasks), contrasts)
 
 
 def check_output_folder(save_dir: str | os.PathLike[str], cases: Sequence[InputCase], *inputs: str | Path) -> Path:
@@ -105,6 +136,21 @@ def check_output_folder(save_dir: str | os.PathLike[str], cases: Sequence[InputC
             f"--save_dir {target} lies in the input folder; nothing is ever written there: give another one"
         )
     return target
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A label as it is compared with a prediction.
+
+    Attributes:
+        volume: of the image's shape.
+        turned: whether its axes were turned to the image's.
+        elsewhere: how its grid differs from the image's by its header; None if it does not.
+    """
+
+    volume: Volume
+    turned: bool = False
+    elsewhere: str | None = None
 
 
 class Labels:
@@ -143,16 +189,20 @@ class Labels:
         first = files[0]
         return None if first is None or None in files else first.with_name(f"{Path(name).name}{first.suffix}")
 
-    def read(self, path: Path, image: Volume, task: TaskSpec | None = None) -> Volume:
+    def read(self, path: Path, image: Volume, task: TaskSpec | None = None) -> Reference:
         """The label on the image's grid: ids, or codes where the task has sigmoids.
 
         Raises:
-            VolumeError: if its shape is not the image's.
+            VolumeError: if it lies on another grid than the image, also when its axes are turned as the image's are.
         """
         label = read_label(path) if task is None else read_reference(path, task)
+        told = has_directions(path) and (image.path is None or has_directions(image.path))
+        turned = turned_onto(image, label) if told else None
+        if turned is not None:
+            return Reference(turned, turned=True)
         if label.shape != image.shape:
             raise VolumeError(f"{path}: has the shape {label.shape}, the image {image.shape}; it cannot be scored")
-        return label
+        return Reference(label, elsewhere=image.grid_difference(label) if told else None)
 
 
 def _images(root: Path) -> list[Path]:
@@ -193,38 +243,12 @@ def _output_suffix(file: Path) -> str:
     return ".nii" if suffix_of(file) == ".nii" and not file.is_dir() else ".nii.gz"
 
 
-def _channel_groups(paths: Sequence[Path], in_channels: int) -> list[tuple[str, tuple[Path, ...]]]:
-    groups: dict[tuple[Path, str], list[Path]] = {}
-    for path in paths:
-        match = CHANNEL.match(case_name(path))
-        contrast = BidsName.of(path) if in_channels > 1 and not match and not path.is_dir() else None
-        name = contrast.case if contrast is not None and contrast.is_bids else case_name(path)
-        groups.setdefault((path.parent, match["case"] if match else name), []).append(path)
-    found: list[tuple[str, tuple[Path, ...]]] = []
-    for (_, name), files in groups.items():
-        if _are_channels(files, in_channels):
-            found.append((name, tuple(sorted(files, key=case_name))))
-        else:
-            found += [(case_name(path), (path,)) for path in files]
-    return found
-
-
-def _are_channels(files: Sequence[Path], in_channels: int) -> bool:
-    """Whether files of one name are channels of one image, rather than images that are numbered likewise."""
-    matches = [CHANNEL.match(case_name(path)) for path in files]
-    contrasts = [BidsName.of(path) for path in files]
-    if 1 < in_channels == len(files) and all(name.is_bids and not name.is_label for name in contrasts):
-        return True
-    if in_channels == 1 or not all(match and int(match["channel"]) < in_channels for match in matches):
-        return False
-    return not has_colours(files[0])
-
-
-def _case(name: str, files: tuple[Path, ...], root: Path, duplicate: bool) -> InputCase:
+def _case(group: ChannelGroup, root: Path, duplicate: bool) -> InputCase:
+    name, files = group.name, group.files
     suffix = _output_suffix(files[0])
     folder = Path()
     if root.is_dir() and files[0] != root:
         folder = files[0].relative_to(root).parent
     elif duplicate:
         folder = Path(files[0].parent.name)
-    return InputCase(str(folder / name) if duplicate else name, files, folder / f"{name}{suffix}")
+    return InputCase(str(folder / name) if duplicate else name, files, folder / f"{name}{suffix}", group.fault)

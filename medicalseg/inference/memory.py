@@ -85,8 +85,9 @@ def estimate_memory(
     record = dataclasses.replace(task.preprocessing, crop="none").grid(volume)
     voxels, seen = math.prod(record.shape), math.prod(record.network_shape)
     stored = voxels * (shape[0] if len(shape) == 4 else 1) * itemsize
-    channels = task.in_channels + task.previous_classes
-    image = channels * seen * FLOAT
+    own = task.in_channels * seen * FLOAT
+    image = own + (seen * FLOAT if task.previous_classes else 0)
+    earlier = own + seen + voxels if task.previous_classes else 0
     label = 1 if task.num_ids <= 1 << 8 else 2
     on_original = task.restoring == "scores"
     labels = label * (voxels if on_original else seen)
@@ -95,7 +96,7 @@ def estimate_memory(
     batch = _batch_bytes(inferer, record, task)
     network = (network_bytes or 3 * batch) + (2 * batch if getattr(inferer, "mirror_axes", ()) else 0)
     return MemoryEstimate(
-        reading=stored + image + SCRATCH,
+        reading=stored + image + earlier + SCRATCH,
         running=image + labels + sums + network + SCRATCH,
         writing=labels + (0 if on_original else 2 * label * voxels) + SCRATCH,
     )

@@ -29,7 +29,13 @@ from medicalseg.inference.grid import (
 )
 from medicalseg.inference.intensity import check_step, nearest, prepare, standardize
 from medicalseg.inference.interpolate import resize
-from medicalseg.inference.preprocess_checks import check_choice, check_order, check_orientation, check_triple
+from medicalseg.inference.preprocess_checks import (
+    check_channels,
+    check_choice,
+    check_order,
+    check_orientation,
+    check_triple,
+)
 from medicalseg.inference.restore import codes_to_original, labels_to_original
 from medicalseg.io import Volume
 
@@ -45,13 +51,14 @@ class Preprocessing:
     """Deterministic steps from a stored volume to the array a network sees, in the order of the attributes.
 
     Attributes:
+        channels: which channels of an image are used, by number, in this order; None = all.
         colour: "keep"; "grey" makes one channel of a colour picture's three; "rgb" three of a single one.
         orientation: axis codes ("RAS") that the array is brought to; None = as stored.
         crop: the box of the image that is used, of all channels together: "none" all of it; "nonzero" around the voxels
             that are not 0; "body" around the body (see `medicalseg.inference.content`) and 5 mm more. What lies
             outside is background.
-        intensity: steps on float32, per channel: {type: window, low, high, out_low: 0, out_high: 1, nan: value?}
-            (linear, clipped), {type: standardize, low, high, mean, std} (clipped, minus mean, by std),
+        intensity: steps on float32, per channel that is used: {type: window, low, high, out_low: 0, out_high: 1, nan:
+            value?} (linear, clipped), {type: standardize, low, high, mean, std} (clipped, minus mean, by std),
             {type: zscore, mask: all|nonzero|body}, {type: percentile, low: 0.5, high: 99.5}, {type: minmax}; each with
             `channels: [...]` for some channels only. Numbers of an image are those of its crop, the body's always
             of the whole.
@@ -80,6 +87,7 @@ class Preprocessing:
     normalize: str = "none"
     colour: str = "keep"
     crop: str = "none"
+    channels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         steps = self.intensity
@@ -97,6 +105,7 @@ class Preprocessing:
         check_choice(self.colour, COLOURS, "preprocessing.colour")
         check_choice(self.crop, CROPS, "preprocessing.crop")
         object.__setattr__(self, "image_order", check_order(self.image_order))
+        object.__setattr__(self, "channels", check_channels(self.channels))
 
     def apply(self, volume: Volume) -> tuple[np.ndarray, GridRecord]:
         """The network's input for a volume.
@@ -108,8 +117,9 @@ class Preprocessing:
             float32 array (C, X, Y, Z) and the record that `restore` needs.
 
         Raises:
-            VolumeError: if NaN or Inf remain.
+            VolumeError: if a channel that is used does not exist, or NaN or Inf remain.
         """
+        volume = self.selected(volume)
         stored = convert(np.asarray(volume.array), self.colour)
         stages, record = self._plan(volume, self._bounds(volume))
         first = self._channel(stored[0], 0, record, stages)
@@ -138,7 +148,7 @@ class Preprocessing:
         return array
 
     def _bounds(self, volume: Volume) -> Bounds | None:
-        """The crop on the oriented grid; None without one."""
+        """The crop of a volume with the channels that are used, on the oriented grid; None without one."""
         if self.crop == "none":
             return None
         array = np.asarray(volume.array)
@@ -150,19 +160,37 @@ class Preprocessing:
             boxes = [body_bounds(channel, volume.spacing) for channel in channels]
         return oriented_bounds(union(boxes), volume.shape, change)
 
+    def selected(self, volume: Volume) -> Volume:
+        """The volume with the channels that are used.
+
+        Raises:
+            VolumeError: if one does not exist.
+        """
+        if self.channels is None:
+            return volume
+        missing = [channel for channel in self.channels if channel >= volume.channels]
+        if missing:
+            where = volume.path or "the volume"
+            raise VolumeError(f"{where}: channels {missing} do not exist; the image has {volume.channels}")
+        array = volume.array if volume.array.ndim == 4 else volume.array[None]
+        return volume.with_array(array[list(self.channels)])
+
     def channels_of(self, channels: int) -> int:
         """Channels of the network's input for an image of `channels`."""
-        return channels_after(channels, self.colour)
+        return channels_after(channels if self.channels is None else len(self.channels), self.colour)
 
-    def apply_label(self, volume: Volume, record: GridRecord | None = None) -> np.ndarray:
+    def apply_label(
+        self, volume: Volume, record: GridRecord | None = None, kind: type[np.integer] = np.int32
+    ) -> np.ndarray:
         """The label map on the network's grid, by nearest neighbour.
 
         Args:
             volume: (X, Y, Z) integers.
             record: what `apply` gave with the image; its crop is the label's. Needed where there is a crop.
+            kind: of the result.
 
         Returns:
-            int32 array (X, Y, Z).
+            Array (X, Y, Z) of the type `kind`.
 
         Raises:
             ConfigError: if there is a crop and no record.
@@ -174,11 +202,11 @@ class Preprocessing:
         labels = _cropped(np.asarray(volume.array), record)
         for maps in stages:
             labels = resize(labels, maps, 0)
-        return _own(_pad(labels, record), volume, np.int32)
+        return _own(_pad(labels, record), volume, kind)
 
     def grid(self, volume: Volume) -> GridRecord:
         """The record `apply` gives; looks at voxels only where there is a crop."""
-        return self._plan(volume, self._bounds(volume))[1]
+        return self._plan(volume, None if self.crop == "none" else self._bounds(self.selected(volume)))[1]
 
     def restore(self, labels: np.ndarray, record: GridRecord, structures: int | None = None) -> Volume:
         """Bring a predicted label map back to the original grid and orientation.

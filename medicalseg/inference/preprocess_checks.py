@@ -55,6 +55,20 @@ def check_triple(value: Any, kind: type, where: str, open_axes: bool = False) ->
     return tuple(None if item is None else kind(item) for item in items)
 
 
+def check_channels(value: Any) -> tuple[int, ...] | None:
+    """Channel numbers as a tuple, or None.
+
+    Raises:
+        ConfigError: if they are something else.
+    """
+    if value is None:
+        return None
+    numbers = list(value) if isinstance(value, (list, tuple)) else []
+    if not numbers or any(isinstance(item, bool) or not isinstance(item, int) or item < 0 for item in numbers):
+        raise ConfigError(f"preprocessing.channels: expected a list of channel numbers from 0 on, got {value!r}")
+    return tuple(numbers)
+
+
 def check_order(value: Any) -> Any:
     """A spline order, or a tuple of three.
 

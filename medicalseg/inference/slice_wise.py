@@ -9,6 +9,7 @@ import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
+from medicalseg.inference.cascade import EarlierIds
 from medicalseg.inference.mirroring import check_axes, mirrored
 from medicalseg.inference.network import Network, WithDecision
 from medicalseg.inference.slices import SliceSpec
@@ -80,7 +81,7 @@ class SliceWise(Inferer):
         if self._sliding is not None:
             overlap, weights, skip = self._sliding.overlap, self._sliding.weights, self._sliding.skip_empty
         smaller = SliceWise(self.slices, batch // 2, window, overlap, weights, self.mirror_axes, skip)
-        return smaller, f"{batch // 2} {'slices' if window is None else 'windows'} at a time"
+        return smaller.of_cascade(self.earlier), f"{batch // 2} {'slices' if window is None else 'windows'} at a time"
 
     def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
         """Parts of a batch of slices; of windows, single slices."""
@@ -131,14 +132,14 @@ class SliceWise(Inferer):
 
     def _mirrored(self, network: Network) -> Network:
         """Mirrored as its images (H, W) are: columns are their last axis."""
-        return mirrored(network, [1 - axis for axis in self.mirror_axes])
+        return mirrored(self.seen_by(network), [1 - axis for axis in self.mirror_axes])
 
     def _windows(self, sliding: SlidingWindow, network: Network, image: np.ndarray) -> Iterator[Part]:
-        spec = self.slices
+        spec, planes = self.slices, _PlaneNetwork(self.seen_by(network))
         for index in range(image.shape[1 + spec.axis]):
             stack = spec.stack(image, index, index + 1)[0][..., None]
             whole: tuple[np.ndarray, np.ndarray] | None = None
-            for (first, second, _), scores, weights in sliding.parts(_PlaneNetwork(network), stack):
+            for (first, second, _), scores, weights in sliding.parts(planes, stack):
                 if whole is None:
                     whole = np.empty((len(scores), *stack.shape[1:]), np.float32), np.ones(stack.shape[1:], np.float32)
                 whole[0][:, first, second] = scores
@@ -206,15 +207,13 @@ def inferer_for(task: TaskSpec, inferer: Inferer | None = None) -> Inferer:
     Raises:
         ConfigError: if `inferer` is for the other kind of network, or the task's `sliding` is wrong.
     """
-    if inferer is None and task.sliding is not None:
-        return build_inferer(task, task.sliding, "task.sliding")
-    if task.slices is None:
-        if isinstance(inferer, SliceWise):
-            raise ConfigError("the network takes volumes, but slices are asked for; use SlidingWindow, or none")
-        return inferer or WholeVolume()
-    if isinstance(inferer, SlidingWindow):
+    if inferer is None:
+        return build_inferer(task, task.sliding or {}, "task.sliding")
+    if task.slices is None and isinstance(inferer, SliceWise):
+        raise ConfigError("the network takes volumes, but slices are asked for; use SlidingWindow, or none")
+    if task.slices is not None and isinstance(inferer, SlidingWindow):
         raise ConfigError("the network takes slices: give the window to SliceWise, (columns, rows)")
-    return inferer or SliceWise(task.slices)
+    return inferer.of_cascade(EarlierIds.of(task))
 
 
 def build_inferer(task: TaskSpec, block: Mapping[str, Any], where: str) -> Inferer:
@@ -225,12 +224,15 @@ def build_inferer(task: TaskSpec, block: Mapping[str, Any], where: str) -> Infer
         ConfigError: if an argument does not exist or is wrong; names `where`.
     """
     arguments = {key: value for key, value in block.items() if key != "type"}
+    inferer: Inferer
     try:
         if task.slices is not None:
-            return SliceWise(task.slices, **arguments)
-        return SlidingWindow(**arguments) if "window" in arguments else WholeVolume(**arguments)
+            inferer = SliceWise(task.slices, **arguments)
+        else:
+            inferer = SlidingWindow(**arguments) if "window" in arguments else WholeVolume(**arguments)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}; allowed: {', '.join(SLIDING_KEYS)}") from error
+    return inferer.of_cascade(EarlierIds.of(task))
 
 
 def _padded(planes: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from medicalseg.cvlibs import manager
 from medicalseg.errors import ConfigError
+from medicalseg.inference.cascade import EarlierIds, WithEarlierIds
 from medicalseg.inference.mirroring import check_axes, mirrored
 from medicalseg.inference.network import Network
 from medicalseg.inference.probabilities import background
@@ -40,7 +42,26 @@ class Part(NamedTuple):
 
 
 class Inferer(ABC):
-    """A way to bring a volume through a network."""
+    """A way to bring a volume through a network.
+
+    Attributes:
+        earlier: of the second network of a cascade, how the last channel of an image, the ids of the first, becomes a
+            channel per id; None of others.
+    """
+
+    earlier: EarlierIds | None = None
+
+    def of_cascade(self, earlier: EarlierIds | None) -> Inferer:
+        """The same for images with other, or no, ids of an earlier network behind them."""
+        if earlier == self.earlier:
+            return self
+        other = copy.copy(self)
+        other.earlier = earlier
+        return other
+
+    def seen_by(self, network: Network) -> Network:
+        """The network as it takes parts of the image."""
+        return network if self.earlier is None else WithEarlierIds(network, self.earlier)
 
     @abstractmethod
     def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
@@ -51,7 +72,7 @@ class Inferer(ABC):
 
         Args:
             network: computes logits.
-            image: (C, X, Y, Z) float32.
+            image: (C, X, Y, Z) float32; where there is `earlier`, its last channel holds ids.
         """
 
     def axes(self, shape: Sequence[int]) -> Triple:
@@ -110,7 +131,7 @@ class WholeVolume(Inferer):
     def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
         """One part: everything."""
         x, y, z = image.shape[-3:]
-        scores = mirrored(network, self.mirror_axes).logits(image[None])[0]
+        scores = mirrored(self.seen_by(network), self.mirror_axes).logits(image[None])[0]
         yield Part((slice(0, x), slice(0, y), slice(0, z)), scores)
 
     def labels(self, network: Network, image: np.ndarray, kind: type[np.integer] = np.int32) -> np.ndarray:
@@ -124,7 +145,7 @@ class WholeVolume(Inferer):
         if len({image.shape for image in images}) != 1:
             return super().labels_of_all(network, images, kind)
         batch = images[0][None] if len(images) == 1 else np.stack(images)
-        return list(mirrored(network, self.mirror_axes).labels(batch).astype(kind, copy=False))
+        return list(mirrored(self.seen_by(network), self.mirror_axes).labels(batch).astype(kind, copy=False))
 
 
 @manager.INFERERS.add_component
@@ -193,7 +214,7 @@ class SlidingWindow(Inferer):
 
     def parts(self, network: Network, image: np.ndarray) -> Iterator[Part]:
         """What is final after every strip of windows."""
-        network = mirrored(network, self.mirror_axes)
+        network = mirrored(self.seen_by(network), self.mirror_axes)
         shape = as_triple(image.shape[-3:])
         grid = self.grid(shape)
         margins = self._margins(shape, grid.shape)
@@ -233,10 +254,12 @@ class SlidingWindow(Inferer):
         arguments |= {"mirror_axes": self.mirror_axes, "skip_empty": self.skip_empty, "padding": self.padding}
         arguments["on_disk"] = True
         if not self.on_disk:
-            return SlidingWindow(**arguments, batch=self.batch), "sums of windows wait on disk"
+            way = SlidingWindow(**arguments, batch=self.batch)
+            return way.of_cascade(self.earlier), "sums of windows wait on disk"
         if self.batch > 1:
             half = self.batch // 2
-            return SlidingWindow(**arguments, batch=half), f"{counted(half, 'window')} at a time"
+            way = SlidingWindow(**arguments, batch=half)
+            return way.of_cascade(self.earlier), f"{counted(half, 'window')} at a time"
         return None
 
     def _margins(self, shape: Sequence[int], padded: Triple) -> Triple:

@@ -1,4 +1,4 @@
-"""What to do where memory runs out: the same work again, in smaller pieces."""
+"""Work in pieces that fit the memory; where it runs out, the same work again in smaller ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.memory import MemoryPlan, is_out_of_memory, largest_grid
-from medicalseg.inference.mixture import Member
-from medicalseg.inference.pipeline import segment
+from medicalseg.inference.mixture import Member, mix
+from medicalseg.inference.pipeline import Result as Mixed
+from medicalseg.inference.pipeline import restore, segment
 from medicalseg.inference.sliding_window import Inferer
 from medicalseg.inference.timings import Timings
 from medicalseg.io import Volume
@@ -79,3 +81,49 @@ def segment_within(
 
     labels, inferers = in_smaller_pieces(work, [member.inferer], [largest_grid(image, member.task)], name)
     return labels, replace(member, inferer=inferers[0])
+
+
+def mix_within(
+    image: Volume,
+    members: Sequence[Member],
+    plan: MemoryPlan,
+    name: str,
+    timings: Timings,
+    previous: Volume | None = None,
+    uncertainty: bool = False,
+) -> tuple[tuple[Mixed, GridRecord], list[Member]]:
+    """As `mix`, in pieces that fit the memory.
+
+    Args:
+        image: an image as read.
+        members: the networks.
+        plan: what memory there is.
+        name: of the case, for the log.
+        timings: see `mix`.
+        previous: see `mix`.
+        uncertainty: see `mix`.
+
+    Returns:
+        What `mix` gives, and the networks with the pieces that it was made in.
+    """
+    members = [replace(each, inferer=plan.fit(image, each, uncertainty)) for each in members]
+
+    def average(inferers: Sequence[Inferer]) -> tuple[Mixed, GridRecord]:
+        now = [replace(each, inferer=new) for each, new in zip(members, inferers, strict=True)]
+        with plan.lock:
+            return mix(image, now, timings, previous, uncertainty)
+
+    shapes = [largest_grid(image, each.task) for each in members]
+    found, inferers = in_smaller_pieces(average, [each.inferer for each in members], shapes, name)
+    return found, [replace(each, inferer=new) for each, new in zip(members, inferers, strict=True)]
+
+
+def segment_all_within(
+    image: Volume, members: Sequence[Member], plan: MemoryPlan, name: str, timings: Timings
+) -> tuple[Volume, list[Member]]:
+    """As `segment_within` for one network, or for several that see the image differently."""
+    if len(members) == 1:
+        labels, member = segment_within(image, members[0], plan, name, timings)
+        return labels, [member]
+    (result, record), members = mix_within(image, members, plan, name, timings)
+    return restore(result, record, members[0].task, timings), members

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from medicalseg.errors import UserError
+from medicalseg.inference.alike import same_road
 from medicalseg.inference.backends import PRECISIONS, ModelFiles, RuntimeOptions, start
 from medicalseg.inference.backends.runtime import Runtime
 from medicalseg.inference.ensemble import Ensemble
@@ -30,6 +32,7 @@ class StaticNetwork(WithDecision):
         backend: name of what executes it.
         previous: of the second network of a cascade the first, whose labels it is given; None of others.
         members: of an ensemble its networks; none of others.
+        apart: whether these see images differently, so that they are averaged on the image's grid alone (`parts`).
 
     Raises:
         CheckpointError: if deploy.yaml or a file it names is missing, incomplete or altered.
@@ -48,7 +51,16 @@ class StaticNetwork(WithDecision):
         self.gives_probabilities = self.output_op in ("softmax", "sigmoid")
         self.previous = None if files.previous is None else StaticNetwork(files.previous, self.options)
         self.members = [StaticNetwork(member, self.options) for member in files.members]
+        self.apart = bool(self.members) and not same_road([member.task for member in self.members])
         self._runtime: Runtime = _Together(self.members) if self.members else start(files, self.options)
+
+    def parts(self) -> list[tuple[TaskSpec, StaticNetwork]]:
+        """What one array can go through, each with its task: the networks that are `apart`, else this one alone."""
+        if not self.apart:
+            return [(self.task, self)]
+        first, *others = self.members
+        task = replace(first.task, postprocessing=self.task.postprocessing)
+        return [(task, first), *((each.task, each) for each in others)]
 
     @property
     def backend(self) -> str:
@@ -85,6 +97,11 @@ class StaticNetwork(WithDecision):
         return self.decision.labels(output, axis, weights=weights, probabilities=self.gives_probabilities)
 
     def _run(self, x: np.ndarray) -> np.ndarray:
+        if self.apart:
+            raise UserError(
+                f"{self.path}: its networks see images differently, so no array goes through all of them; average them "
+                "with `medicalseg infer`, or `parts` and medicalseg.inference.mixture.mix"
+            )
         x = np.ascontiguousarray(x, dtype=np.float32)
         self._check_input(x)
         return self._runtime.run(x)

@@ -45,6 +45,8 @@ class TaskSpec:
         previous_classes: one-hot channels that the labels of an earlier network, of so many foreground ids, add to the
             input behind the image's channels (a cascade); 0 = none.
         label_map: which values stored in label files are which classes; None = files hold ids, or masks of structures.
+        stored_channels: channels of an image before `preprocessing.channels` takes some of them; None = not known.
+        contrasts: where the channels of an image were files of BIDS' contrasts, their suffixes in order ("T1w", "T2w").
 
     Raises:
         ConfigError: if a value is wrong; names the field.
@@ -65,10 +67,14 @@ class TaskSpec:
     postprocessing: tuple[dict[str, Any], ...] = ()
     previous_classes: int = 0
     label_map: LabelMap | None = None
+    stored_channels: int | None = None
+    contrasts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("num_classes", "in_channels"):
+        for name in ("num_classes", "in_channels", "stored_channels"):
             value = getattr(self, name)
+            if value is None and name == "stored_channels":
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"task.{name}: expected a positive integer, got {value!r}")
         ignore = self.ignore_index
@@ -91,6 +97,7 @@ class TaskSpec:
         object.__setattr__(self, "class_groups", self._checked_groups())
         notes = (self.notes,) if isinstance(self.notes, str) else self.notes
         object.__setattr__(self, "notes", tuple(str(note) for note in notes))
+        object.__setattr__(self, "contrasts", _checked_contrasts(self.contrasts))
 
     def name(self, label: int) -> str:
         """Name of a class id."""
@@ -125,7 +132,10 @@ class TaskSpec:
     @property
     def files_per_image(self) -> int:
         """Files that may be the channels of one image; 1 where they are the colours of a picture."""
-        return 1 if self.preprocessing.colour == "rgb" else self.in_channels
+        used = self.preprocessing.channels
+        if self.preprocessing.colour == "rgb":
+            return 1
+        return self.in_channels if used is None else self.stored_channels or max(used) + 1
 
     @property
     def overlapping(self) -> bool:
@@ -184,6 +194,8 @@ class TaskSpec:
             "postprocessing": [dict(step) for step in self.postprocessing],
             "previous_classes": self.previous_classes,
             "label_map": None if self.label_map is None else self.label_map.to_dict(),
+            "stored_channels": self.stored_channels,
+            "contrasts": list(self.contrasts),
         }
 
     @classmethod
@@ -242,3 +254,10 @@ class TaskSpec:
         if wrong:
             raise ConfigError(f"task.class_groups.{name}: {wrong} are not among the ids 0 to {self.num_ids - 1}")
         return tuple(ids)
+
+
+def _checked_contrasts(contrasts: Any) -> tuple[str, ...]:
+    names = tuple(contrasts) if isinstance(contrasts, (list, tuple)) else (contrasts,)
+    if any(not isinstance(name, str) or not name for name in names) or len(set(names)) < len(names):
+        raise ConfigError(f"task.contrasts: expected different suffixes such as [T1w, T2w], got {contrasts!r}")
+    return names

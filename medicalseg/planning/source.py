@@ -60,7 +60,7 @@ class PlanSource:
     @property
     def reader(self) -> CaseReader:
         """Reads images as stored."""
-        return CaseReader(Preprocessing(), self.channels)
+        return CaseReader(Preprocessing(channels=self.channels))
 
     @property
     def regions(self) -> bool:

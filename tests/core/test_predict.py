@@ -17,16 +17,18 @@ paddle = pytest.importorskip("paddle")
 from evaluation_fakes import AFFINE, TASK, FakeDataset, Oracle, blocks  # noqa: E402
 
 from medicalseg.core import predict  # noqa: E402
+from medicalseg.core.evaluate_folders import evaluate_folders  # noqa: E402
 from medicalseg.core.extras import Extras  # noqa: E402
 from medicalseg.core.predict import predict_cases, write_report  # noqa: E402
 from medicalseg.core.prefetch import Behind  # noqa: E402
 from medicalseg.core.scoring import Scorer  # noqa: E402
 from medicalseg.errors import UserError, VolumeError  # noqa: E402
-from medicalseg.inference import EagerNetwork, Preprocessing, SlidingWindow, segment  # noqa: E402
+from medicalseg.inference import Decision, EagerNetwork, Preprocessing, SlidingWindow, segment  # noqa: E402
 from medicalseg.inference.inputs import InputCase, Labels, check_output_folder, find_inputs  # noqa: E402
 from medicalseg.inference.mixture import Member  # noqa: E402
+from medicalseg.inference.network import WithDecision  # noqa: E402
 from medicalseg.inference.slice_wise import inferer_for  # noqa: E402
-from medicalseg.io import Volume, read_label, read_volume, write_volume  # noqa: E402
+from medicalseg.io import Volume, read_label, read_volume, reorient, write_volume  # noqa: E402
 from medicalseg.metrics import HistogramAuc, confusion_counts, dice  # noqa: E402
 
 SAME_GRID = replace(TASK, preprocessing=Preprocessing(orientation="LPS"))
@@ -289,7 +291,7 @@ def test_memory_that_runs_out_in_the_first_network_of_a_cascade(
     second = replace(SAME_GRID, previous_classes=3)
     first = Member(SAME_GRID, Hungry(Oracle()), SlidingWindow(6, batch=2, skip_empty=False))
     report = predict_cases(
-        find_inputs(tmp_path / "in"), second, EagerNetwork(Oracle()), tmp_path / "out", previous=first
+        find_inputs(tmp_path / "in"), second, EagerNetwork(Oracle()), tmp_path / "out", previous=[first]
     )
     assert not report.failed
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
@@ -340,18 +342,19 @@ def test_a_first_network_that_nothing_asks_for_is_refused(tmp_path: Path) -> Non
     write(tmp_path / "in" / "a.nii.gz", blocks())
     first = Member(SAME_GRID, EagerNetwork(Oracle()), inferer_for(SAME_GRID))
     with pytest.raises(UserError, match="takes no labels of an earlier one"):
-        predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, first.network, tmp_path / "out", previous=first)
+        predict_cases(find_inputs(tmp_path / "in"), SAME_GRID, first.network, tmp_path / "out", previous=[first])
 
 
-def test_a_dicom_folder_is_as_large_as_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "series").mkdir()
-    for index in range(4):
-        (tmp_path / "series" / f"{index}.dcm").write_bytes(bytes(10))
-    case = InputCase("series", (tmp_path / "series",), Path("series.nii.gz"))
-    monkeypatch.setattr(predict, "LARGE_FILE", 39)
-    assert predict._is_large(case)
-    monkeypatch.setattr(predict, "LARGE_FILE", 40)
+def test_large_images_are_those_with_many_voxels_however_well_they_are_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = write(tmp_path / "a.nii.gz", np.zeros((20, 30, 40)))
+    assert image.stat().st_size < 20 * 30 * 40
+    case = InputCase("a", (image, image), Path("a.nii.gz"))
+    monkeypatch.setattr(predict, "LARGE_IMAGE", 2 * 4 * 20 * 30 * 40)
     assert not predict._is_large(case)
+    monkeypatch.setattr(predict, "LARGE_IMAGE", 2 * 4 * 20 * 30 * 40 - 1)
+    assert predict._is_large(case)
 
 
 def test_memory_that_runs_out_for_networks_of_other_grids(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -390,7 +393,7 @@ def test_every_network_of_a_prediction_keeps_to_the_memory(tmp_path: Path, caplo
     other = replace(task, preprocessing=Preprocessing(orientation="RAS"))
     report = predict_cases(
         find_inputs(tmp_path / "in"), task, Named("first"), tmp_path / "out", sliding=sliding, memory=1,
-        others=[Member(other, Named("other"), sliding)], previous=Member(SAME_GRID, Named("earlier"), sliding),
+        others=[Member(other, Named("other"), sliding)], previous=[Member(SAME_GRID, Named("earlier"), sliding)],
     )  # fmt: skip
     assert not report.failed
     assert batches == {"first": 1, "other": 1, "earlier": 1}
@@ -407,7 +410,7 @@ def test_networks_of_other_grids_and_cascades_of_files(tmp_path: Path) -> None:
 
     first = Member(SAME_GRID, EagerNetwork(Oracle()), inferer_for(SAME_GRID))
     second = replace(SAME_GRID, previous_classes=3)
-    report = predict_cases(cases, second, EagerNetwork(Oracle()), tmp_path / "cascade", previous=first)
+    report = predict_cases(cases, second, EagerNetwork(Oracle()), tmp_path / "cascade", previous=[first])
     assert report.failed == {}
     np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks())
     assert "--previous_config" in predict_cases(cases, second, EagerNetwork(Oracle()), tmp_path / "no").failed["a"]
@@ -448,3 +451,84 @@ def test_evaluation_and_prediction_give_the_same_counts(tmp_path: Path, restorin
 def exact_item(self: FakeDataset, index: int) -> tuple[np.ndarray, np.ndarray, str]:
     image, _ = self.task.preprocessing.apply(Volume(blocks(index).astype(np.float32), AFFINE))
     return image, self.task.preprocessing.apply_label(Volume(blocks(), AFFINE)).astype(np.int64), self.cases[index]
+
+
+@pytest.mark.parametrize("kind", ["turned", "elsewhere"])
+def test_a_reference_is_turned_to_the_image_as_evaluate_does(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = write(tmp_path / "in" / "a.nii.gz", blocks(1))
+    reference = Volume(blocks().astype(np.uint8), AFFINE)
+    if kind == "turned":
+        reference = reorient(reference, "SPL")
+        assert reference.shape != blocks().shape
+    else:
+        affine = np.array(AFFINE)
+        affine[0, 3] += 7
+        reference = Volume(reference.array, affine)
+    write_volume(reference, tmp_path / "labels" / "a.nii.gz")
+    cases, labels = find_inputs(image), Labels(tmp_path / "labels")
+    report = predict_cases(cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "out", labels=labels)
+    assert not report.failed
+    summary = write_report(report, cases, SAME_GRID, tmp_path / "out", labels=labels, overlays=1)
+    assert summary is not None
+    np.testing.assert_allclose(summary.class_dice, dice(confusion_counts(blocks(1), blocks(), 4)))
+    expected = evaluate_folders(tmp_path / "out" / "a.nii.gz", tmp_path / "labels" / "a.nii.gz", task=SAME_GRID)
+    np.testing.assert_allclose(summary.class_dice, expected.summary.class_dice)
+    said = {"turned": "1 of 1 references were turned to the axes of their image: a", "elsewhere": "lie on another grid"}
+    assert [said[kind] in note for note in summary.notes] == [False, True]
+
+
+def test_nan_that_the_preprocessing_replaces_is_no_fault_of_an_image(tmp_path: Path) -> None:
+    array = blocks(1).astype(np.float32)
+    array[0, 0, 0] = np.nan
+    write_volume(Volume(array, AFFINE), tmp_path / "in" / "a.nii.gz")
+    window = {"type": "window", "low": 0, "high": 3, "out_high": 3, "nan": 0}
+    steps = Preprocessing(orientation="LPS", intensity=(window,))
+    cases = find_inputs(tmp_path / "in")
+    report = predict_cases(cases, replace(SAME_GRID, preprocessing=steps), EagerNetwork(Oracle()), tmp_path / "out")
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks(1))
+    assert (
+        "1 voxels that are NaN" in predict_cases(cases, SAME_GRID, EagerNetwork(Oracle()), tmp_path / "o").failed["a"]
+    )
+
+
+def test_channels_are_chosen_in_prediction_too(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a_0000.nii.gz", blocks() * 0)
+    write(tmp_path / "in" / "a_0001.nii.gz", blocks(1))
+    write(tmp_path / "in" / "a_0002.nii.gz", blocks() * 0)
+    task = replace(SAME_GRID, preprocessing=Preprocessing(orientation="LPS", channels=(1,)), stored_channels=3)
+    cases = find_inputs(tmp_path / "in", task.files_per_image)
+    assert [len(case.files) for case in cases] == [3]
+    report = predict_cases(cases, task, EagerNetwork(Oracle()), tmp_path / "out")
+    np.testing.assert_array_equal(read_label(report.written["a"]).array, blocks(1))
+
+
+def test_the_mean_of_several_first_networks_of_a_cascade(tmp_path: Path) -> None:
+    class Fixed(WithDecision):
+        decision = Decision()
+
+        def __init__(self, sure: dict[int, float]) -> None:
+            self.sure = sure
+
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            shares = np.array([self.sure.get(label, 1e-6) for label in range(4)], np.float32)
+            return np.broadcast_to(np.log(shares)[:, None, None, None], (len(x), 4, *x.shape[2:])).copy()
+
+    class Second(EagerNetwork):
+        def logits(self, x: np.ndarray) -> np.ndarray:
+            seen.append(x)
+            return super().logits(x)
+
+    seen: list[np.ndarray] = []
+    write(tmp_path / "in" / "a.nii.gz", blocks())
+    other = replace(SAME_GRID, preprocessing=Preprocessing(orientation="RAS"))
+    previous = [
+        Member(task, Fixed(sure), inferer_for(task))
+        for task, sure in ((SAME_GRID, {1: 0.6, 2: 0.4}), (other, {2: 0.7, 3: 0.3}), (SAME_GRID, {3: 0.5, 2: 0.45}))
+    ]
+    task = replace(SAME_GRID, previous_classes=3)
+    report = predict_cases(find_inputs(tmp_path / "in"), task, Second(Oracle()), tmp_path / "out", previous=previous)
+    assert not report.failed
+    assert seen[0].shape[1] == 4
+    assert [set(np.unique(channel)) for channel in seen[0][0, 1:]] == [{0}, {1}, {0}]

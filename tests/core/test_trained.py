@@ -11,7 +11,7 @@ import pytest
 from medicalseg.core.task import task_for
 from medicalseg.core.trained import open_config, sliding_from
 from medicalseg.errors import CheckpointError, ConfigError, UserError
-from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec
+from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec, WholeVolume
 
 TASK = TaskSpec(2, preprocessing=Preprocessing(size=(64, 64, 12)))
 
@@ -68,8 +68,8 @@ def test_window_of_the_network_and_none() -> None:
     sliding = sliding_from({}, TASK, SimpleNamespace(img_shape=(96, 96, 96)), sw_num=1)
     assert isinstance(sliding, SlidingWindow)
     assert sliding.window == (96, 96, 96)
-    assert sliding_from({}, TASK) is None
-    assert sliding_from({"auc_roc": True}, TASK) is None
+    assert isinstance(sliding_from({}, TASK), WholeVolume)
+    assert isinstance(sliding_from({"auc_roc": True}, TASK), WholeVolume)
 
 
 def test_window_that_is_not_known_or_wrong() -> None:

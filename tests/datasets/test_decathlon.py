@@ -15,6 +15,7 @@ from medicalseg.datasets import DecathlonDataset
 from medicalseg.datasets.decathlon_layout import find_cases, read_layout
 from medicalseg.datasets.splits import LEAKING_NOTE, kfold
 from medicalseg.errors import ConfigError, DataError
+from medicalseg.inference import TaskSpec
 from medicalseg.io import Volume, read_label, read_volume, write_volume
 from tests.datasets.conftest import AFFINE, make_pair
 
@@ -123,7 +124,16 @@ def test_channels_of_a_4d_file(decathlon):
     edit(decathlon, modality={"0": "a", "1": "b", "2": "c"})
     dataset = DecathlonDataset(str(decathlon), channels=[2, 0], normalize="none", preprocess=SIZE)
     assert (dataset[0][0].shape, dataset.task.in_channels) == ((2, 8, 8, 8), 2)
-    with pytest.raises(DataError, match=r"case .*: channels \[5\] do not exist"):
+    assert (dataset.task.preprocessing.channels, dataset.task.stored_channels) == ((2, 0), 3)
+    stored = read_volume(dataset.cases[0].images[0], channels=True)
+    image, _ = dataset.task.preprocessing.apply(stored)
+    np.testing.assert_array_equal(image, dataset[0][0])
+    assert TaskSpec.from_dict(json.loads(json.dumps(dataset.task.to_dict()))) == dataset.task
+    same = DecathlonDataset(str(decathlon), normalize="none", preprocess={**SIZE, "channels": [2, 0]})
+    np.testing.assert_array_equal(same[0][0], image)
+    with pytest.raises(ConfigError, match=r"channels: \[1\], but preprocess.channels is \[0\]"):
+        DecathlonDataset(str(decathlon), channels=[1], preprocess={"channels": [0]})
+    with pytest.raises(DataError, match=r"case .*: .*channels \[5\] do not exist"):
         DecathlonDataset(str(decathlon), channels=[5])[0]
 
 

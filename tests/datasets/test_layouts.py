@@ -81,9 +81,10 @@ def test_bids_sample(bids: Path) -> None:
     np.testing.assert_array_equal(image, [2 * expected, expected])
     np.testing.assert_array_equal(label, ids)
     assert (name, dataset.task.in_channels, dataset.num_classes) == ("sub-00", 2, 3)
+    assert dataset.task.contrasts == ("T1w", "T2w")
     assert dataset.task.names == ["background", "box", "core"]
     one = DecathlonDataset(str(bids), fold="all", images_dir="sub-*/anat/*_T2w.nii.gz", normalize="none")
-    assert one.task.in_channels == 1
+    assert (one.task.in_channels, one.task.contrasts) == (1, ())
     np.testing.assert_array_equal(one[0][0], [expected])
 
 

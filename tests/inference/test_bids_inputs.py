@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medicalseg.errors import VolumeError
 from medicalseg.inference.inputs import Labels, find_inputs
 from medicalseg.io import Volume, write_volume
 from medicalseg.io.bids_name import BidsName
@@ -27,6 +28,33 @@ def test_contrasts_are_channels(root: Path) -> None:
     np.testing.assert_array_equal(first.read().array[:, 0, 0, 0], [1, 0])
     assert [path.name for path in second.files] == ["sub-2_T2w.nii.gz"]
     assert [case.name for case in find_inputs(root / "data")] == ["sub-1_T1w", "sub-1_T2w", "sub-2_T2w"]
+
+
+def test_contrasts_that_the_network_knows_are_matched_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="medicalseg")
+    data = touch(tmp_path, "sub-1_T2w", "sub-1_T1w", "sub-2_FLAIR", "sub-2_T1w", "sub-3_T1w", "sub-3_T2w", "sub-3_PD",
+                 "sub-4_T2w", "sub-5_multi", "sub-6_space-a_T1w", "sub-6_space-b_T1w", "sub-6_T2w")  # fmt: skip
+    cases = {case.name: case for case in find_inputs(data, 2, ("T2w", "T1w"))}
+    assert [path.name for path in cases["sub-1"].files] == ["sub-1_T2w.nii.gz", "sub-1_T1w.nii.gz"]
+    assert cases["sub-1"].read().channels == cases["sub-3"].read().channels == 2
+    assert [path.name for path in cases["sub-3"].files] == ["sub-3_T2w.nii.gz", "sub-3_T1w.nii.gz"]
+    assert "sub-3: PD not used: the network takes T2w, T1w" in caplog.text
+    said = {
+        "sub-2": r"sub-2: has no T2w \(sub-2_FLAIR.nii.gz, sub-2_T1w.nii.gz\); the network takes T2w, T1w",
+        "sub-4": "sub-4: has no T1w",
+        "sub-6": "sub-6: has 2 files of T1w",
+    }
+    for name, text in said.items():
+        with pytest.raises(VolumeError, match=text):
+            cases[name].read()
+    assert cases["sub-5_multi"].fault is None
+
+
+def test_contrasts_that_nothing_tells_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = touch(tmp_path, "sub-1_T2w", "sub-1_T1w", "sub-2_FLAIR", "sub-2_T1w")
+    assert [len(case.files) for case in find_inputs(data, 2)] == [2, 2]
+    assert "Cases have different contrasts" in caplog.text
+    assert "sub-1: T1w, T2w; sub-2: FLAIR, T1w" in caplog.text
 
 
 def test_labels_of_subjects(root: Path) -> None:

@@ -46,7 +46,7 @@ def test_overlapping_structures_of_a_picture(tmp_path: Path) -> None:
     assert case.output == Path("a.png")
     assert references.find(case) is None
     found = references.find(case, task=OVERLAPPING)
-    np.testing.assert_array_equal(references.read(found, case.read(), OVERLAPPING).array, labels.array)
+    np.testing.assert_array_equal(references.read(found, case.read(), OVERLAPPING).volume.array, labels.array)
 
 
 @pytest.mark.parametrize("task", [TaskSpec(4), TaskSpec(1, head="sigmoid")], ids=["softmax", "binary"])

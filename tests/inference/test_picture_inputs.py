@@ -52,7 +52,7 @@ def test_labels_of_pictures(tmp_path):
     (case,) = find_inputs(tmp_path / "images")
     label = Labels(tmp_path / "masks")
     path = label.find(case)
-    assert label.read(path, case.read()).array.max() == 9
+    assert label.read(path, case.read()).volume.array.max() == 9
 
 
 def test_numbered_colour_pictures_are_cases(tmp_path):

@@ -16,8 +16,10 @@ def test_round_trip_as_json():
         num_classes=3,
         labels={0: "background", 2: "disc"},
         class_groups={"all": (0, 1, 2)},
-        preprocessing=Preprocessing(size=(8, 8, 4), normalize="max"),
+        preprocessing=Preprocessing(size=(8, 8, 4), normalize="max", channels=(2, 0)),
         in_channels=2,
+        stored_channels=3,
+        contrasts=("FLAIR", "T1w", "T2w"),
         ignore_index=None,
         notes=("leaking",),
     )
@@ -36,6 +38,10 @@ def test_label_of_the_ignored_id_may_have_a_name():
         ({"num_classes": 0}, "num_classes"),
         ({"num_classes": True}, "num_classes"),
         ({"num_classes": 2, "in_channels": 0}, "in_channels"),
+        ({"num_classes": 2, "stored_channels": 0}, "stored_channels"),
+        ({"num_classes": 2, "contrasts": ["T1w", "T1w"]}, r"task\.contrasts"),
+        ({"num_classes": 2, "preprocessing": {"channels": []}}, r"preprocessing\.channels"),
+        ({"num_classes": 2, "preprocessing": {"channels": [0, -1]}}, r"preprocessing\.channels"),
         ({"num_classes": 2, "ignore_index": "255"}, "ignore_index"),
         ({"num_classes": 2, "labels": {"x": "y"}}, r"task\.labels"),
         ({"num_classes": 2, "labels": {"2": "y"}}, r"\[2\]"),
@@ -55,3 +61,11 @@ def test_the_background_of_sigmoids_has_a_name() -> None:
     assert TaskSpec(1, labels={1: "spine"}, head="sigmoid").names == ["background", "spine"]
     assert TaskSpec(2, labels={0: "rest"}, head="sigmoid").names == ["rest", "class 1", "class 2"]
     assert TaskSpec(2, labels={1: "spine"}).names == ["class 0", "spine"]
+
+
+def test_files_of_an_image_are_those_of_all_stored_channels() -> None:
+    chosen = Preprocessing(channels=(1,))
+    assert TaskSpec(2, in_channels=2).files_per_image == 2
+    assert TaskSpec(2, preprocessing=chosen).files_per_image == 2
+    assert TaskSpec(2, preprocessing=chosen, stored_channels=4).files_per_image == 4
+    assert TaskSpec(2, in_channels=3, preprocessing=Preprocessing(colour="rgb")).files_per_image == 1
