@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.errors import ConfigError
 from medicalseg.metrics import Summary
-
-if TYPE_CHECKING:
-    from medicalseg.core.train_options import TrainOptions
 
 
 def score_of(summary: Summary, best_by: str) -> float:
@@ -23,13 +18,6 @@ def score_of(summary: Summary, best_by: str) -> float:
     if summary.loss is None:
         raise ConfigError("test_config.best: loss needs the loss of the evaluation, which was not computed")
     return float(summary.loss)
-
-
-def min_delta(config: Any, options: TrainOptions) -> float:
-    """What a score must gain to count as an improvement for the early stop."""
-    if options.early_stop_min_delta is not None:
-        return options.early_stop_min_delta
-    return float((config.early_stop or {}).get("min_delta", 0.0))
 
 
 def text(state: TrainerState, dice: str = "Dice") -> str:

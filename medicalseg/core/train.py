@@ -15,6 +15,7 @@ from medicalseg.core import best
 from medicalseg.core.announcement import announce
 from medicalseg.core.arithmetic import with_precision
 from medicalseg.core.checkpoint_store import CheckpointStore
+from medicalseg.core.early_stop import EarlyStop
 from medicalseg.core.evaluation_options import evaluation_arguments, writes_every_time
 from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
 from medicalseg.core.fit import leaking_notes
@@ -89,6 +90,7 @@ class Trainer:
         self.parts = build_parts(config, options, self.device, self._place if self.clock.limited else None)
         self.length = RunLength.of(config, options)
         self.saver = RunSaver(self.store, self.parts, config, options, self.length)
+        self.early_stop = EarlyStop.of(config, options)
         self.validation = self._make_validation(evaluate or _default_evaluate())
         self.state = TrainerState(
             seed=options.seed,
@@ -159,7 +161,7 @@ class Trainer:
         batches = iter(loader)
         try:
             started = time.perf_counter()
-            while not self._over() and not self._should_stop():
+            while not self._over() and not self.early_stop.ends(self.state):
                 if profiler.step():
                     return False
                 if _stopped.is_set():
@@ -277,38 +279,15 @@ class Trainer:
         """Whether no evaluation may follow the one that comes, or every one is to be kept."""
         if clock is None or self.validation is None or writes_every_time(self.config):
             return True
-        limit = self._patience()
-        if limit is not None and self.state.evaluations_since_best + 1 >= limit:
-            return True
-        return self.validation.is_last_within(clock)
+        return self.early_stop.may_end_next(self.state) or self.validation.is_last_within(clock)
 
     def _keep_best(self, summary: Summary) -> None:
         state, score = self.state, best.score_of(summary, self.state.best_by)
-        if state.progresses(score, best.min_delta(self.config, self.options)):
-            state.stop_score, state.evaluations_since_best = score, 0
-        else:
-            state.evaluations_since_best += 1
+        self.early_stop.look(state, score)
         if state.improves(score):
             state.best_score, state.best_iteration = score, state.iteration
             self.saver.best(state, summary)
         logger.info("[EVAL]%s", best.text(self.state, dice="mDice"))
-
-    def _patience(self) -> int | None:
-        """Evaluations without improvement that end the run; None = any number."""
-        return self.options.early_stop_intervals or (self.config.early_stop or {}).get("intervals")
-
-    def _should_stop(self) -> bool:
-        limit = self._patience()
-        if limit is None or self.state.evaluations_since_best < limit:
-            return False
-        delta = best.min_delta(self.config, self.options)
-        logger.info(
-            "Early stopping: no better validation %s%s in the last %d evaluations.",
-            "loss" if self.state.best_by == "loss" else "Dice",
-            f" (by more than {delta:g})" if delta else "",
-            limit,
-        )
-        return True
 
 
 def _default_evaluate() -> Evaluate:

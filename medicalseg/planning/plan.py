@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +13,18 @@ from medicalseg.planning import compose
 from medicalseg.planning.anatomy import AXIS_NAMES, read_anatomy
 from medicalseg.planning.dry_run import DryRun, dry_run
 from medicalseg.planning.fingerprint import Fingerprint, take
-from medicalseg.planning.memory import GIGABYTE, CpuBudget, training_bytes
+from medicalseg.planning.memory import GIGABYTE, CpuBudget
 from medicalseg.planning.network_block import check_network, shape_rule
 from medicalseg.planning.normalisation import crop
 from medicalseg.planning.patch import shrink
 from medicalseg.planning.reasoned import plain, to_yaml
 from medicalseg.planning.settings import Settings, size_text
-from medicalseg.planning.source import FOLDS, PlanSource
+from medicalseg.planning.source import PlanSource
 from medicalseg.planning.spacing import LOWRES_SHARE
 from medicalseg.planning.stages import WHOLE, Planner, Stage, is_flat
+from medicalseg.planning.texts import head, remarks
 from medicalseg.utils.files import atomic_path, write_json
 from medicalseg.utils.logger import logger
-from medicalseg.utils.words import counted
 
 ATTEMPTS = 6
 SLOWER = 1.5
@@ -112,7 +111,7 @@ def plan(
     subject = compose.Subject(source, fingerprint, read_anatomy(fingerprint), crop(fingerprint), settings)
     kinds = _kinds(subject)
     _refuse_existing(writer, kinds)
-    writer.notes += _remarks(subject)
+    writer.notes += remarks(subject)
     configs = [planned for kind in kinds for planned in _write_kind(subject, kind, writer)]
     write_json(folder / "fingerprint.json", fingerprint.to_dict())
     return Outcome(fingerprint, tuple(configs), tuple(dict.fromkeys(writer.notes)))
@@ -185,7 +184,7 @@ def _write(subject: compose.Subject, make: Make, name: str, writer: Writer, prev
                 "the machine was busy: the dry run's seconds say little, the estimate was used for them"
             )
     tree = compose.compose(subject, stage, _seconds(stage, measured), previous)
-    _save(path, to_yaml(tree, _head(subject, stage, path, measured, previous)))
+    _save(path, to_yaml(tree, head(subject, stage, path, measured, previous)))
     if Config(path, log_notes=False).dic != plain(tree):
         raise DataError(f"{path}: does not read back as it was planned; please report this")
     return Planned(path, stage, measured)
@@ -213,7 +212,7 @@ def _settle(
 
 def _slower(subject: compose.Subject, stage: Stage, measured: DryRun) -> Settings | None:
     """Settings of a slower core, if this machine is not busy and took much longer than was planned for."""
-    estimate, settings = _estimate(stage), subject.settings
+    estimate, settings = stage.estimated_seconds, subject.settings
     planned_for = stage.budget.seconds if isinstance(stage.budget, CpuBudget) else 0.0
     if measured.busy or estimate is None or measured.seconds <= SLOWER * planned_for:
         return None
@@ -222,11 +221,11 @@ def _slower(subject: compose.Subject, stage: Stage, measured: DryRun) -> Setting
 
 
 def _seconds(stage: Stage, measured: DryRun | None) -> float | None:
-    return _estimate(stage) if measured is None or measured.busy else measured.seconds
+    return stage.estimated_seconds if measured is None or measured.busy else measured.seconds
 
 
 def _try(subject: compose.Subject, stage: Stage, name: str, writer: Writer, previous: str | None) -> DryRun | None:
-    tree = compose.compose(subject, stage, _estimate(stage), previous)
+    tree = compose.compose(subject, stage, stage.estimated_seconds, previous)
     channels = plain(tree["model"])["in_channels"]
     draft = writer.folder / f".draft-{name}.yml"
     writer.folder.mkdir(parents=True, exist_ok=True)
@@ -255,82 +254,6 @@ def _smaller(stage: Stage, planner: Planner) -> Stage | None:
         return None
     reason = f"{', '.join(AXIS_NAMES[axis] for axis in stage.whole)} whole; {SMALLER}" if stage.whole else SMALLER
     return dataclasses.replace(stage, fit=dataclasses.replace(fit, topology=shape, shrunk=True), patch_reason=reason)
-
-
-def _estimate(stage: Stage) -> float | None:
-    if not isinstance(stage.budget, CpuBudget):
-        return None
-    return stage.budget.shares(stage.fit.topology, stage.fit.batch)[1] * stage.budget.seconds
-
-
-def _head(
-    subject: compose.Subject, stage: Stage, path: Path, measured: DryRun | None, previous: str | None
-) -> list[str]:
-    settings, fingerprint = subject.settings, subject.fingerprint
-    foreground = counted(len(fingerprint.foreground), "foreground class", "foreground classes")
-    what = "second stage of a cascade" if previous else {"2d": "slices"}.get(stage.kind, stage.kind)
-    lines = [
-        f"{subject.source.root.name}, {what}: planned by `medicalseg plan` for the {settings.device}, "
-        f"{settings.memory:g} GB, {settings.precision}.",
-        f"{_measured(subject)}, {counted(fingerprint.channels, 'channel')}, {foreground}; median volume "
-        f"{' x '.join(map(str, stage.median))} at this spacing.",
-        "Axes: x from left to right, y from back to front, z upwards.",
-        _cost_line(stage, measured, settings),
-        "An ordinary configuration: edit what you know better. fingerprint.json beside it has the measurements.",
-    ]
-    if previous:
-        first = path.with_name("3d_lowres.yml")
-        lines.append(f"Before: medicalseg crossval --config {shlex.quote(str(first))} --save_dir {previous}")
-    lines.append(f"Train: medicalseg train --config {shlex.quote(str(path))} --do_eval")
-    return lines
-
-
-def _measured(subject: compose.Subject) -> str:
-    count, source = len(subject.fingerprint.cases), subject.source
-    if source.fold is None:
-        return counted(count, "case")
-    return f"{count} of {len(source.cases)} cases measured, those that train in fold {source.fold}"
-
-
-def _cost_line(stage: Stage, measured: DryRun | None, settings: Settings) -> str:
-    if measured is not None:
-        quiet = _estimate(stage)
-        busy = f" on a busy machine (estimate: {quiet:.2f} s)" if measured.busy and quiet is not None else ""
-        return (
-            f"Dry run here, {counted(settings.cores, 'core')}: {measured.seconds:.2f} s per step of "
-            f"{stage.fit.batch}{busy}, {measured.peak_bytes / GIGABYTE:.2f} GB at most (data workers not counted)."
-        )
-    if isinstance(stage.budget, CpuBudget):
-        shape = stage.fit.topology
-        used = training_bytes(stage.budget.network(shape), stage.fit.batch, settings.precision) / GIGABYTE
-        return f"Estimated, not tried: {_estimate(stage):.2f} s per step of {stage.fit.batch}, {used:.2f} GB at most."
-    return "Memory by nnU-Net's estimate, not tried on a GPU here."
-
-
-def _remarks(subject: compose.Subject) -> list[str]:
-    fingerprint, anatomy = subject.fingerprint, subject.anatomy
-    notes = []
-    missing = [fingerprint.names[label] for label in fingerprint.foreground if not fingerprint.cases_with(label)]
-    if missing:
-        notes.append(
-            f"no case has {', '.join(missing)}: the class stays in the network (ids are kept) but cannot be learnt"
-        )
-    if len(fingerprint.cases) < FOLDS:
-        notes.append(f"{counted(len(fingerprint.cases), 'case')} only: figures of so few say little")
-    if len(anatomy.mirror_axes) < 3:
-        notes.append(f"mirroring: {anatomy.mirror_reason}")
-    notes += [
-        f"{found.names[0]} and {found.names[1]} lie in one order along {AXIS_NAMES[found.axis]} in all {found.cases} "
-        f"cases and are about as large: if only their place tells them apart, take {found.axis} out of mirror_axes"
-        for found in anatomy.hints
-    ]
-    if anatomy.levels:
-        share = (
-            "" if anatomy.agreement is None else f"; {100 * anatomy.agreement:.0f} % of neighbours lie so in the data"
-        )
-        names = [fingerprint.names[label] for label in anatomy.levels]
-        notes.append(f"levels along head-foot: {names[0]} to {names[-1]} ({len(names)} labels{share})")
-    return notes
 
 
 def _refuse_existing(writer: Writer, names: Sequence[str]) -> None:

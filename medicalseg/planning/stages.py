@@ -74,6 +74,13 @@ class Stage:
         patch = self.fit.topology.patch
         return math.prod(patch) / math.prod(self.median) if len(patch) == 3 else 1.0
 
+    @property
+    def estimated_seconds(self) -> float | None:
+        """Of a step on a CPU; None where the budget knows no time."""
+        if not isinstance(self.budget, CpuBudget):
+            return None
+        return self.budget.shares(self.fit.topology, self.fit.batch)[1] * self.budget.seconds
+
 
 @dataclass(frozen=True)
 class Planner:
