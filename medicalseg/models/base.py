@@ -107,14 +107,23 @@ class SegmentationModel(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """Logits (N, num_classes, X, Y, Z) of every head, the main one first; `x` is (N, C, X, Y, Z)."""
-        heads = [self.main_logits(x)] if self.main_head_only else self.all_logits(x)
-        return [fast.plain(logits) for logits in heads]
+        ready = self._prepared(x)
+        heads = [self.main_logits(ready)] if self.main_head_only else self.all_logits(ready)
+        return [self._finished(logits, x) for logits in heads]
 
     def inference_forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """As `forward`, but the main head alone, whatever `main_head_only` says."""
         if paddle.in_dynamic_mode():
             self.check_input_shape(x.shape)
-        return [fast.plain(self.main_logits(x))]
+        return [self._finished(self.main_logits(self._prepared(x)), x)]
+
+    def _prepared(self, x: paddle.Tensor) -> paddle.Tensor:
+        """What `main_logits` and `all_logits` get of the input `x`."""
+        return x
+
+    def _finished(self, logits: paddle.Tensor, x: paddle.Tensor) -> paddle.Tensor:
+        """What `forward` gives of their logits for the input `x`."""
+        return fast.plain(logits)
 
     def all_logits(self, x: paddle.Tensor) -> list[paddle.Tensor]:
         """Logits of every head, the main one first."""

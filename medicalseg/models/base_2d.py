@@ -34,17 +34,11 @@ class SegmentationModel2D(SegmentationModel):
         """The size (H, W) that the layers compute on for an image of size `shape`."""
         return tuple(max(int(size), self.smallest_side) for size in shape)
 
-    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """Logits (N, num_classes, H, W) of every head, the main one first; `x` is (N, C, H, W)."""
-        padded = _padded(x, self.smallest_side)
-        heads = [self.main_logits(padded)] if self.main_head_only else self.all_logits(padded)
-        return [_cropped(logits, x) for logits in heads]
+    def _prepared(self, x: paddle.Tensor) -> paddle.Tensor:
+        return _padded(x, self.smallest_side)
 
-    def inference_forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """As `forward`, but the main head alone, whatever `main_head_only` says."""
-        if paddle.in_dynamic_mode():
-            self.check_input_shape(x.shape)
-        return [_cropped(self.main_logits(_padded(x, self.smallest_side)), x)]
+    def _finished(self, logits: paddle.Tensor, x: paddle.Tensor) -> paddle.Tensor:
+        return _cropped(logits, x)
 
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, H, W) of the main head."""

@@ -81,17 +81,11 @@ class SliceModel(SegmentationModel2D):
                 f"size; got {given}. Resize with preprocess.size, or build it with another model.img_size"
             )
 
-    def forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """Logits of every head, the main one first, (N, num_classes, H, W), or laid out as `x` in five axes."""
-        images = as_images(x, self.in_channels)
-        heads = [self.main_logits(images)] if self.main_head_only else self.all_logits(images)
-        return [laid_out_as(logits, x) for logits in heads]
+    def _prepared(self, x: paddle.Tensor) -> paddle.Tensor:
+        return as_images(x, self.in_channels)
 
-    def inference_forward(self, x: paddle.Tensor) -> list[paddle.Tensor]:
-        """As `forward`, but the main head alone, whatever `main_head_only` says."""
-        if paddle.in_dynamic_mode():
-            self.check_input_shape(x.shape)
-        return [laid_out_as(self.main_logits(as_images(x, self.in_channels)), x)]
+    def _finished(self, logits: paddle.Tensor, x: paddle.Tensor) -> paddle.Tensor:
+        return laid_out_as(logits, x)
 
 
 def as_images(x: paddle.Tensor, channels: int) -> paddle.Tensor:

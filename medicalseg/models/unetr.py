@@ -15,7 +15,6 @@ from medicalseg.models.layers.arguments import count, is_count, rate
 from medicalseg.models.layers.fixed_size import FixedSize, as_shape
 from medicalseg.models.layers.unetr_blocks import ResidualConvs, UpConv, UpConvs
 from medicalseg.models.layers.unetr_encoder import PatchEmbedding, TransformerEncoder
-from medicalseg.ops import functional as fast
 
 PATCH = 16
 
@@ -98,10 +97,10 @@ class UNETR(SegmentationModel):
     def main_logits(self, x: paddle.Tensor) -> paddle.Tensor:
         """Logits (N, num_classes, X, Y, Z)."""
         x3, x6, x9, x12 = (self._as_volume(tokens) for tokens in self.transformer(self.embed(x)))
-        y = self.z9_conv(fast.concat([self.z12_deconv(x12), self.z9_blue_conv(x9)]))
-        y = self.z6_conv(fast.concat([self.z9_deconv(y), self.z6_blue_conv(x6)]))
-        y = self.z3_conv(fast.concat([self.z6_deconv(y), self.z3_blue_conv(x3)]))
-        return self.out_conv(fast.concat([self.z3_deconv(y), self.init_conv(x)]))
+        y = self.z9_conv(paddle.concat([self.z12_deconv(x12), self.z9_blue_conv(x9)], axis=1))
+        y = self.z6_conv(paddle.concat([self.z9_deconv(y), self.z6_blue_conv(x6)], axis=1))
+        y = self.z3_conv(paddle.concat([self.z6_deconv(y), self.z3_blue_conv(x3)], axis=1))
+        return self.out_conv(paddle.concat([self.z3_deconv(y), self.init_conv(x)], axis=1))
 
     def _as_volume(self, tokens: paddle.Tensor) -> paddle.Tensor:
         """(N, tokens, dim) as (N, dim, X / 16, Y / 16, Z / 16)."""

@@ -13,6 +13,7 @@ from medicalseg.errors import ConfigError
 from medicalseg.models.layers import swin_windows
 from medicalseg.models.layers.arguments import count, flag, positive, rate
 from medicalseg.models.layers.drop_path import DropPath
+from medicalseg.models.layers.mlp import Mlp
 
 STANDARD_DEVIATION = 0.02
 
@@ -129,21 +130,6 @@ class WindowAttention(nn.Layer):
         size = self.dim // self.num_heads
         heads = x.reshape([-1, self.tokens, self.num_heads, size]).transpose([0, 2, 1, 3])
         return heads.reshape([-1, groups, self.tokens, size])
-
-
-class Mlp(nn.Layer):
-    """Two linear layers with a GELU between."""
-
-    def __init__(self, features: int, hidden: int, drop: float) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(features, hidden)
-        self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden, features)
-        self.drop = nn.Dropout(drop)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Same shape as `x`."""
-        return self.drop(self.fc2(self.drop(self.act(self.fc1(x)))))
 
 
 class SwinTransformerBlock(nn.Layer):

@@ -7,6 +7,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from medicalseg.models.backbones.resnet import ResNet
+from medicalseg.models.layers.mlp import Mlp
 
 EPSILON = 1e-6
 
@@ -35,21 +36,6 @@ class Embeddings(nn.Layer):
         *maps, coarsest = self.hybrid_model(x)
         tokens = self.patch_embeddings(coarsest).flatten(2).transpose([0, 2, 1])
         return self.dropout(tokens + self.position_embeddings), maps
-
-
-class Mlp(nn.Layer):
-    """Two linear layers with a GELU between."""
-
-    def __init__(self, hidden_size: int, mlp_dim: int, dropout_rate: float) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(hidden_size, mlp_dim)
-        self.fc2 = nn.Linear(mlp_dim, hidden_size)
-        self.act = nn.GELU()
-        self.dropout = nn.Dropout(dropout_rate)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """x: (N, T, hidden_size)."""
-        return self.dropout(self.fc2(self.dropout(self.act(self.fc1(x)))))
 
 
 class Attention(nn.Layer):

@@ -6,7 +6,6 @@ import paddle
 from paddle import nn
 
 from medicalseg.models.layers.norm import make_norm
-from medicalseg.ops import functional as fast
 
 SLOPE = 0.01
 
@@ -35,10 +34,8 @@ class ResidualConvs(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """(N, in, X, Y, Z) to (N, out, X, Y, Z)."""
-        x, shortcut = fast.fork(x)
-        if hasattr(self, "conv_down"):
-            shortcut = self.conv_down(shortcut)
-        return self.final_activation(fast.add(self.conv_block(x), shortcut))
+        shortcut = self.conv_down(x) if hasattr(self, "conv_down") else x
+        return self.final_activation(self.conv_block(x) + shortcut)
 
 
 class UpConv(nn.Layer):
