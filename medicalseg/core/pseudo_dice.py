@@ -12,7 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from medicalseg.core.counting import count_voxels
+from medicalseg.inference.decision import codes_of_ids, pack
 from medicalseg.inference.network import EagerNetwork
+from medicalseg.inference.task import TaskSpec
+from medicalseg.metrics.counts import Counts
+from medicalseg.metrics.overlap import dice
 from medicalseg.utils import distributed
 
 TITLE = "pseudo-Dice (patches)"
@@ -44,21 +49,19 @@ def pseudo_dice(model: Any, dataset: Any, count: int, seed: int = 0) -> PseudoDi
 
     Args:
         model: the network.
-        dataset: has `validation_patches` (images (C, ...), labels (...) or masks (K, ...)), `task`, `ignore_index`.
+        dataset: has `validation_patches` (images (C, ...), labels (...) or masks (K, ...)) and `task`.
         count: patches; the same ones for the same seed.
         seed: which patches.
     """
-    network = EagerNetwork(model, dataset.task.decision)
-    sums, number = np.zeros((2, dataset.task.num_classes)), 0
-    for image, label in _mine(dataset.validation_patches(count, seed)):
-        logits = network.logits(image[None])[0]
-        sums += overlaps(logits, label, dataset.task.head, dataset.task.threshold, dataset.ignore_index)
-        number += 1
-    parts = distributed.gather_objects((sums, number))
-    both, total = np.sum([part for part, _ in parts], axis=0), sum(part for _, part in parts)
-    with np.errstate(invalid="ignore"):
-        dice = 2 * both[0] / both[1]
-    return PseudoDice(tuple(float(value) for value in dice[int(dataset.task.head == "softmax") :]), total)
+    task = dataset.task
+    network = EagerNetwork(model, task.decision)
+    mine = [
+        patch_counts(network.logits(image[None])[0], label, task)
+        for image, label in _mine(dataset.validation_patches(count, seed))
+    ]
+    found = [counts for part in distributed.gather_objects(mine) for counts in part]
+    values = dice(sum(found[1:], found[0])) if found else np.empty(0)
+    return PseudoDice(tuple(float(value) for value in values[1:]), len(found))
 
 
 def _mine(patches: Iterator[Any]) -> Iterator[Any]:
@@ -67,31 +70,18 @@ def _mine(patches: Iterator[Any]) -> Iterator[Any]:
             yield patch
 
 
-def overlaps(
-    logits: np.ndarray, label: np.ndarray, head: str, threshold: float = 0.5, ignore_index: int | None = 255
-) -> np.ndarray:
-    """Per class, voxels of both, and of prediction plus label.
+def patch_counts(logits: np.ndarray, label: np.ndarray, task: TaskSpec) -> Counts:
+    """Voxels of a patch.
 
     Args:
         logits: (K, ...).
-        label: (...) ids, or (K, ...) masks of sigmoids.
-        head: "softmax" or "sigmoid".
-        threshold: of sigmoids.
-        ignore_index: voxels that do not count.
+        label: (...) ids, or (K, ...) masks of sigmoids, with the task's `ignore_index`.
+        task: of the network.
 
-    Returns:
-        (2, K).
+    Raises:
+        RunError: if logits are NaN.
     """
-    classes = len(logits)
-    if head == "sigmoid":
-        masks = label if label.ndim == logits.ndim else np.stack([label == k + 1 for k in range(classes)])
-        known = masks != ignore_index if label.ndim == logits.ndim else (label != ignore_index)[None]
-        predicted = (logits > np.log(threshold / (1 - threshold))) & known
-        true = (masks == 1) & known
-        axes = tuple(range(1, logits.ndim))
-        return np.stack([(predicted & true).sum(axes), predicted.sum(axes) + true.sum(axes)]).astype(float)
-    known = label != ignore_index
-    predicted, true = logits.argmax(0)[known], label[known].astype(np.int64)
-    both = np.bincount(true[predicted == true], minlength=classes)
-    given = np.bincount(predicted, minlength=classes) + np.bincount(true, minlength=classes)
-    return np.stack([both, given]).astype(float)
+    if task.head == "sigmoid":
+        masks = label.ndim == logits.ndim
+        label = pack(label, task.ignore_index) if masks else codes_of_ids(label, task.ignore_index)
+    return count_voxels(task.decision.labels(logits), label, task)

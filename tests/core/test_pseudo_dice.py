@@ -9,12 +9,10 @@ import paddle
 import pytest
 from sklearn.metrics import f1_score
 
-from medicalseg.core.pseudo_dice import overlaps, pseudo_dice
-from medicalseg.inference.decision import Decision
-
-
-def dice(sums: np.ndarray) -> np.ndarray:
-    return 2 * sums[0] / sums[1]
+from medicalseg.core.pseudo_dice import patch_counts, pseudo_dice
+from medicalseg.errors import RunError
+from medicalseg.inference import TaskSpec
+from medicalseg.metrics.overlap import dice
 
 
 def test_classes_against_scikit_learn():
@@ -24,7 +22,7 @@ def test_classes_against_scikit_learn():
     label[0] = 255
     known = label != 255
     wanted = f1_score(label[known], logits.argmax(0)[known], average=None, labels=range(4))
-    np.testing.assert_allclose(dice(overlaps(logits, label, "softmax")), wanted)
+    np.testing.assert_allclose(dice(patch_counts(logits, label, TaskSpec(4))), wanted)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
@@ -33,9 +31,10 @@ def test_masks_against_scikit_learn(threshold):
     logits = rng.normal(size=(3, 6, 7, 8))
     masks = rng.integers(0, 2, (3, 6, 7, 8)).astype(np.uint8)
     masks[:, :2] = 255
+    task = TaskSpec(3, head="sigmoid", threshold=threshold)
     chosen = 1 / (1 + np.exp(-logits)) > threshold
     wanted = [f1_score(m[m != 255], c[m != 255]) for m, c in zip(masks, chosen, strict=True)]
-    np.testing.assert_allclose(dice(overlaps(logits, masks, "sigmoid", threshold)), wanted)
+    np.testing.assert_allclose(dice(patch_counts(logits, masks, task))[1:], wanted)
 
 
 class Network(paddle.nn.Layer):
@@ -52,12 +51,16 @@ def test_patches_are_counted_together():
     images[0, 0, 0], labels[0, 0] = 1, 1
     labels[1, 1, 0, 0] = 1
     dataset = SimpleNamespace(
-        ignore_index=255,
+        task=TaskSpec(2),
         validation_patches=lambda count, seed: iter(list(zip(images, labels, strict=True))[:count]),
     )
-    dataset.task = SimpleNamespace(num_classes=2, head="softmax", threshold=0.5, decision=Decision())
     result = pseudo_dice(Network(), dataset, 2)
     assert result.patches == 2
     assert result.mean == pytest.approx(2 * 4 / (4 + 5))
     labels[:], images[:] = 0, 0
     assert np.isnan(pseudo_dice(Network(), dataset, 2).mean)
+
+
+def test_a_network_gone_wrong_is_not_a_figure():
+    with pytest.raises(RunError):
+        patch_counts(np.full((2, 2, 2, 2), np.nan, np.float32), np.zeros((2, 2, 2), np.int64), TaskSpec(2))
