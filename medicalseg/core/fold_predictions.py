@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medicalseg.core.fit import check_network
 from medicalseg.core.fold_split import REMEDY, refuse_learned
 from medicalseg.core.folder_pairs import Pair
@@ -89,7 +87,7 @@ def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: An
     missing = [(case, _path(pair)) for case, pair in zip(dataset.cases, pairs, strict=True) if not written(pair, task)]
     if missing:
         logger.info("Fold %d: predicting %d of %d validation cases.", fold, len(missing), len(pairs))
-        _predict(config, dataset, task, model_path, missing, options)
+        _predict(config, task, model_path, missing, options)
     return FoldCases(fold, folder, pairs, task)
 
 
@@ -140,18 +138,15 @@ def _keep_valid(
     write_json(record, {**made_by, "cases": stamps})
 
 
-def _predict(
-    config: Any, dataset: Any, task: TaskSpec, model_path: Path, cases: Sequence[tuple[Case, Path]], options: Any
-) -> None:
+def _predict(config: Any, task: TaskSpec, model_path: Path, cases: Sequence[tuple[Case, Path]], options: Any) -> None:
     choose_device(options.device)
     model = load_trained(config, model_path, options.cpu_accel)
     check_network(model, task)
     inferer = inferer_for(task, sliding_from(config.test_config, task, model, options.sw_num))
     member, memory = Member(task, EagerNetwork(model, task.decision), inferer), MemoryPlan()
-    channels, stage = getattr(dataset, "channels", None), _earlier_stage(config, task)
-    progress = Progress(len(cases), "validation cases predicted")
+    stage, progress = _earlier_stage(config, task), Progress(len(cases), "validation cases predicted")
     try:
-        for (case, path), image in prefetch(lambda item: _read(item[0], channels), cases, 1):
+        for (case, path), image in prefetch(lambda item: _read(item[0], task), cases, 1):
             with naming(case):
                 previous = None if stage is None else read_labels(stage.path(case), task)
                 labels, member = segment_within(image, member, memory, case.name, previous=previous)
@@ -175,13 +170,9 @@ def _path(pair: Pair) -> Path:
     return pair.prediction
 
 
-def _read(case: Case, channels: Sequence[int] | None) -> Volume:
+def _read(case: Case, task: TaskSpec) -> Volume:
     with naming(case):
-        image = InputCase(case.name, case.images, Path(f"{case.name}.nii.gz")).read()
-        if channels is None:
-            return image
-        array = image.array if image.array.ndim == 4 else image.array[None]
-        return image.with_array(np.ascontiguousarray(array[list(channels)]))
+        return InputCase(case.name, case.images, Path(f"{case.name}.nii.gz")).read(task)
 
 
 def _earlier_stage(config: Any, task: TaskSpec) -> PreviousStage | None:

@@ -140,6 +140,18 @@ def test_a_changed_image_is_predicted_anew(data, out):
     assert paths[1].stat().st_mtime_ns == times[1]
 
 
+def test_a_second_stage_is_predicted_anew_where_a_map_of_the_first_changed(data, out, tmp_path):
+    words = [f"{key}_dataset.{name}" for key in ("train", "val") for name in (f"previous={out}", "previous_classes=1")]
+    words += ["train_dataset.channels=[0]", "val_dataset.channels=[0]", "model.in_channels=2"]
+    arguments = flags(data, tmp_path / "second", "--folds", "0", "--postprocessing", "none", "--opts", *words)
+    assert run_verb("crossval", arguments) == 0
+    paths = [tmp_path / f"second/fold_0/validation/c{case}.nii.gz" for case in (0, 1)]
+    times = [path.stat().st_mtime_ns for path in paths]
+    os.utime(out / "fold_0/validation_postprocessed/c1.nii.gz")
+    assert run_verb("crossval", arguments) == 0
+    assert [path.stat().st_mtime_ns > time for path, time in zip(paths, times, strict=True)] == [False, True]
+
+
 def edit_ending(out: Path, fold: int, **changes: object) -> None:
     path = out / f"fold_{fold}/iter_1/trainer.json"
     state = json.loads(path.read_text())
