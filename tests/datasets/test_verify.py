@@ -14,7 +14,7 @@ from medicalseg.datasets.verify.inspection import array_hash
 from medicalseg.datasets.verify.run import verify_dataset
 from medicalseg.datasets.verify.source import open_source
 from medicalseg.errors import DataError
-from medicalseg.io import Volume, write_volume
+from medicalseg.io import Volume, read_label, write_volume
 from tests.datasets.conftest import AFFINE, make_pair, write_list
 
 
@@ -151,6 +151,19 @@ def test_header_and_voxel_file_are_one_volume(tmp_path):
     source = open_source(None, tmp_path / "i", tmp_path / "l")
     assert [case.name for case in source.cases] == ["c0", "c1", "c2"]
     assert verify_dataset(source).findings == []
+
+
+def test_a_negative_value_is_an_error_unless_it_is_ignored(decathlon):
+    path = next((decathlon / "labelsTr").glob("*.nii.gz"))
+    label = read_label(path)
+    array = label.array.astype(np.int16)
+    array[0, 0, 0] = -1
+    write_volume(Volume(array, label.affine), path)
+    assert found(decathlon)["label_negative", path.name.removesuffix(".nii.gz")] == "error"
+    content = json.loads((decathlon / "dataset.json").read_text())
+    names = {name: int(value) for value, name in content["labels"].items()}
+    (decathlon / "dataset.json").write_text(json.dumps({**content, "labels": {**names, "ignore": -1}}))
+    assert not [kind for kind, _ in found(decathlon) if kind == "label_negative"]
 
 
 def test_wrong_calls(tmp_path, capsys):

@@ -181,7 +181,7 @@ def check_ids(name: str, ids: np.ndarray, counts: np.ndarray, rules: Rules, fact
     """Count the voxels of each id of a label and note ids that no class has."""
     for value, count in zip(ids, counts, strict=True):
         facts.voxels[int(value)] = facts.voxels.get(int(value), 0) + int(count)
-    negative = [value for value in facts.voxels if value < 0]
+    negative = [value for value in facts.voxels if value < 0 and value not in rules.ignored]
     if negative:
         facts.add("label_negative", f"{name}: negative ids: {_few(negative)}")
     unknown = [value for value in facts.voxels if value >= 0 and rules.ids and value not in rules.ids]
