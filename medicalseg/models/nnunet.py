@@ -46,6 +46,9 @@ class NNUNet(SegmentationModel):
         convolutional_pooling: strided convolutions; false: maximum pooling.
         convolutional_upsampling: transposed convolutions; false: linear interpolation, with fewer channels.
 
+    Attributes:
+        patch_size: of the plan, what the network is to be trained on.
+
     Raises:
         ConfigError: an argument or the plan is wrong; the message names it.
         CheckpointError: the plan's pickle holds something else than data.
@@ -87,6 +90,7 @@ class NNUNet(SegmentationModel):
             logger.warning("NNUNet.use_dropout: True changes nothing; the probability is 0, as in PaddleSeg3D")
         self.spatial_axes = axes
         self.data_format = {2: "NCHW", 3: "NCDHW"}[axes]
+        self.patch_size = plan.stages[number].patch_size
         self.deep_supervision, self.upscale_logits = deep_supervision, upscale_logits
         count = len(stages.features) - 1
         self.heads = tuple(f"network.seg_heads.{count - 1 - k}" for k in range(count if deep_supervision else 1))
