@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     labels = Labels(args.label_path) if args.label_path else None
     first, *others = single([source.load() for source in found])
     task = first.task
-    previous = single([source.load() for source in earlier]) if earlier else list(found[0].earlier)
+    exported = next((source.earlier for source in found if source.earlier), ())
+    previous = single([source.load() for source in earlier]) if earlier else list(exported)
     report = predict_cases(
         cases,
         task,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from medicalseg.errors import CheckpointError, ConfigError, UserError
@@ -25,7 +26,7 @@ def task_for(config: Any, model_path: str | os.PathLike[str]) -> TaskSpec:
     meta = read_meta(model_path)
     if meta is not None and "task" in meta:
         try:
-            return TaskSpec.from_dict(meta["task"])
+            return TaskSpec.from_dict(_with_channels(meta["task"], config))
         except ConfigError as error:
             raise CheckpointError(f"{META_FILE} beside {model_path}: {error}") from error
     for key in ("val_dataset", "train_dataset", "test_dataset"):
@@ -36,6 +37,17 @@ def task_for(config: Any, model_path: str | os.PathLike[str]) -> TaskSpec:
         f"no {META_FILE} lies beside {model_path}, and {config.path} names no dataset that tells classes and "
         "preprocessing"
     )
+
+
+def _with_channels(content: Any, config: Any) -> Any:
+    """A stored task; of old weights, whose preprocessing does not tell the channels, with those of the datasets."""
+    steps = content.get("preprocessing") if isinstance(content, Mapping) else None
+    if not isinstance(steps, Mapping) or "channels" in steps:
+        return content
+    blocks = [config.dic.get(key) for key in ("train_dataset", "val_dataset")]
+    named = [block["channels"] for block in blocks if isinstance(block, Mapping) and block.get("channels")]
+    channels = named[0] if named else None
+    return {**content, "preprocessing": {**steps, "channels": channels}}
 
 
 def _task_of(dataset: Any, key: str) -> TaskSpec:

@@ -53,10 +53,11 @@ def channel_groups(paths: Sequence[Path], in_channels: int, contrasts: Sequence[
 
 
 def _are_contrasts(files: Sequence[Path], contrasts: Sequence[str]) -> bool:
-    """Whether files are a subject's; one of another contrast alone may hold all channels."""
+    """Whether files are a subject's and not numbered; one of another contrast alone may hold all channels."""
     names = [BidsName.of(path) for path in files]
+    numbered = all(CHANNEL.match(case_name(path)) for path in files)
     of_subject = all(name.is_bids and not name.is_label for name in names)
-    return of_subject and (len(files) > 1 or names[0].suffix in contrasts)
+    return of_subject and not numbered and (len(files) > 1 or names[0].suffix in contrasts)
 
 
 def _by_contrast(name: str, files: Sequence[Path], contrasts: Sequence[str]) -> ChannelGroup:

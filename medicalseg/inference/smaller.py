@@ -9,22 +9,21 @@ from typing import TypeVar
 from medicalseg.inference.grid import GridRecord
 from medicalseg.inference.memory import MemoryPlan, is_out_of_memory, largest_grid
 from medicalseg.inference.mixture import Member, mix
-from medicalseg.inference.pipeline import Result as Mixed
-from medicalseg.inference.pipeline import restore, segment
+from medicalseg.inference.pipeline import Result, restore, segment
 from medicalseg.inference.sliding_window import Inferer
 from medicalseg.inference.timings import Timings
 from medicalseg.io import Volume
 from medicalseg.utils.logger import logger
 
-Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 
 def in_smaller_pieces(
-    work: Callable[[Sequence[Inferer]], Result],
+    work: Callable[[Sequence[Inferer]], Outcome],
     inferers: Sequence[Inferer],
     shapes: Sequence[Sequence[int]],
     name: str,
-) -> tuple[Result, list[Inferer]]:
+) -> tuple[Outcome, list[Inferer]]:
     """Work; where memory runs out, again with less for every network, as long as there is a way.
 
     Args:
@@ -91,7 +90,7 @@ def mix_within(
     timings: Timings,
     previous: Volume | None = None,
     uncertainty: bool = False,
-) -> tuple[tuple[Mixed, GridRecord], list[Member]]:
+) -> tuple[tuple[Result, GridRecord], list[Member]]:
     """As `mix`, in pieces that fit the memory.
 
     Args:
@@ -108,7 +107,7 @@ def mix_within(
     """
     members = [replace(each, inferer=plan.fit(image, each, uncertainty)) for each in members]
 
-    def average(inferers: Sequence[Inferer]) -> tuple[Mixed, GridRecord]:
+    def average(inferers: Sequence[Inferer]) -> tuple[Result, GridRecord]:
         now = [replace(each, inferer=new) for each, new in zip(members, inferers, strict=True)]
         with plan.lock:
             return mix(image, now, timings, previous, uncertainty)

@@ -30,6 +30,17 @@ def test_task_from_meta_json_before_the_dataset(tmp_path: Path) -> None:
     assert task_for(config(), tmp_path / "model.pdparams") == TASK
 
 
+def test_channels_of_old_weights_are_those_of_the_dataset(tmp_path: Path) -> None:
+    old = TaskSpec(2, in_channels=2).to_dict()
+    del old["preprocessing"]["channels"], old["contrasts"], old["stored_channels"]
+    (tmp_path / "meta.json").write_text(json.dumps({"task": old}), encoding="utf-8")
+    trained = SimpleNamespace(dic={"train_dataset": {"type": "D", "channels": [1, 0]}}, path="c.yml")
+    assert task_for(trained, tmp_path).preprocessing.channels == (1, 0)
+    assert task_for(config(train_dataset=None), tmp_path).preprocessing.channels is None
+    (tmp_path / "meta.json").write_text(json.dumps({"task": TaskSpec(2).to_dict()}), encoding="utf-8")
+    assert task_for(trained, tmp_path).preprocessing.channels is None
+
+
 def test_task_that_nobody_tells(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"meta.json .* c.yml names no dataset"):
         task_for(config(val_dataset=None), tmp_path)

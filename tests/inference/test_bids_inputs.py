@@ -48,6 +48,11 @@ def test_contrasts_that_the_network_knows_are_matched_by_name(tmp_path: Path, ca
         with pytest.raises(VolumeError, match=text):
             cases[name].read()
     assert cases["sub-5_multi"].fault is None
+    numbered = touch(tmp_path / "numbered", "sub-1_0000", "sub-1_0001")
+    assert [path.name for path in find_inputs(numbered, 2, ("T2w", "T1w"))[0].files] == [
+        "sub-1_0000.nii.gz",
+        "sub-1_0001.nii.gz",
+    ]
 
 
 def test_contrasts_that_nothing_tells_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
