@@ -27,6 +27,7 @@ from medicalseg.core.run_saver import RunSaver
 from medicalseg.core.sampler import IterationSampler
 from medicalseg.core.step import StepResult, place_schedule
 from medicalseg.core.time_budget import TimeBudget
+from medicalseg.core.train_cases import names_of, seen_note
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.core.training_parts import build_parts, prepare_data
@@ -91,7 +92,8 @@ class Trainer:
         self.length = RunLength.of(config, options)
         self.saver = RunSaver(self.store, self.parts, config, options, self.length)
         self.early_stop = EarlyStop.of(config, options)
-        self.validation = self._make_validation(evaluate or _default_evaluate())
+        self._evaluate = evaluate or _default_evaluate()
+        self.validation: Validation | None = None
         self.state = TrainerState(
             seed=options.seed,
             global_batch=config.batch_size * distributed.world_size(),
@@ -110,22 +112,25 @@ class Trainer:
         """Where the schedule stands with a wall-clock budget, in its iterations."""
         return self.clock.tick() * self.length.schedule
 
-    def _make_validation(self, evaluate: Evaluate) -> Validation | None:
+    def _make_validation(self) -> Validation | None:
+        """What evaluates, with what a reader of its figures must know."""
         parts = self.parts
         if parts.val_dataset is None:
             return None
         notes = leaking_notes(parts.train_dataset, parts.val_dataset)
         for note in notes:
             logger.warning("train_dataset and val_dataset: %s.", note)
+        notes += seen_note(names_of(parts.val_dataset) or (), frozenset(self.state.earlier_cases))
         arguments = evaluation_arguments(self.config, parts.val_dataset, parts.model, self.options)
         patches = self.config.test_config.get("pseudo_patches")
         return Validation(
-            *(evaluate, parts.model, parts.val_dataset, {**arguments, "notes": notes}, patches, self.options.seed)
+            *(self._evaluate, parts.model, parts.val_dataset, {**arguments, "notes": notes}, patches, self.options.seed)
         )
 
     def run(self) -> TrainerState:
         """Train until `iters`, the end of `max_time` or the early stop."""
         self.state = self.saver.resume(self.state)
+        self.validation = self._make_validation()
         self.clock = TimeBudget(self.config.max_time, self.state.elapsed)
         if self.clock.limited:
             place_schedule(self.parts.optimizer, self.clock.progress * self.length.schedule)

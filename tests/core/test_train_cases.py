@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,7 +87,9 @@ def test_cases_of_earlier_weights_are_not_forgotten(tmp_path: Path, monkeypatch:
     every = {"c0", "c1", "c2", "c3"}
     assert learned(config, tmp_path / "a", 0, 1) == {"c2", "c3"}
     assert learned(config, tmp_path / "b", 1, 2, resume=str(tmp_path / "a/iter_1")) == every
-    assert learned(config, tmp_path / "b", 1, 3, resume="auto") == every
+    assert learned(config, tmp_path / "b", 1, 3, resume="auto", do_eval=True, save_predictions=True) == every
+    (note,) = json.loads((tmp_path / "b/eval/metrics.json").read_text())["notes"]
+    assert note.startswith("2 of 2 scored cases have the names of cases that the network was trained on: c2, c3")
     (tmp_path / "b/iter_3/meta.json").unlink()
     assert learned(config, tmp_path / "b", 1, 4, resume="auto") == every
     weights = tmp_path / "a/final_model/model.pdparams"
