@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +11,6 @@ import numpy as np
 import paddle
 import pytest
 import yaml
-from paddle import nn
 
 from medicalseg import ops
 from medicalseg.core.export import export
@@ -21,11 +19,10 @@ from medicalseg.errors import ConfigError, UserError
 from medicalseg.inference.slices import SliceSpec
 from medicalseg.inference.task import TaskSpec
 from medicalseg.models import SegmentationModel
-from medicalseg.models.layers.drop_path import DropPath
-from medicalseg.models.layers.matrix_decomposition import NMF2D
 from medicalseg.utils.checkpoint import load_pretrained
 from tests.models.configs import check_keys, lazily_built
 from tests.models.predictor import run_in_turn
+from tests.models.steps import check_step, step, total, train_without_chance
 
 
 def image(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -52,6 +49,7 @@ class ModelTests:
         published: its entry in `compat/state_dicts/summary.json`, if there is one.
         heads: how many heads there are in training.
         head_sizes: spatial size of each of them, where they are not all the input's.
+        evaluated_heads: how many there are in evaluation, if not all.
         random: whether training draws random numbers.
         misfits: spatial sizes of volumes that do not fit, and the next ones that do.
         odd_sizes: sizes (H, W) that a network for images takes as well, the last one so small that it pads; a network
@@ -70,6 +68,7 @@ class ModelTests:
     published: str | None = None
     heads = 1
     head_sizes: tuple[tuple[int, ...], ...] = ()
+    evaluated_heads: int | None = None
     random = False
     misfits: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...] = ()
     odd_sizes: tuple[tuple[int, int], ...] = ((33, 50), (47, 31), (1, 40))
@@ -127,7 +126,7 @@ class ModelTests:
         assert len(sizes) == self.heads
         expected = [[self.shape[0], model.num_classes, *size] for size in sizes]
         assert [list(output.shape) for output in outputs] == expected
-        _total(outputs).backward()
+        total(outputs).backward()
         trained = {name: p for name, p in model.named_parameters() if not p.stop_gradient}
         assert {name for name, p in trained.items() if p.grad is None} == set(model.unused_parameters) & set(trained)
         grown = [p.grad for p in trained.values() if p.grad is not None]
@@ -142,6 +141,7 @@ class ModelTests:
             model.main_head_only = True
             flagged = model(x)
             model.main_head_only = False
+        assert len(every) == (self.evaluated_heads or self.heads)
         assert len(alone) == len(flagged) == 1
         assert bool((every[0] == alone[0]).all().item())
         assert bool((every[0] == flagged[0]).all().item())
@@ -197,36 +197,28 @@ class ModelTests:
     def test_traced_training(self, model: SegmentationModel) -> None:
         model.train()
         x = paddle.to_tensor(image(self.shape, 3))
-        outputs, gradients = _step(model, model, x)
-        with _traced(model) as traced:
-            for got, expected in zip(_step(model, traced, x), (outputs, gradients), strict=True):
-                assert got.keys() == expected.keys()
-                largest = max(np.abs(value).max() for value in expected.values())
-                for key, value in expected.items():
-                    np.testing.assert_allclose(got[key], value, atol=self.tolerance * max(1, largest), err_msg=key)
-            for size, _ in self.misfits[:1]:
-                with pytest.raises(UserError, match="next size that fits"):
-                    traced(paddle.zeros([1, self.shape[1], *size]))
+        twin = copy.deepcopy(model)
+        graph = paddle.jit.to_static(twin, full_graph=True)
+        check_step(step(twin, graph, x), step(model, model, x))
+        for size, _ in self.misfits[:1]:
+            with pytest.raises(UserError, match="next size that fits"):
+                graph(paddle.zeros([1, self.shape[1], *size]))
 
     def test_accelerated_like_paddles_own(self, model: SegmentationModel) -> None:
         if not ops.is_available():
             pytest.skip("this Paddle ships no usable oneDNN library")
-        _train_without_chance(model)
+        train_without_chance(model)
         x = paddle.to_tensor(image(self.accelerated_shape or self.shape, 9))
-        plain = _step(model, model, x)
+        plain = step(model, model, x)
         kinds = [type(layer) for layer in model.sublayers()]
         try:
             ops.accelerate(model, "auto")
             assert [type(layer) for layer in model.sublayers()] != kinds
-            fast = _step(model, model, x)
+            fast = step(model, model, x)
         finally:
             ops.accelerate(model, "off")
         assert [type(layer) for layer in model.sublayers()] == kinds
-        largest = max(np.abs(value).max() for part in plain for value in part.values())
-        for got, expected in zip(fast, plain, strict=True):
-            assert got.keys() == expected.keys()
-            for key, value in expected.items():
-                np.testing.assert_allclose(got[key], value, atol=1e-4 * largest, err_msg=key)
+        check_step(fast, plain)
 
     def test_sizes_that_do_not_fit(self, model: SegmentationModel) -> None:
         if not self.misfits:
@@ -297,35 +289,3 @@ class ModelTests:
         for arguments, named in self.common_wrong_arguments + self.wrong_arguments:
             with pytest.raises(ConfigError, match=named):
                 self.build(**arguments)
-
-
-def _total(heads: list[paddle.Tensor]) -> paddle.Tensor:
-    return sum((head.square().mean() for head in heads), paddle.zeros([]))
-
-
-def _train_without_chance(model: SegmentationModel) -> None:
-    """Training mode, but for what draws random numbers: accelerated layers may draw theirs in another order."""
-    model.train()
-    for layer in model.sublayers():
-        if isinstance(layer, (nn.Dropout, nn.Dropout2D, nn.Dropout3D, DropPath, NMF2D)):
-            layer.eval()
-
-
-def _step(model: SegmentationModel, run: Any, x: paddle.Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Every head of `run`, which is the network or its trace, and every gradient of a step of training."""
-    paddle.seed(21)
-    model.clear_gradients()
-    heads = run(x)
-    _total(heads).backward()
-    gradients = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
-    model.clear_gradients()
-    return {str(number): head.numpy() for number, head in enumerate(heads)}, gradients
-
-
-@contextmanager
-def _traced(model: SegmentationModel) -> Iterator[Any]:
-    """The network as Paddle traces it, which it does in place."""
-    try:
-        yield paddle.jit.to_static(model, full_graph=True)
-    finally:
-        model.forward = type(model).forward.__get__(model)

@@ -37,6 +37,7 @@ FLAGS = (
 class NNUNetTests(ModelTests):
     name = "NNUNet"
     heads = 2
+    evaluated_heads = 1
     other_channels = ()
     common_wrong_arguments = ()
     wrong_arguments: ClassVar = (
