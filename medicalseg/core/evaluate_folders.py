@@ -15,7 +15,8 @@ from medicalseg.core.label_task import discovered_task, task_near
 from medicalseg.errors import DataError, MedicalSegError, RunError, UserError
 from medicalseg.inference.outputs import read_labels, read_reference
 from medicalseg.inference.task import TaskSpec
-from medicalseg.io import Volume, has_directions, is_picture, reorient
+from medicalseg.inference.turned import turned_onto
+from medicalseg.io import Volume, has_directions, is_picture
 from medicalseg.metrics import CaseResult, MeasureOptions, Summary, summarize
 from medicalseg.metrics.bootstrap import Bootstrap
 from medicalseg.utils.logger import logger
@@ -155,10 +156,9 @@ def _read(reader: Callable[[Path, TaskSpec], Volume], path: Path, task: TaskSpec
 def _on_grid_of(reference: Volume, prediction: Volume, pair: Pair) -> tuple[Volume, bool]:
     """The prediction with its axes as the reference has them, if that makes the grids one."""
     told = pair.prediction is not None and has_directions(pair.reference) and has_directions(pair.prediction)
-    if told and reference.grid_difference(prediction) is not None and reference.axcodes != prediction.axcodes:
-        turned = reorient(prediction, reference.axcodes)
-        if reference.grid_difference(turned) is None:
-            return turned, True
+    turned = turned_onto(reference, prediction) if told else None
+    if turned is not None:
+        return turned, True
     if prediction.shape != reference.shape:
         raise DataError(
             f"{pair.prediction}: has the shape {prediction.shape}, its reference {pair.reference} {reference.shape}; "
