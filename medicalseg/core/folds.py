@@ -122,6 +122,9 @@ def train_folds(open_config: OpenConfig, options: TrainOptions, wanted: Sequence
     if options.resume not in (None, "auto"):
         raise UserError(f"--resume {options.resume}: with --folds only --resume auto goes on, in every fold's folder")
     folds = folds_of(open_config(), wanted)
+    for fold in folds if options.resume == "auto" else ():
+        dataset = open_config(fold=fold, log_notes=False).train_dataset
+        fold_split.check_same_cases(fold_folder(options.save_dir, fold), fold, dataset)
     for number, fold in enumerate(folds, 1):
         logger.info("Fold %s (%d of %d): %s", fold, number, len(folds), fold_folder(options.save_dir, fold))
         train_fold(open_config, options, fold)

@@ -87,6 +87,14 @@ def test_train_compares_too_before_it_resumes(data, out):
         train_folds(opener, TrainOptions(save_dir=str(out), device="cpu", resume="auto"), (1,))
 
 
+def test_no_fold_is_trained_if_one_cannot_go_on(data, out):
+    shutil.rmtree(out / "fold_0")
+    opener = partial(Config, data / "cubes.yml", iters=1, opts=exchanged(data))
+    with pytest.raises(UserError, match="fold 1 was trained on other cases"):
+        train_folds(opener, TrainOptions(save_dir=str(out), device="cpu", resume="auto"), (0, 1))
+    assert not (out / "fold_0").exists()
+
+
 def test_cases_of_pretrained_weights_are_none_of_the_fold(data, tmp_path, capsys):
     weights = data / "out/fold_1/final_model"
     opener = partial(Config, data / "cubes.yml", iters=1, opts=[f"model.pretrained={weights}"])
