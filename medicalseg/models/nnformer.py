@@ -138,7 +138,7 @@ class nnFormer(SegmentationModel):  # noqa: N801 - PaddleSeg3D's name
         depths: blocks of each of the four stages, finest first.
         num_heads: heads of attention of each stage.
         patch_size: voxels per token of the finest stage; the first axis keeps its tokens, see `PatchEmbed`.
-        window_size: tokens of a window of each stage.
+        window_size: tokens of a window of each stage per axis; at most 4096 in one.
         down_stride: how much coarser each stage is than the image. It follows from the other arguments; another value
             than the right one is not used, and logged.
         deep_supervision: whether the two coarser stages of the decoder have a head too.
