@@ -21,6 +21,8 @@ class _BatchNorm(ChainLayer):
         if layer._data_format not in ("NCHW", "NCDHW", "NC") or layer.weight is None or layer.bias is None:
             return None
         stored = not layer.training if layer._use_global_stats is None else layer._use_global_stats
+        if not stored and x.size == x.shape[1]:
+            return None  # Paddle passes a single value per channel through as it is
         given = (layer._mean, layer._variance) if stored else None
         output, mean, variance = normalize(x, layer.weight, layer.bias, layer._epsilon, given)
         if not stored:

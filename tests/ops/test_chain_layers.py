@@ -21,6 +21,7 @@ SHAPE_2D = (3, 16, 7, 6)
 LAYERS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
     "batch norm 3d": (lambda: nn.BatchNorm3D(20), SHAPE_3D),
     "batch norm 2d": (lambda: nn.BatchNorm2D(16, momentum=0.7, epsilon=1e-3), SHAPE_2D),
+    "batch norm of one value per channel": (lambda: nn.BatchNorm3D(20), (1, 20, 1, 1, 1)),
     "batch norm with stored statistics": (lambda: nn.BatchNorm3D(20, use_global_stats=True), SHAPE_3D),
     "instance norm 3d": (lambda: nn.InstanceNorm3D(20), SHAPE_3D),
     "instance norm 2d": (lambda: nn.InstanceNorm2D(16), SHAPE_2D),
@@ -47,6 +48,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Layer], tuple[int, ...]]] = {
 
 
 BY_PADDLE = {
+    "batch norm of one value per channel",
     "batch norm with stored statistics",
     "instance norm without scale",
     "leaky relu, negative slope below 0",
