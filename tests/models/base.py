@@ -56,8 +56,6 @@ class ModelTests:
             of one size refuses them.
         other_channels: numbers of channels it can be built for.
         task_channels: channels of the images of an export, where they are not those of `shape`.
-        accelerated_shape: an input whose coarsest maps have several voxels, where those of `shape` have one, which
-            Paddle's batch norm gives back as it is.
         wrong_arguments: what the constructor refuses, and what the error says; `common_wrong_arguments` of every one.
     """
 
@@ -74,7 +72,6 @@ class ModelTests:
     odd_sizes: tuple[tuple[int, int], ...] = ((33, 50), (47, 31), (1, 40))
     other_channels: tuple[int, ...] = (1, 3, 5)
     task_channels: int | None = None
-    accelerated_shape: tuple[int, ...] | None = None
     common_wrong_arguments: tuple[tuple[dict[str, Any], str], ...] = (
         ({"num_classes": 0}, "num_classes"),
         ({"in_channels": 1.5}, "in_chan"),
@@ -208,7 +205,7 @@ class ModelTests:
         if not ops.is_available():
             pytest.skip("this Paddle ships no usable oneDNN library")
         train_without_chance(model)
-        x = paddle.to_tensor(image(self.accelerated_shape or self.shape, 9))
+        x = paddle.to_tensor(image(self.shape, 9))
         plain = step(model, model, x)
         kinds = [type(layer) for layer in model.sublayers()]
         try:

@@ -23,7 +23,6 @@ class TestVNet(ModelTests):
     config = "mri_spine_seg/vnet_mri_spine_seg_512_512_12_15k.yml"
     published = "vnet_mri_spine_seg"
     random = True
-    accelerated_shape = (1, 2, 32, 16, 12)
     other_channels = (4,)
     arguments: ClassVar = {"in_channels": 2, "num_classes": 3, **SPINE}
     shape = (1, 2, 16, 16, 8)

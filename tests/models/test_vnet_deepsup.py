@@ -19,7 +19,6 @@ class TestVNetDeepSup(ModelTests):
     config = "mri_spine_seg/vnetdeepsup_mri_spine_seg_512_512_12_15k.yml"
     published = "vnetdeepsup_mri_spine_seg"
     random = True
-    accelerated_shape = (1, 1, 32, 16, 12)
     other_channels = (2,)
     misfits = (((16, 17, 9), (16, 32, 12)),)
     wrong_arguments = (({"in_channels": 5}, "VNetDeepSup.in_channels: 5 does not divide 16"),)
