@@ -28,9 +28,9 @@ def sliding_arguments(
     `img_shape`, else the task's preprocessing size.
 
     Args:
-        test_config: the configuration's block: sliding: {window, overlap, weights, batch, mirror_axes, skip_empty}, or
-            is_slide, crop_size, stride, sw_num; mirror: "none" or "task". For a network for images the sizes are
-            (columns, rows), and sliding: {batch} alone, or sw_num, is the number of slices at a time.
+        test_config: the configuration's block: sliding, arguments of `SlidingWindow` or `SliceWise`, or is_slide,
+            crop_size, stride, sw_num; mirror: "none" or "task". For a network for images the sizes are (columns, rows),
+            and sliding: {batch} alone, or sw_num, is the number of slices at a time.
         task: of the network.
         network: may have an `img_shape`.
         sw_num: `--sw_num`: windows at a time; asks for a sliding window of a network for volumes.
