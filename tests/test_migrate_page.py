@@ -7,9 +7,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
-
-pytest.importorskip("paddle")
 
 from medicalseg.io import read_volume
 from tests.paddleseg3d_workspace import SIZE, make_workspace
@@ -23,7 +20,6 @@ SHORTENED = {
 }
 
 
-@pytest.mark.slow
 def test_the_page(tmp_path, root):
     page = (root / "docs" / "how-to" / "migrate.md").read_text(encoding="utf-8")
     script = "\n".join(block for language, block in fenced(page) if language == "shell") + "\n"
