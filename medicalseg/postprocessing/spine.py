@@ -99,7 +99,7 @@ class OrderAlongSpine(Postprocessing):
         return table[labels]
 
     def _renumbered(self, column: Column, step: float, room: float) -> np.ndarray:
-        """The rank of every voxel; `room` is what the image shows below the column, in mm."""
+        """The rank of every voxel; `room` is what the image shows below the lowest voxel, in mm."""
         parts = column.parts()
         main = np.concatenate([parts.main(disc=False), parts.main(disc=True)])
         curve = Curve(column.points[np.isin(column.part, main)], step)
@@ -109,6 +109,7 @@ class OrderAlongSpine(Postprocessing):
         order = main_order(parts, curve)
         level = level_distance(parts, curve) or 1.0
         chain = _chain(column, order, curve.place(parts.centre[order])[0] / level, len(self._ids))
+        room += float(column.points[np.isin(column.part, order), 2].min() - column.points[:, 2].min())
         anchor = self.anchor if room >= ROOM_BELOW * level else 0.0
         found = best_ranks(chain, self._rank_is_disc, self.gap_penalty, anchor, self._from_sacrum)
         rank_of_part = np.full(len(parts.size), -1)

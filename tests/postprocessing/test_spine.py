@@ -40,6 +40,16 @@ def test_an_anchor_settles_where_most_levels_are_wrong() -> None:
     np.testing.assert_array_equal(ordered(wrong, anchor=100.0), labels)
 
 
+def test_a_crumb_at_the_border_is_not_where_the_column_ends() -> None:
+    labels = column(7)
+    wrong = shifted(labels, 1)
+    free = np.argwhere((wrong == 0) & (labels == 0))
+    bottom = free[free[:, 2] == 0][0]
+    wrong[tuple(bottom)] = VERTEBRAE[0]
+    result = ordered(wrong, anchor=100.0)
+    assert (result == labels).mean() > 0.999
+
+
 @pytest.mark.parametrize("axcodes", ["RAS", "RAI"])
 def test_an_anchor_needs_an_image_that_goes_on_below(axcodes: str) -> None:
     whole = column(7)
