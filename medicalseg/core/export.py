@@ -33,7 +33,7 @@ from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.inference_helper import check_helper
 from medicalseg.inference.slice_wise import SMALLEST_PLANE
 from medicalseg.inference.task import TaskSpec
-from medicalseg.utils.files import output_folder, sha256, write_text
+from medicalseg.utils.files import file_hash, output_folder, write_text
 from medicalseg.utils.logger import logger
 
 OUTPUT_OPS = {"softmax": ("argmax", "softmax", "none"), "sigmoid": ("threshold", "sigmoid", "none")}
@@ -203,7 +203,7 @@ def _describe(files: Sequence[Path], task: TaskSpec, shape: Sequence[int | None]
         "output_dtype": "int32" if output_op in ("argmax", "threshold") else "float32",
         "task": task.to_dict(),
         "versions": {"medicalseg": __version__, "paddle": paddle.__version__},
-        "sha256": {file.name: sha256(file) for file in files},
+        "sha256": {file.name: file_hash(file) for file in files},
     }
 
 
@@ -227,7 +227,7 @@ def add_previous(content: dict[str, Any], previous: str | Path | None, task: Tas
             f"{files.path} gives {given} classes, but the network takes {task.previous_classes} of an earlier one"
         )
     content["previous"] = name
-    content["sha256"] = {**content["sha256"], name: sha256(files.path)}
+    content["sha256"] = {**content["sha256"], name: file_hash(files.path)}
 
 
 def write_description(file: Path, content: Mapping[str, Any]) -> None:

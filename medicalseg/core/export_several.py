@@ -17,7 +17,7 @@ from medicalseg.core.export_leftovers import named_files, remove
 from medicalseg.inference.alike import check_answers, tell_postprocessing
 from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.task import TaskSpec
-from medicalseg.utils.files import output_folder, sha256
+from medicalseg.utils.files import file_hash, output_folder
 
 MEMBER = "member_{}"
 
@@ -57,7 +57,7 @@ def export_ensemble(
         "output_dtype": "float32",
         "task": task.to_dict(),
         "versions": {"medicalseg": __version__},
-        "sha256": {name: sha256(file) for name, file in zip(names, written, strict=True)},
+        "sha256": {name: file_hash(file) for name, file in zip(names, written, strict=True)},
     }
     cascade = next((each for each in tasks if each.previous_classes), task)
     add_previous(content, previous, cascade, save_dir)

@@ -27,7 +27,7 @@ from medicalseg.inference.smaller import segment_within
 from medicalseg.io import Volume, is_picture
 from medicalseg.utils.checkpoint import weights_file
 from medicalseg.utils.environment import choose_device
-from medicalseg.utils.files import read_json_object, sha256, write_json
+from medicalseg.utils.files import file_hash, read_json_object, write_json
 from medicalseg.utils.logger import logger
 from medicalseg.utils.progress import Progress
 
@@ -77,7 +77,7 @@ def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: An
     task = replace(task_for(config, model_path), postprocessing=tuple(config.dic.get("postprocessing") or ()))
     pairs = tuple(_pair(case, folder / FOLDER) for case in dataset.cases)
     made_by = {
-        "weights": sha256(weights_file(model_path)),
+        "weights": file_hash(weights_file(model_path)),
         "task": task.to_dict(),
         "test_config": config.test_config,
         "sw_num": options.sw_num,

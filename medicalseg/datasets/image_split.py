@@ -13,7 +13,7 @@ from medicalseg.datasets.masks import MaskCase
 from medicalseg.datasets.split_rule import SplitRule
 from medicalseg.datasets.splits import LEAKING_NOTE, read_splits
 from medicalseg.errors import ConfigError, DataError
-from medicalseg.utils.files import sha256
+from medicalseg.utils.files import file_hash
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class ImageSplit:
         group_of, pattern = None, self.group_pattern
         if self.group_table is not None:
             path = find_file(root, self.group_table, "group_table")
-            group_of, pattern = read_group_table(path, self.group_columns), f"table {sha256(path)} {self.group_columns}"
+            group_of = read_group_table(path, self.group_columns)
+            pattern = f"table {file_hash(path)} {self.group_columns}"
         return SplitRule(
             self.splits, fold, self.num_folds, self.split_seed, pattern, self.val_on_train, self.record_in, group_of
         )

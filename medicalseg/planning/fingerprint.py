@@ -17,7 +17,7 @@ from medicalseg.datasets.case import Case
 from medicalseg.errors import DataError, MedicalSegError
 from medicalseg.planning.case_facts import CROPS, ORIENTATION, CaseFacts, measure, spread
 from medicalseg.planning.source import PlanSource
-from medicalseg.utils.files import atomic_path, sha256
+from medicalseg.utils.files import atomic_path, file_hash
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import DiskFullError, run_all
 
@@ -154,7 +154,7 @@ def _cached(source: PlanSource, folder: Path, case: Case) -> tuple[CaseFacts, np
     if kept is not None:
         return kept
     facts, samples = measure(source.reader, source.label_map, source.ignore_index, case)
-    hashes = {f"{case.name}/{file.name}": sha256(file) for file in case.files if file.is_file()}
+    hashes = {f"{case.name}/{file.name}": file_hash(file) for file in case.files if file.is_file()}
     text = json.dumps({"facts": facts.to_dict(), "sha256": hashes})
     try:
         with atomic_path(path) as temporary:

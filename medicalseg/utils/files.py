@@ -86,11 +86,6 @@ def file_hash(path: str | os.PathLike[str], kind: str = "sha256") -> str:
     return digest.hexdigest()
 
 
-def sha256(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    return file_hash(path)
-
-
 def _without_nan(content: Any) -> Any:
     if isinstance(content, float):
         return content if content == content and abs(content) != float("inf") else None

@@ -11,7 +11,7 @@ import yaml
 
 from medicalseg.errors import CheckpointError
 from medicalseg.inference.backends.runtime import first_line
-from medicalseg.utils.files import sha256
+from medicalseg.utils.files import file_hash
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ModelFiles:
         if not file.is_file():
             raise CheckpointError(f"{file}: named by deploy.yaml but missing")
         expected = self.description.get("sha256", {}).get(name)
-        if expected is not None and sha256(file) != expected:
+        if expected is not None and file_hash(file) != expected:
             raise CheckpointError(f"{file}: SHA-256 differs from deploy.yaml: the file was changed or is incomplete")
         return file
 
