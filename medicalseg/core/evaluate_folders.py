@@ -21,11 +21,10 @@ from medicalseg.metrics import CaseResult, MeasureOptions, Summary, summarize
 from medicalseg.metrics.bootstrap import Bootstrap
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import run_all
-from medicalseg.utils.words import counted
+from medicalseg.utils.words import counted, few
 
 MISSING = ("error", "zero", "skip")
 GRID = "reference"
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _tell_odd(pairs: Pairs, missing: str) -> None:
     if pairs.missing and missing == "error":
         has = "has" if len(pairs.missing) == 1 else "have"
         raise UserError(
-            f"{len(pairs.missing)} of {len(pairs.pairs)} references {has} no prediction: {_few(pairs.missing)}; "
+            f"{len(pairs.missing)} of {len(pairs.pairs)} references {has} no prediction: {few(pairs.missing)}; "
             "predict them, or choose --missing zero (scored as empty) or --missing skip (left out)"
         )
     if pairs.unused:
@@ -185,7 +184,7 @@ def _tell_odd(pairs: Pairs, missing: str) -> None:
             "%s no reference and %s not scored: %s",
             counted(len(pairs.unused), "prediction has", "predictions have"),
             "is" if len(pairs.unused) == 1 else "are",
-            _few([path.name for path in pairs.unused]),
+            few([path.name for path in pairs.unused]),
         )
 
 
@@ -219,25 +218,21 @@ def _notes(pairs: Pairs, missing: str, scored: Sequence[Scored], task: TaskSpec,
         one = len(pairs.missing) == 1
         what = "scored as empty" if missing == "zero" else "left out, so the figures flatter"
         verbs = "has no prediction and is" if one else "have no prediction and are"
-        notes.append(f"{counted(len(pairs.missing), 'reference')} {verbs} {what}: {_few(pairs.missing)}")
+        notes.append(f"{counted(len(pairs.missing), 'reference')} {verbs} {what}: {few(pairs.missing)}")
     if pairs.unused:
-        names = _few([path.name for path in pairs.unused])
+        names = few([path.name for path in pairs.unused])
         verbs = "has no reference and is" if len(pairs.unused) == 1 else "have no reference and are"
         notes.append(f"{counted(len(pairs.unused), 'prediction')} {verbs} not scored: {names}")
     elsewhere = [found.result.case for found in scored if found.elsewhere]
     if elsewhere:
         notes.append(
             f"{len(elsewhere)} of {len(scored)} predictions lie on another grid than their reference by their headers, "
-            f"and were compared voxel by voxel with the reference's voxel size: {_few(elsewhere)}"
+            f"and were compared voxel by voxel with the reference's voxel size: {few(elsewhere)}"
         )
     turned = [found.result.case for found in scored if found.turned]
     if turned:
-        names = _few(turned)
+        names = few(turned)
         notes.append(f"{len(turned)} of {len(scored)} predictions were turned to the axes of their reference: {names}")
     if len(options.wanted) > 1 and any(is_picture(pair.reference) for pair in pairs.pairs):
         notes.append("pictures have no voxel size: distances are in pixels, volumes in numbers of pixels")
     return notes
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from medicalseg.core.checkpoint_store import FINAL, CheckpointStore, read_trainer
-from medicalseg.core.train_cases import few, names_of, pretrained_cases, train_cases_of
+from medicalseg.core.train_cases import names_of, pretrained_cases, train_cases_of
 from medicalseg.errors import DataError, UserError
 from medicalseg.utils.files import read_json_object, write_json
+from medicalseg.utils.words import few
 
 RECORD = "split.json"
 REMEDY = "train into another --save_dir, or put cases and folds (file of folds, --num_folds) back as they were"

@@ -19,6 +19,7 @@ from medicalseg.utils.checkpoint import META_FILE, read_meta
 from medicalseg.utils.files import read_json_object
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import run_all
+from medicalseg.utils.words import few
 
 DESCRIPTION = "dataset.json"
 IGNORE = "ignore"
@@ -92,7 +93,7 @@ def discovered_task(files: Sequence[Path], num_workers: int = 0) -> TaskSpec:
     values -= {0}
     if not values:
         raise DataError("the label maps hold nothing but 0")
-    logger.info("No --labels and no dataset.json: the classes are the values found, %s.", _few(sorted(values)))
+    logger.info("No --labels and no dataset.json: the classes are the values found, %s.", few(sorted(values), 12))
     if UNKNOWN_ID in values and len(values) > 1:
         logger.warning("%d counts as a class; a dataset.json that calls it 'ignore' leaves it out.", UNKNOWN_ID)
     return task_of_map(LabelMap.from_config({"background": 0, **{f"label {v}": v for v in sorted(values)}}))
@@ -131,7 +132,3 @@ def _single_values(labels: Mapping[str, Any]) -> dict[str, Any]:
     ignored += [key for key, name in labels.items() if str(name).lower() == IGNORE]
     kept = {key: value for key, value in labels.items() if IGNORE not in (str(key).lower(), str(value).lower())}
     return {"labels": kept, "ignore": int(ignored[0]) if ignored else None}
-
-
-def _few(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values[:12])) + (", …" if len(values) > 12 else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,8 +10,7 @@ from medicalseg.core.extras import Extras
 from medicalseg.core.train_cases import TrainCases, seen_note
 from medicalseg.inference import TaskSpec, Timings
 from medicalseg.metrics import CaseResult, Summary, summarize
-
-SHOWN = 5
+from medicalseg.utils.words import few
 
 
 @dataclass
@@ -48,9 +47,9 @@ class Predictions:
             return None
         notes = []
         if self.unlabelled:
-            notes.append(f"{len(self.unlabelled)} cases have no label and were not scored: {_few(self.unlabelled)}")
+            notes.append(f"{len(self.unlabelled)} cases have no label and were not scored: {few(self.unlabelled)}")
         if self.failed:
-            notes.append(f"{len(self.failed)} cases failed and were not scored: {_few(list(self.failed))}")
+            notes.append(f"{len(self.failed)} cases failed and were not scored: {few(list(self.failed))}")
         notes += [*self._grid_notes(), *seen_note(list(self.results), self.train_cases)]
         results = list(self.results.values())
         return summarize(results, task, "original", notes=notes, **self.extras.of_summary(len(results)))
@@ -60,11 +59,7 @@ class Predictions:
         if self.elsewhere:
             yield (
                 f"{len(self.elsewhere)} {of} lie on another grid than their image by their headers, and were compared "
-                f"voxel by voxel with the reference's voxel size: {_few(self.elsewhere)}"
+                f"voxel by voxel with the reference's voxel size: {few(self.elsewhere)}"
             )
         if self.turned:
-            yield f"{len(self.turned)} {of} were turned to the axes of their image: {_few(self.turned)}"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+            yield f"{len(self.turned)} {of} were turned to the axes of their image: {few(self.turned)}"

@@ -13,12 +13,12 @@ from medicalseg.io.bids_name import BidsName
 from medicalseg.utils.checkpoint import read_meta
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pretrained import split_checksum
+from medicalseg.utils.words import few
 
 if TYPE_CHECKING:
     from medicalseg.inference.static_network import StaticNetwork
 
 KEY = "train_cases"
-SHOWN = 5
 TrainCases = frozenset[str] | None
 """Names; None where nothing is recorded, as with weights of other programs."""
 
@@ -90,11 +90,6 @@ def seen_note(names: Sequence[str], trained: TrainCases) -> tuple[str, ...]:
     )
     logger.warning("NOTE: %s.", note)
     return (note,)
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names, for a message."""
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
 
 def _among(names: Sequence[str], trained: frozenset[str]) -> list[str]:

@@ -16,7 +16,7 @@ from medicalseg.datasets.cache import cache_key, default_folder, make_cache
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
 from medicalseg.datasets.decathlon_layout import Layout, find_cases, read_layout
-from medicalseg.datasets.split_rule import SplitRule, few
+from medicalseg.datasets.split_rule import SplitRule
 from medicalseg.datasets.splits import NNUNET_SEED
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.decision import unpack
@@ -25,6 +25,7 @@ from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import read_volume
 from medicalseg.io.bids_name import BidsName
+from medicalseg.utils.words import few
 
 
 @manager.DATASETS.add_component
@@ -235,6 +236,6 @@ def _existing(cases: Sequence[Case], layout: Layout, mode: str) -> list[Case]:
         missing += [case.label or Path(f"label of {case.name}") for case in cases if case.label is None]
         missing += [case.label for case in cases if case.label is not None and not case.label.exists()]
     if missing:
-        raise DataError(f"{where}: missing files ({len(missing)}): {few([str(path) for path in missing])}")
+        raise DataError(f"{where}: missing files ({len(missing)}): {few(missing, 3)}")
     gone = {case.name for case in cases if case.label is not None and not case.label.exists()}
     return [replace(case, label=None, original=None) if case.name in gone else case for case in cases]

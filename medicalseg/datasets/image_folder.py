@@ -11,10 +11,10 @@ import numpy as np
 
 from medicalseg.datasets.list_files import cut_line
 from medicalseg.datasets.masks import Classes, MaskCase, MaskFormat
-from medicalseg.datasets.split_rule import few
 from medicalseg.datasets.text_files import read_lines
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.io import SUFFIXES, Volume, case_name, has_directions, is_picture, is_volume, read_volume, suffix_of
+from medicalseg.utils.words import few
 
 MISSING = ("error", "empty")
 MASK_SUFFIXES = sorted(
@@ -106,7 +106,7 @@ class ImageFolder:
         if bare and label_required:
             wanted = ", ".join(_looked_for(path) for path in self.masks.expected(bare[0].name)[:2])
             raise DataError(
-                f"{where}: {len(bare)} of {len(cases)} images have no mask: {few([case.name for case in bare])} "
+                f"{where}: {len(bare)} of {len(cases)} images have no mask: {few([case.name for case in bare], 3)} "
                 f"(looked for {wanted}); if they show nothing, set missing_masks: empty"
             )
 

@@ -10,6 +10,7 @@ from medicalseg.datasets.case import Case
 from medicalseg.datasets.splits import LEAKING_NOTE, GroupOf, Split, group_by_pattern, kfold, read_splits, write_splits
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import few
 
 _TEST_CASES = "name the test cases with test_path, or set fold: null where the folder holds nothing else"
 
@@ -69,7 +70,7 @@ class SplitRule:
         names: tuple[str, ...] = getattr(split, mode)
         unknown = [name for name in dict.fromkeys((*split.train, *split.val, *names)) if name not in by_name]
         if unknown:
-            raise DataError(f"{source}: names {len(unknown)} cases that the dataset does not have: {few(unknown)}")
+            raise DataError(f"{source}: names {len(unknown)} cases that the dataset does not have: {few(unknown, 3)}")
         if not names:
             hint = f"; {_TEST_CASES}" if mode == "test" else ""
             raise DataError(f"{source}: fold {self.fold} has no case for mode '{mode}'{hint}")
@@ -131,8 +132,3 @@ def file_of_folds(root: Path, given: str | None, grouped: bool) -> Path | None:
         if path.is_file():
             return path
     raise DataError(f"splits: {root / given} does not exist")
-
-
-def few(items: Sequence[str]) -> str:
-    """The first three, for a message."""
-    return ", ".join(items[:3]) + (", …" if len(items) > 3 else "")

@@ -9,6 +9,7 @@ from medicalseg.planning.ends import Ends, named_ends, unnamed_ends
 from medicalseg.planning.fingerprint import Fingerprint
 from medicalseg.planning.levels import CRANIOCAUDAL, agrees_with_data, ordered_levels
 from medicalseg.postprocessing.level_names import levels_of
+from medicalseg.utils.words import few
 
 AXIS_NAMES = ("left-right", "front-back", "head-foot")
 LEAST_AGREEMENT = 0.9
@@ -42,7 +43,7 @@ def read_anatomy(fingerprint: Fingerprint) -> Anatomy:
     off: dict[int, str] = {}
     sided = sided_names(name for label, name in names.items() if label != 0)
     if sided:
-        off[0] = f"labels have sides ({_few(sided)})"
+        off[0] = f"labels have sides ({few(sided, SHOWN)})"
     ends = named_ends(names, fingerprint.cases)
     for axis in sorted({found.axis for found in ends}):
         here = [found for found in ends if found.axis == axis]
@@ -52,7 +53,7 @@ def read_anatomy(fingerprint: Fingerprint) -> Anatomy:
     if agreement is not None and agreement < LEAST_AGREEMENT:
         levels, agreement = [], None
     if levels:
-        off[CRANIOCAUDAL] = f"labels are levels along it ({_few([names[label] for label in levels])})"
+        off[CRANIOCAUDAL] = f"labels are levels along it ({few([names[label] for label in levels], SHOWN)})"
     kept = tuple(axis for axis in range(3) if axis not in off)
     reasons = "; ".join(f"not {AXIS_NAMES[axis]}: {off[axis]}" for axis in sorted(off))
     vertebrae = tuple(label for label in levels if len(levels_of(names[label])) == 1)
@@ -62,14 +63,10 @@ def read_anatomy(fingerprint: Fingerprint) -> Anatomy:
 
 
 def _said(ends: list[Ends]) -> str:
-    said = f"labels name its ends ({_few(list(dict.fromkeys(name for found in ends for name in found.names)))})"
+    said = f"labels name its ends ({few(dict.fromkeys(name for found in ends for name in found.names), SHOWN)})"
     cases, kept = sum(found.cases for found in ends), sum(found.kept for found in ends)
     if not cases:
         return said
     what = "in one order" if kept == cases else f"{100 * kept / cases:.0f} % in one order"
     most = max(found.cases for found in ends)
     return f"{said}, {what} in {most} case{'s' if most > 1 else ''}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

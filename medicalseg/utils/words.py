@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """A number and what it is of, in the singular where it is one.
@@ -11,3 +13,14 @@ def counted(number: int, one: str, many: str | None = None) -> str:
         ('1 case', '3 cases', '0 classes')
     """
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def few(items: Iterable[object], shown: int = 5) -> str:
+    """The first of them, for a message.
+
+    Example:
+        >>> few(["a", "b", "c"], 2), few([1, 2], 2)
+        ('a, b, …', '1, 2')
+    """
+    names = list(map(str, items))
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")
