@@ -12,7 +12,7 @@ from medicalseg.errors import ConfigError
 from medicalseg.postprocessing.base import Postprocessing, checked_classes, checked_number
 from medicalseg.postprocessing.spine_column import Column, Curve, cranial_axis
 from medicalseg.postprocessing.spine_order import Chain, best_ranks
-from medicalseg.postprocessing.spine_split import level_distance, main_order, merge_pieces, split_parts
+from medicalseg.postprocessing.spine_split import main_order, merge_pieces, split_parts
 
 CRUMB_STRIDE = 4
 CRUMB_REACH = 0.5
@@ -26,8 +26,9 @@ class OrderAlongSpine(Postprocessing):
     What the network calls a vertebra, of whatever level, falls into connected parts, and so do the discs. Parts that
     span several bodies are cut at the discs between them (or where they are thinnest), pieces of one body are joined.
     Each part votes by its voxels. The numbering chosen is the one with the most votes in which levels rise along the
-    column in steps that fit the distances, so a missing part leaves a gap; a part that fits nowhere keeps the labels
-    it has. Voxels are relabelled, never added or removed, and a vertebra never becomes a disc or the reverse.
+    column in steps that fit the distances, so a missing part leaves a gap; a part that fits nowhere, or lies aside of
+    the column, takes its neighbour's number or keeps its own. Voxels are relabelled, never added or removed, and a
+    vertebra never becomes a disc or the reverse.
 
     Args:
         vertebrae: ids from the lowest level to the highest.
@@ -35,8 +36,9 @@ class OrderAlongSpine(Postprocessing):
             L5); one less: above it (a sacrum is the first vertebra, and may have any length); empty: none are labelled.
         gap_penalty: votes that each level costs by which a step differs from its distance in mm, beyond 0.4 levels.
         anchor: votes that it is worth if the lowest part found has the lowest level of its kind; 0 trusts the
-            network's numbers alone, a large number an image that always starts there. It counts only where the image
-            goes on below that part for half a level at least, so that the part is not just the lowest one in view.
+            network's numbers alone, a large number an image that always starts there. Pieces of less than 0.3 of the
+            usual size are not the lowest part. It counts only where the image goes on below for half a level at least,
+            so that the part is not just the lowest one in view.
 
     Raises:
         ConfigError: if a value is wrong; names the argument.
@@ -106,9 +108,8 @@ class OrderAlongSpine(Postprocessing):
         split_parts(column, curve, 0 if self._from_sacrum else None)
         merge_pieces(column, curve)
         parts = column.parts()
-        order = main_order(parts, curve)
-        level = level_distance(parts, curve) or 1.0
-        chain = _chain(column, order, curve.place(parts.centre[order])[0] / level, len(self._ids))
+        order, along, level = main_order(parts, curve)
+        chain = _chain(column, order, along / level, len(self._ids))
         room += float(column.points[np.isin(column.part, order), 2].min() - column.points[:, 2].min())
         anchor = self.anchor if room >= ROOM_BELOW * level else 0.0
         found = best_ranks(chain, self._rank_is_disc, self.gap_penalty, anchor, self._from_sacrum)

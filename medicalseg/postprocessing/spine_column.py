@@ -118,12 +118,13 @@ class Curve:
         tangents = np.gradient(self.points, axis=0)
         self._tangents = tangents / np.linalg.norm(tangents, axis=1, keepdims=True)
 
-    def place(self, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For centres (m, 3): how far along the curve (m,) their nearest points lie, and its directions (m, 3)."""
+    def place(self, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where centres (m, 3) lie: mm along the curve (m,), its directions there (m, 3), mm aside of it (m,)."""
         distances = np.linalg.norm(centres[:, None] - self.points[None], axis=2)
         nearest = distances.argmin(axis=1)
-        beyond = np.einsum("md,md->m", centres - self.points[nearest], self._tangents[nearest])
-        return self._along[nearest] + beyond, self._tangents[nearest]
+        away, directions = centres - self.points[nearest], self._tangents[nearest]
+        beyond = np.einsum("md,md->m", away, directions)
+        return self._along[nearest] + beyond, directions, np.linalg.norm(away - beyond[:, None] * directions, axis=1)
 
 
 def _smooth(rows: np.ndarray, step: float) -> np.ndarray:

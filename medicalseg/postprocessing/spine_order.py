@@ -8,7 +8,7 @@ import numpy as np
 
 SLACK = 0.4
 SKIP_COST = 1.5
-MOST_BELOW_ANCHOR = 0.3
+A_PART = 0.3
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def best_ranks(
         chain: the parts.
         rank_is_disc: (ranks,) whether a rank is a disc's; a part only gets a rank of its kind.
         gap_penalty: in votes.
-        anchor: in votes, what it is worth that the lowest part gets the lowest rank of its kind; parts below it that
-            stay without a number have together at most 0.3 of a part's weight.
+        anchor: in votes, what it is worth that the lowest part gets the lowest rank of its kind. A piece of a weight
+            up to 0.3 is no part in this sense, so that a false one below the column does not count as its end.
         free_first: the distance from a part of rank 0 to that of rank 1 says nothing (a sacrum).
 
     Returns:
@@ -51,13 +51,13 @@ def best_ranks(
     count, ranks = chain.votes.shape
     fits = chain.disc[:, None] == rank_is_disc[None]
     gain = np.where(fits, chain.weight[:, None] * chain.votes, -np.inf)
+    lowest = lowest_part(chain)
+    gain[lowest, np.flatnonzero(rank_is_disc == chain.disc[lowest])[:1]] += anchor
     level = np.arange(ranks) / (2 if rank_is_disc.any() else 1)
     skip = np.concatenate([[0.0], np.cumsum(SKIP_COST * chain.weight)])
     best, came_from = np.empty((count, ranks)), np.full((count, ranks, 2), -1)
     for part in range(count):
         best[part] = gain[part] - skip[part]
-        if skip[part] <= SKIP_COST * MOST_BELOW_ANCHOR:
-            best[part, _lowest(rank_is_disc, bool(chain.disc[part]))] += anchor
         for before in range(part):
             distance = chain.positions[part] - chain.positions[before]
             total = best[before][:, None] - _step_costs(level, distance, gap_penalty, free_first)
@@ -70,8 +70,9 @@ def best_ranks(
     return _walk_back(best - (skip[-1] - skip[1:])[:, None], came_from)
 
 
-def _lowest(rank_is_disc: np.ndarray, disc: bool) -> np.ndarray:
-    return np.flatnonzero(rank_is_disc == disc)[:1]
+def lowest_part(chain: Chain) -> int:
+    """Number of the first part from below that is large enough to be a body or a disc; 0 if none is."""
+    return int((chain.weight > A_PART).argmax())
 
 
 def _step_costs(level: np.ndarray, distance: float, gap_penalty: float, free_first: bool) -> np.ndarray:

@@ -12,6 +12,7 @@ LONG = 1.7
 BODY_AND_DISC = 1.25
 NEAR = 0.5
 EDGE = 2.0
+ASIDE = 0.6
 
 
 def split_parts(column: Column, curve: Curve, longest_free: int | None = None) -> None:
@@ -33,11 +34,7 @@ def split_parts(column: Column, curve: Curve, longest_free: int | None = None) -
 def merge_pieces(column: Column, curve: Curve) -> None:
     """Pieces of a kind with nothing of the other kind between them, closer than half a level, become one; in place."""
     parts = column.parts()
-    level = level_distance(parts, curve)
-    if level is None:
-        return
-    order = main_order(parts, curve)
-    along, _ = curve.place(parts.centre[order])
+    order, along, level = main_order(parts, curve)
     alias = np.arange(len(parts.size))
     for disc in (False, True):
         last: int | None = None
@@ -51,23 +48,28 @@ def merge_pieces(column: Column, curve: Curve) -> None:
     column.part = alias[column.part]
 
 
-def main_order(parts: Parts, curve: Curve) -> np.ndarray:
-    """Numbers of the parts that are no crumbs, from below upwards."""
-    numbers = np.concatenate([parts.main(disc=False), parts.main(disc=True)])
-    return numbers[np.argsort(curve.place(parts.centre[numbers])[0], kind="stable")] if len(numbers) else numbers
+def main_order(parts: Parts, curve: Curve) -> tuple[np.ndarray, np.ndarray, float]:
+    """The parts that make up the column, from below upwards: no crumbs, and none that lies aside of the curve.
 
-
-def level_distance(parts: Parts, curve: Curve) -> float | None:
-    """Usual distance in mm from one vertebra to the next; None with fewer than two parts.
-
-    Of neighbours of different kinds twice their distance counts.
+    Returns:
+        Numbers of the parts (n,), their places along the curve in mm (n,), and the usual distance in mm from one
+        vertebra to the next: the median, where of neighbours of different kinds twice their distance counts; 1 if
+        there is one part.
     """
-    order = main_order(parts, curve)
-    if len(order) < 2:
-        return None
-    apart = np.diff(curve.place(parts.centre[order])[0])
-    same = parts.disc[order][1:] == parts.disc[order][:-1]
-    return max(float(np.median(np.where(same, apart, 2 * apart))), 1e-3)
+    numbers = np.concatenate([parts.main(disc=False), parts.main(disc=True)])
+    along, _, aside = curve.place(parts.centre[numbers])
+    order = np.argsort(along, kind="stable")
+    level = _level_distance(along[order], parts.disc[numbers[order]])
+    near = order[aside[order] <= ASIDE * level]
+    order = near if len(near) else order
+    return numbers[order], along[order], _level_distance(along[order], parts.disc[numbers[order]])
+
+
+def _level_distance(along: np.ndarray, disc: np.ndarray) -> float:
+    if len(along) < 2:
+        return 1.0
+    apart = np.diff(along)
+    return max(float(np.median(np.where(disc[1:] == disc[:-1], apart, 2 * apart))), 1e-3)
 
 
 def _cut_between(column: Column, curve: Curve, discs: bool) -> None:
@@ -77,7 +79,7 @@ def _cut_between(column: Column, curve: Curve, discs: bool) -> None:
     enough = SPLIT_SHARE * parts.usual_size(discs)
     if not len(planes):
         return
-    _, normals = curve.place(parts.centre[planes])
+    _, normals, _ = curve.place(parts.centre[planes])
     following = len(parts.size)
     for number in parts.main(disc=discs):
         voxels = np.flatnonzero(column.part == number)

@@ -50,6 +50,26 @@ def test_a_crumb_at_the_border_is_not_where_the_column_ends() -> None:
     assert (result == labels).mean() > 0.999
 
 
+@pytest.mark.parametrize("share", [0.05, 0.25])
+@pytest.mark.parametrize("kind", [VERTEBRAE, DISCS])
+def test_a_small_false_piece_below_the_column_is_not_its_lowest_level(kind: tuple[int, ...], share: float) -> None:
+    labels = np.concatenate([np.zeros((30, 60, 20), np.uint8), column(7)], axis=2)
+    wrong = shifted(labels, 1)
+    wide = round(20 * share * (12 if kind is VERTEBRAE else 4) / 3)
+    wrong[8:22, 25 : 25 + wide, 18:21] = kind[0]
+    column_only = np.where(labels > 0, ordered(wrong, anchor=100.0), 0)
+    np.testing.assert_array_equal(column_only, labels)
+
+
+@pytest.mark.parametrize("label", [VERTEBRAE[0], DISCS[0]])
+def test_a_false_piece_aside_of_the_column_has_no_say(label: int) -> None:
+    labels = np.concatenate([np.zeros((30, 60, 20), np.uint8), column(7)], axis=2)
+    wrong = shifted(labels, 1)
+    wrong[8:22, 1:13, 22:29] = label
+    column_only = np.where(labels > 0, ordered(wrong, anchor=100.0), 0)
+    np.testing.assert_array_equal(column_only, labels)
+
+
 @pytest.mark.parametrize("axcodes", ["RAS", "RAI"])
 def test_an_anchor_needs_an_image_that_goes_on_below(axcodes: str) -> None:
     whole = column(7)
