@@ -72,8 +72,9 @@ def run(args: argparse.Namespace) -> int:
     ops.configure_process()
     from medicalseg.core.evaluation_options import OVERLAYS
     from medicalseg.core.task import task_for
-    from medicalseg.core.trained import load_trained, open_config, sliding_from
+    from medicalseg.core.trained import asked_task, load_trained, open_config
     from medicalseg.core.val import evaluate
+    from medicalseg.inference import inferer_for
     from medicalseg.inference.alike import check_one_grid
     from medicalseg.utils import distributed
     from medicalseg.utils.environment import choose_device
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     _warn_of_other_preprocessing(trained, dataset)
     test = config.test_config
     space = args.eval_space or test.get("eval_space") or "original"
+    asked = asked_task(test, dataset.task, models[0], args.sw_num, overlap=args.overlap, mirror=args.tta)
     summary = evaluate(
         models if more else models[0],
         dataset,
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         save_dir=args.save_dir,
         overlays=test.get("overlays", OVERLAYS) if args.overlays is None else args.overlays,
         save_predictions=_saved(args.is_save_data, test),
-        sliding=sliding_from(test, dataset.task, models[0], args.sw_num, overlap=args.overlap, mirror=args.tta),
+        sliding=inferer_for(asked),
         auc_roc=bool(test.get("auc_roc", False)) if args.auc_roc is None else args.auc_roc,
         print_detail=args.print_detail,
         notes=_trained_on(config, args, dataset),

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medicalseg.core.trained import sliding_from
+from medicalseg.core.trained import asked_task
+from medicalseg.inference import inferer_for
 from medicalseg.utils.logger import logger
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def evaluation_arguments(config: Any, dataset: Any, model: Any, options: TrainOp
         "auc_roc": bool(test.get("auc_roc", False)),
         "print_detail": False,
         "overlays": 0,
-        "sliding": sliding_from(test, dataset.task, model, options.sw_num),
+        "sliding": inferer_for(asked_task(test, dataset.task, model, options.sw_num)),
     }
     if options.save_predictions:
         arguments["save_dir"] = Path(options.save_dir) / "eval"

@@ -13,7 +13,7 @@ from medicalseg.core.folder_pairs import Pair
 from medicalseg.core.prefetch import prefetch
 from medicalseg.core.task import task_for
 from medicalseg.core.train_cases import train_cases_of
-from medicalseg.core.trained import load_trained, sliding_from
+from medicalseg.core.trained import asked_task, load_trained
 from medicalseg.cvlibs import effective
 from medicalseg.datasets.case import Case, naming
 from medicalseg.datasets.patches.previous import PreviousStage
@@ -142,7 +142,7 @@ def _predict(config: Any, task: TaskSpec, model_path: Path, cases: Sequence[tupl
     choose_device(options.device)
     model = load_trained(config, model_path, options.cpu_accel)
     check_network(model, task)
-    inferer = inferer_for(task, sliding_from(config.test_config, task, model, options.sw_num))
+    inferer = inferer_for(asked_task(config.test_config, task, model, options.sw_num))
     member, memory = Member(task, EagerNetwork(model, task.decision), inferer), MemoryPlan()
     stage, progress = _earlier_stage(config, task), Progress(len(cases), "validation cases predicted")
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medicalseg.core.only_size import check_window, with_windows
-from medicalseg.inference import Inferer, TaskSpec
+from medicalseg.inference import TaskSpec
 from medicalseg.inference.asked_windows import with_sliding
 from medicalseg.inference.slice_wise import build_inferer
 from medicalseg.utils.checkpoint import load_model_weights, weights_file
@@ -91,17 +91,3 @@ def asked_task(
     check_window(task, model, (task.sliding or {}).get("window"))
     build_inferer(task, task.sliding or {}, WHERE)
     return task
-
-
-def sliding_from(
-    test_config: Mapping[str, Any],
-    task: TaskSpec,
-    model: Any = None,
-    sw_num: int | None = None,
-    *,
-    overlap: float | None = None,
-    mirror: str | None = None,
-) -> Inferer:
-    """How volumes go through the network; arguments and errors are those of `asked_task`."""
-    asked = asked_task(test_config, task, model, sw_num, overlap=overlap, mirror=mirror)
-    return build_inferer(asked, asked.sliding or {}, WHERE)

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from medicalseg.core.task import task_for
-from medicalseg.core.trained import open_config, sliding_from
+from medicalseg.core.trained import asked_task, open_config
 from medicalseg.errors import CheckpointError, ConfigError, UserError
-from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec, WholeVolume
+from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec, WholeVolume, inferer_for
 
 TASK = TaskSpec(2, preprocessing=Preprocessing(size=(64, 64, 12)))
 
@@ -61,7 +61,7 @@ def test_task_that_nobody_tells(tmp_path: Path) -> None:
     ],
 )
 def test_window(test_config: dict, sw_num: int | None, window: tuple, overlap: float, batch: int) -> None:
-    sliding = sliding_from(test_config, TASK, sw_num=sw_num)
+    sliding = inferer_for(asked_task(test_config, TASK, sw_num=sw_num))
     assert isinstance(sliding, SlidingWindow)
     assert (sliding.window, sliding.overlap, sliding.batch) == (window, overlap, batch)
 
@@ -76,15 +76,16 @@ def test_notes_about_the_training_are_not_repeated(tmp_path: Path, caplog: pytes
 
 
 def test_window_of_the_network_and_none() -> None:
-    sliding = sliding_from({}, TASK, SimpleNamespace(img_shape=(96, 96, 96)), sw_num=1)
+    network = SimpleNamespace(img_shape=(96, 96, 96))
+    sliding = inferer_for(asked_task({}, TASK, network, sw_num=1))
     assert isinstance(sliding, SlidingWindow)
     assert sliding.window == (96, 96, 96)
-    assert isinstance(sliding_from({}, TASK), WholeVolume)
-    assert isinstance(sliding_from({"auc_roc": True}, TASK), WholeVolume)
+    assert isinstance(inferer_for(asked_task({}, TASK)), WholeVolume)
+    assert isinstance(inferer_for(asked_task({"auc_roc": True}, TASK)), WholeVolume)
 
 
 def test_window_that_is_not_known_or_wrong() -> None:
     with pytest.raises(ConfigError, match=r"test_config.sliding.window"):
-        sliding_from({}, TaskSpec(2), sw_num=2)
+        inferer_for(asked_task({}, TaskSpec(2), sw_num=2))
     with pytest.raises(ConfigError, match=r"allowed: window, overlap"):
-        sliding_from({"sliding": {"window": 8, "step": 2}}, TASK)
+        inferer_for(asked_task({"sliding": {"window": 8, "step": 2}}, TASK))

@@ -14,10 +14,10 @@ paddle = pytest.importorskip("paddle")
 
 from medicalseg.cli import run_verb  # noqa: E402
 from medicalseg.core.only_size import check_window, with_windows  # noqa: E402
-from medicalseg.core.trained import sliding_from  # noqa: E402
+from medicalseg.core.trained import asked_task  # noqa: E402
 from medicalseg.cvlibs import Config  # noqa: E402
 from medicalseg.errors import ConfigError  # noqa: E402
-from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec, WholeVolume  # noqa: E402
+from medicalseg.inference import Preprocessing, SlidingWindow, TaskSpec, WholeVolume, inferer_for  # noqa: E402
 from medicalseg.inference.slices import SliceSpec  # noqa: E402
 from medicalseg.io import read_volume  # noqa: E402
 from medicalseg.models import UNETR  # noqa: E402
@@ -123,10 +123,10 @@ def test_windows_of_the_one_size() -> None:
     assert with_windows(patches, NETWORK).sliding == patches.sliding
     again = with_windows(with_windows(task, NETWORK), NETWORK)
     assert again == with_windows(task, NETWORK)
-    sliding = sliding_from({"sliding": {"overlap": 0.25}}, task, NETWORK, sw_num=4)
+    sliding = inferer_for(asked_task({"sliding": {"overlap": 0.25}}, task, NETWORK, sw_num=4))
     assert isinstance(sliding, SlidingWindow)
     assert (sliding.window, sliding.overlap, sliding.batch) == ((16, 16, 16), 0.25, 4)
-    np.testing.assert_array_equal(sliding_from({}, task, NETWORK).window, 16)
+    np.testing.assert_array_equal(inferer_for(asked_task({}, task, NETWORK)).window, 16)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_windows_of_the_one_size() -> None:
 def test_volumes_that_preprocessing_brings_to_the_size(steps: dict, whole: bool) -> None:
     task = TaskSpec(2, preprocessing=Preprocessing(**steps))
     assert (with_windows(task, NETWORK) is task) == whole
-    assert isinstance(sliding_from({}, task, NETWORK) or WholeVolume(), WholeVolume if whole else SlidingWindow)
+    assert isinstance(inferer_for(asked_task({}, task, NETWORK)), WholeVolume if whole else SlidingWindow)
 
 
 def test_windows_of_another_size_are_refused() -> None:
@@ -144,7 +144,7 @@ def test_windows_of_another_size_are_refused() -> None:
     with pytest.raises(ConfigError, match=wrong):
         with_windows(TaskSpec(2, sliding={"window": 32}), NETWORK)
     with pytest.raises(ConfigError, match=wrong):
-        sliding_from({"sliding": {"window": [32, 32, 32]}}, TaskSpec(2), NETWORK)
+        inferer_for(asked_task({"sliding": {"window": [32, 32, 32]}}, TaskSpec(2), NETWORK))
     check_window(TaskSpec(2), SimpleNamespace(), 32)
     flat = TaskSpec(2, slices=SliceSpec())
     assert with_windows(flat, SimpleNamespace(only_size=(224, 224))) is flat
