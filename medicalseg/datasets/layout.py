@@ -10,16 +10,11 @@ from typing import Any
 from medicalseg.errors import DataError
 from medicalseg.inference.label_map import LabelMap
 
-SHOWN = 12
+MANY_VALUES = 12
 HOW_TO_NAME = (
     "name them with --labels NAME=ID ... of `medicalseg plan` (NAME=ID,ID merges), with 'labels' in a "
     "configuration, or in a labels.json or dseg.tsv there"
 )
-
-
-def few_values(values: Sequence[int]) -> str:
-    """Label values for a message."""
-    return ", ".join(map(str, values[:SHOWN])) + (", …" if len(values) > SHOWN else "")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from medicalseg.io.bids_name import images_among, label_of, labels_among
 from medicalseg.io.image_file import is_stack
 from medicalseg.utils.files import output_folder
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import few
 
 __all__ = ["CHANNEL", "InputCase", "Labels", "check_output_folder", "find_inputs", "inputs_for"]
 
@@ -213,8 +214,7 @@ def _images(root: Path) -> list[Path]:
     images = images_among(paths, root)
     others = [str(path.relative_to(root)) for path in paths if path not in set(images)]
     if others:
-        few = ", ".join(others[:SHOWN]) + (", …" if len(others) > SHOWN else "")
-        logger.info("%s: %d files are labels or derivatives and are skipped: %s", root, len(others), few)
+        logger.info("%s: %d files are labels or derivatives and are skipped: %s", root, len(others), few(others, SHOWN))
     return images
 
 

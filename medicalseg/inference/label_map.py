@@ -11,6 +11,7 @@ import numpy as np
 from medicalseg.errors import ConfigError, DataError
 from medicalseg.inference.decision import MOST_STRUCTURES, unpack
 from medicalseg.inference.label_values import as_values, check_values, values_by_name
+from medicalseg.utils.words import few
 
 BACKGROUND = "background"
 TABLE = 1 << 17
@@ -260,7 +261,7 @@ class LabelMap:
             values = [int(value) for value in np.unique(stored[unknown])]
             known = sorted(self.stored_values)
             raise DataError(
-                f"label value {_few(values)} belongs to no class of the label map, which knows {_few(known, 12)}; add "
+                f"label value {few(values)} belongs to no class of the label map, which knows {few(known, 12)}; add "
                 "it to a class (several values may share one), to the background, or to 'ignore'"
             )
 
@@ -314,7 +315,3 @@ def _smallest_type(values: Sequence[int]) -> Any:
     kinds = (np.uint8, np.uint16, np.int16, np.int32)
     low, high = min(values), max(values)
     return next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
-
-
-def _few(values: Sequence[int], count: int = 5) -> str:
-    return ", ".join(map(str, values[:count])) + (", …" if len(values) > count else "")

@@ -13,13 +13,14 @@ from medicalseg.datasets.cache import default_folder
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
 from medicalseg.datasets.decathlon_layout import find_cases, read_layout
-from medicalseg.datasets.layout import HOW_TO_NAME, Layout, few_values
+from medicalseg.datasets.layout import HOW_TO_NAME, MANY_VALUES, Layout
 from medicalseg.datasets.split_rule import SplitRule
 from medicalseg.datasets.splits import NNUNET_SEED, group_by_pattern
 from medicalseg.errors import DataError, UserError
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import Preprocessing
 from medicalseg.io import read_label
+from medicalseg.utils.words import few
 
 BACKGROUND = "background"
 FOLDS = 5
@@ -192,7 +193,7 @@ def _unnamed(layout: Layout, case: Case) -> str:
     values = np.unique(read_label(case.label).array).tolist()
     return (
         f"{layout.root}: nothing says what the label values mean ({case.label.name} has the values "
-        f"{few_values(values)}): {HOW_TO_NAME}"
+        f"{few(values, MANY_VALUES)}): {HOW_TO_NAME}"
     )
 
 

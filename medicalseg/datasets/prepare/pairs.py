@@ -11,7 +11,7 @@ from medicalseg.datasets.volume_files import volumes_in
 from medicalseg.errors import DataError
 from medicalseg.io import case_name
 from medicalseg.utils.logger import logger
-from medicalseg.utils.words import counted
+from medicalseg.utils.words import counted, few
 
 SHOWN = 20
 
@@ -56,8 +56,7 @@ def warn_of_lone_labels(paths: Iterable[Path]) -> None:
     """Name labels that have no image, which are left out."""
     names = sorted(path.name for path in paths)
     if names:
-        more = ", …" if len(names) > SHOWN else ""
-        logger.warning("%s without image, left out: %s%s", counted(len(names), "label"), ", ".join(names[:SHOWN]), more)
+        logger.warning("%s without image, left out: %s", counted(len(names), "label"), few(names, SHOWN))
 
 
 def natural_key(name: str) -> list[int | str]:

@@ -7,11 +7,12 @@ from itertools import combinations
 
 import numpy as np
 
-from medicalseg.datasets.layout import HOW_TO_NAME, few_values
+from medicalseg.datasets.layout import HOW_TO_NAME, MANY_VALUES
 from medicalseg.datasets.splits import LEAKING_NOTE, Split
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding
 from medicalseg.datasets.verify.inspection import Facts
 from medicalseg.datasets.verify.source import Source
+from medicalseg.utils.words import few
 
 OUTLIER_SCORE = 8.0
 OUTLIER_CASES = 8
@@ -31,7 +32,7 @@ def unnamed_values(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     values = sorted({value for item in facts for value in item.voxels})
     if not source.unnamed or not values:
         return []
-    message = f"nothing says what the values {few_values(values)} of the labels mean: {HOW_TO_NAME}"
+    message = f"nothing says what the values {few(values, MANY_VALUES)} of the labels mean: {HOW_TO_NAME}"
     return [Finding(WARNING, "labels_unnamed", "", message)]
 
 

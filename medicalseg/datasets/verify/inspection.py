@@ -16,6 +16,7 @@ from medicalseg.datasets.case import Case
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
 from medicalseg.io import Volume, is_picture, read_label, read_volume
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import few
 
 SPACING_TOLERANCE = 1e-3
 DIRECTION_TOLERANCE = 1e-3
@@ -168,7 +169,10 @@ def _check_label(path: Path, label: Volume, rules: Rules, facts: Facts) -> None:
     whole = np.rint(values)
     fractional = ~(np.abs(values - whole) <= LABEL_TOLERANCE)
     if fractional.any():
-        facts.add("label_fractional", f"{path.name}: values that are no ids: {_few(values[fractional])}")
+        facts.add(
+            "label_fractional",
+            f"{path.name}: values that are no ids: {few(f'{value:g}' for value in values[fractional])}",
+        )
         return
     check_ids(path.name, whole.astype(np.int64), counts, rules, facts)
     if any(value not in (0, *rules.ignored) for value in facts.voxels):
@@ -183,12 +187,12 @@ def check_ids(name: str, ids: np.ndarray, counts: np.ndarray, rules: Rules, fact
         facts.voxels[int(value)] = facts.voxels.get(int(value), 0) + int(count)
     negative = [value for value in facts.voxels if value < 0 and value not in rules.ignored]
     if negative:
-        facts.add("label_negative", f"{name}: negative ids: {_few(negative)}")
+        facts.add("label_negative", f"{name}: negative ids: {few(negative)}")
     unknown = [value for value in facts.voxels if value >= 0 and rules.ids and value not in rules.ids]
     unknown = [value for value in unknown if value not in rules.ignored]
     if unknown:
         count = sum(facts.voxels[value] for value in unknown)
-        facts.add("label_out_of_range", f"{name}: no class has the id {_few(unknown)} ({count} voxels)")
+        facts.add("label_out_of_range", f"{name}: no class has the id {few(unknown)} ({count} voxels)")
 
 
 @contextlib.contextmanager
@@ -203,11 +207,6 @@ def _collected_warnings() -> Iterator[list[str]]:
         yield lines
     finally:
         logger.handlers, logger.propagate = handlers, propagate
-
-
-def _few(values: Any) -> str:
-    shown = ", ".join(f"{value:g}" for value in values[:5])
-    return shown + (", …" if len(values) > 5 else "")
 
 
 def _mm(values: Any) -> str:
