@@ -87,7 +87,7 @@ class PatchDataset(DecathlonDataset):
             slices the two sides of the plane, or None for whole slices.
         foreground: share of the patches that are centred on a voxel of a class.
         class_sampling: "case" draws one of the classes of the case whose turn it is; "dataset" one of all cases'
-            classes, then a case that has it.
+            classes, then a case that has it. Whole slices have neither.
         overhang: how far a patch may reach beyond the volume, as a share of its side; where the volume is smaller than
             the patch, how far it may lie from the middle.
         previous: folder of label maps CASE.nii.gz of an earlier stage, or the save_dir of its crossval (fold_K/
@@ -121,6 +121,8 @@ class PatchDataset(DecathlonDataset):
         **options: Any,
     ) -> None:
         whole_slices = options.get("slices") is not None and patch_size is None
+        if whole_slices and class_sampling != "case":
+            raise ConfigError("class_sampling: draws the centres of patches; give a patch_size too, or leave it out")
         options = {**options, "cache": "none", "foreground": foreground if whole_slices else None}
         super().__init__(dataset_root, transforms, **_usual_normalization(options))
         self.patch_size = None if patch_size is None else _checked_size(patch_size, self.task.slices)

@@ -139,15 +139,13 @@ def _dataset(subject: Subject, stage: Stage, previous: str | None) -> Tree:
             {"axis": stage.slice_axis, "num_slices": 1},
             f"across {AXIS_NAMES[stage.slice_axis or 0]}, of the thick axes the one with the fewest voxels",
         )
-        block["foreground"] = Because(FOREGROUND, "share of slices that hold a class, at least")
-    else:
-        block["patch_size"] = Because(list(stage.fit.topology.patch), stage.patch_reason)
-        block["foreground"] = Because(FOREGROUND, "nnU-Net's share of patches centred on a voxel of a class")
-        block["class_sampling"] = rules.class_sampling(subject.fingerprint)
-        if previous is not None:
-            block["previous"] = Because(previous, "save_dir of the first stage's crossval: out-of-fold label maps")
-            block["previous_classes"] = Because(subject.previous_classes, "one channel per foreground class of it")
-        block["sliding"] = _sliding(subject, stage)
+    block["patch_size"] = Because(_patch(stage), stage.patch_reason)
+    block["foreground"] = Because(FOREGROUND, "nnU-Net's share of patches centred on a voxel of a class")
+    block["class_sampling"] = rules.class_sampling(subject.fingerprint)
+    if previous is not None:
+        block["previous"] = Because(previous, "save_dir of the first stage's crossval: out-of-fold label maps")
+        block["previous_classes"] = Because(subject.previous_classes, "one channel per foreground class of it")
+    block["sliding"] = _sliding(subject, stage)
     block["restoring"] = Because(
         "scores", "probabilities are brought to the original grid, then decided: smoother borders"
     )
@@ -184,32 +182,40 @@ def _preprocess(subject: Subject, stage: Stage) -> Tree:
     }
 
 
+def _patch(stage: Stage) -> list[int]:
+    """Sides in the order of the axes; the plan of slices has (rows, columns)."""
+    sides = list(stage.fit.topology.patch)
+    return sides if stage.slice_axis is None else sides[::-1]
+
+
+def _axes(stage: Stage) -> list[int]:
+    """The volume's axes that a patch has."""
+    return [axis for axis in range(3) if axis != stage.slice_axis]
+
+
+def _mirror_axes(subject: Subject, stage: Stage) -> list[int]:
+    """Of the patch."""
+    return [number for number, axis in enumerate(_axes(stage)) if axis in subject.anatomy.mirror_axes]
+
+
 def _sliding(subject: Subject, stage: Stage) -> Because:
-    axes = list(subject.anatomy.mirror_axes)
-    value = {"window": list(stage.fit.topology.patch), "overlap": 0.5, "mirror_axes": axes}
-    return Because(
-        value, "windows as in training, half overlapping; mirrored copies averaged where mirroring is allowed"
-    )
+    mirror = {"mirror_axes": _mirror_axes(subject, stage)}
+    copies = "mirrored copies averaged where mirroring is allowed"
+    shown = zip(_patch(stage), _axes(stage), strict=True)
+    if stage.slice_axis is not None and all(side >= stage.median[axis] for side, axis in shown):
+        return Because(mirror, f"slices go through the network whole; {copies}")
+    value = {"window": _patch(stage), "overlap": 0.5, **mirror}
+    return Because(value, f"windows as in training, half overlapping; {copies}")
 
 
 def _augmentation(subject: Subject, stage: Stage) -> Tree:
     block: Tree = {"type": Because("NnUNetAugmentation", "nnU-Net's recipe")}
     anatomy = subject.anatomy
-    axes = list(anatomy.mirror_axes)
-    if stage.slice_axis is not None:
-        plane = [axis for axis in range(3) if axis != stage.slice_axis]
-        rows_columns = list(stage.fit.topology.patch)
-        block["patch_size"] = Because([rows_columns[1], rows_columns[0], 1], stage.patch_reason)
-        block["mirror_axes"] = Because([axis for axis in plane if axis in axes] or None, anatomy.mirror_reason)
-        if stage.slice_axis in (0, 1):
-            block["mirror_axes"] = Because(
-                [plane.index(axis) for axis in plane if axis in axes] or None, f"of the slice; {anatomy.mirror_reason}"
-            )
-    else:
-        block["mirror_axes"] = Because(axes or None, anatomy.mirror_reason)
+    of = "" if stage.slice_axis is None else "of the slice; "
+    block["mirror_axes"] = Because(_mirror_axes(subject, stage) or None, of + anatomy.mirror_reason)
     if anatomy.levels:
         block["degrees"] = Because(LEVEL_DEGREES, "levels are told apart by what lies above and below: no upside down")
-    elif len(axes) < 3 and _turns_far(stage):
+    elif len(anatomy.mirror_axes) < 3 and _turns_far(stage):
         block["degrees"] = Because(30, "labels know directions: no half turns within the slices")
     return block
 

@@ -366,6 +366,7 @@ def test_real_cases(shared_data, tmp_path):
         ({"foreground": 1.5}, "foreground"),
         ({"foreground": "balanced"}, "foreground"),
         ({"class_sampling": "voxel"}, "class_sampling.*case"),
+        ({"class_sampling": "dataset", "patch_size": None, "slices": {"axis": 2}}, "class_sampling: .* patch_size"),
         ({"overhang": 0.6}, "overhang"),
         ({"transforms": [SpatialTransform([9, 9, 9])]}, "transforms.0.patch_size"),
         ({"previous_classes": 2}, "previous_classes: needs 'previous'"),

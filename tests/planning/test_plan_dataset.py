@@ -76,6 +76,36 @@ def test_the_network_fits_the_patch(make_dataset: Make, tmp_path: Path) -> None:
     assert sum(config.dic["loss"]["coef"]) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("thick", "names", "mirrored"),
+    [
+        (2, ("a", "b"), [0, 1]),
+        (2, ("left a", "right a"), [1]),
+        (0, ("left a", "right a"), [0, 1]),
+        (0, ("upper", "lower"), [0]),
+    ],
+)
+def test_slices_train_on_patches_of_their_plane(
+    make_dataset: Make, tmp_path: Path, thick: int, names: tuple[str, str], mirrored: list[int]
+) -> None:
+    shape, spacing = [24, 20, 28], [1, 1, 1]
+    shape[thick], spacing[thick] = 16, 4
+    labels = {"background": 0, names[0]: 1, names[1]: 2}
+    outcome = planned(make_dataset(shape=shape, spacing=spacing, labels=labels), tmp_path, Settings(kinds=("2d",)))
+    block = read(outcome)["train_dataset"]
+    assert block["slices"] == {"axis": thick, "num_slices": 1}
+    assert block["sliding"] == {"mirror_axes": mirrored}
+    assert block["transforms"][0]["mirror_axes"] == mirrored
+    assert block["class_sampling"] == "case"
+    dataset = Config(outcome.configs[0].path).train_dataset
+    columns, rows = block["patch_size"]
+    image, label, _ = dataset[0]
+    assert (image.shape, label.shape) == ((1, rows, columns), (rows, columns))
+    plane = [side for axis, side in enumerate(shape) if axis != thick]
+    assert all(patch >= side for patch, side in zip(block["patch_size"], plane, strict=True))
+    assert len(list(dataset.validation_patches(2))) == 2
+
+
 def test_a_cascade_gives_the_first_stage_to_the_second(make_dataset: Make, tmp_path: Path) -> None:
     outcome = planned(make_dataset(channels={"0": "T1", "1": "T2"}), tmp_path, Settings(kinds=("cascade",)))
     coarse, fine = read(outcome, 0), read(outcome, 1)
