@@ -55,8 +55,7 @@ class Validation:
     @staticmethod
     def has_patches(dataset: Any) -> bool:
         """Whether a dataset gives patches for a pseudo-Dice."""
-        sliced = getattr(getattr(dataset, "task", None), "slices", None) is not None
-        return hasattr(dataset, "validation_patches") and bool(getattr(dataset, "patch_size", True)) and not sliced
+        return hasattr(dataset, "validation_patches") and bool(getattr(dataset, "patch_size", True))
 
     def cases(self, state: TrainerState, clock: TimeBudget | None = None, last: bool = True) -> Summary | None:
         """The whole cases; the time it takes is added to the state's.

@@ -10,8 +10,10 @@ import pytest
 from sklearn.metrics import f1_score
 
 from medicalseg.core.pseudo_dice import patch_counts, pseudo_dice
+from medicalseg.core.validation import Validation
 from medicalseg.errors import RunError
 from medicalseg.inference import TaskSpec
+from medicalseg.inference.slices import SliceSpec
 from medicalseg.metrics.overlap import dice
 
 
@@ -59,6 +61,16 @@ def test_patches_are_counted_together():
     assert result.mean == pytest.approx(2 * 4 / (4 + 5))
     labels[:], images[:] = 0, 0
     assert np.isnan(pseudo_dice(Network(), dataset, 2).mean)
+
+
+def test_of_slices_too():
+    images, labels = np.zeros((2, 1, 5, 4), np.float32), np.zeros((2, 5, 4), np.int64)
+    images[0, 0, :2], labels[0, :3] = 1, 1
+    slices = SliceSpec(axis=2)
+    pairs = list(zip(images, labels, strict=True))
+    dataset = SimpleNamespace(task=TaskSpec(2, slices=slices), validation_patches=lambda count, seed: iter(pairs))
+    assert Validation.has_patches(dataset)
+    assert pseudo_dice(Network(), dataset, 2).mean == pytest.approx(2 * 8 / (8 + 12))
 
 
 def test_a_network_gone_wrong_is_not_a_figure():
