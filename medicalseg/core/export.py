@@ -26,6 +26,7 @@ from medicalseg.core import export_onnx, train_cases
 from medicalseg.core.export_check import check_backends, image_like
 from medicalseg.core.export_graph import compose_group_norms, fold_batch_norms
 from medicalseg.core.export_leftovers import named_files, remove
+from medicalseg.core.export_notes import notes
 from medicalseg.core.fit import check_network
 from medicalseg.core.only_size import with_windows
 from medicalseg.errors import UserError
@@ -101,7 +102,8 @@ def export(
         input_shape: (N, C, X, Y, Z), or (N, C, H, W) of a network for images; None or -1 where any size is accepted. By
             default all but the channels; a network's `only_size` stands whatever is given here.
         check_image: a preprocessed input of the network to compare on; by default smooth noise.
-        transforms: the `export.transforms` of the configuration, kept for PaddleSeg's tools.
+        transforms: the `export.transforms` of the configuration, kept for PaddleSeg's tools; prediction does what the
+            task says, and a warning names what that is not.
         inference_helper: the `export.inference_helper` of the configuration, kept likewise.
         previous: of the second network of a cascade, the deploy.yaml of the first, in `save_dir` or below.
         trained_on: names of the training cases, so that `infer` and `predict` can say that they score these.
@@ -113,6 +115,8 @@ def export(
     """
     check_network(model, task)
     check_helper(inference_helper, task)
+    for note in notes(transforms, inference_helper, task):
+        logger.warning("%s.", note)
     task = with_windows(task, model)
     shape = checked_shape(input_shape, task, getattr(model, "only_size", None))
     output_op = _checked_op(output_op, task)

@@ -29,6 +29,11 @@ class InferenceHelper:
             ConfigError: says why.
         """
 
+    @classmethod
+    def unmet(cls, task: TaskSpec) -> str:
+        """What the helper does and the task does not, with what to write; empty if there is nothing."""
+        return ""
+
     def preprocess(self, cfg: Any, imgs_path: Sequence[str | Path], batch_size: int, batch_id: int) -> np.ndarray:
         """The network's input for some files.
 
@@ -120,3 +125,22 @@ def check_helper(block: Mapping[str, Any] | None, task: TaskSpec) -> None:
     check = getattr(known[str(name)], "check_task", None)
     if check is not None:
         check(task)
+
+
+def helper_note(block: Mapping[str, Any] | None, task: TaskSpec) -> str:
+    """What a helper would do and prediction does not, since it never calls one; empty if there is nothing.
+
+    Args:
+        block: `export.inference_helper` of a configuration, which `check_helper` has passed.
+        task: of the network that is exported.
+    """
+    if not block:
+        return ""
+    helper = manager.INFERENCE_HELPERS[str(block["type"])]
+    if helper.__module__.partition(".")[0] != "medicalseg":
+        return (
+            f"{block['type']} is kept in deploy.yaml, but never called: infer and predict do what the task says. What its "
+            "preprocess does belongs into `preprocess` of the dataset, what its postprocess does into `postprocessing`"
+        )
+    unmet = getattr(helper, "unmet", None)
+    return "" if unmet is None else str(unmet(task))

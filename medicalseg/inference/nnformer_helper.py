@@ -67,6 +67,18 @@ class NNFormerInferenceHelper(InferenceHelper):
                 "slices; take it out, or name InferenceHelper2D"
             )
 
+    @classmethod
+    def unmet(cls, task: TaskSpec) -> str:
+        """See `InferenceHelper`: other data than ACDC do not get its voxel size."""
+        spacing = task.preprocessing.spacing
+        if spacing is not None and np.allclose(sorted(spacing), sorted(SPACING)):
+            return ""
+        return (
+            f"NNFormerInferenceHelper brings volumes to {list(SPACING)} mm, but the spacing of the task is "
+            f"{'as stored' if spacing is None else list(spacing)}, which is what infer and predict do; take it out, or "
+            "train with that spacing in `preprocess` of the dataset"
+        )
+
     def preprocess(self, cfg: Any, imgs_path: Sequence[str | Path], batch_size: int, batch_id: int) -> np.ndarray:
         """The network's input for one volume.
 
