@@ -55,8 +55,8 @@ def _add_outputs(group: argparse._ArgumentGroup) -> None:
     add("--nnunet_summary", type=Path, metavar="FILE", help="write the form of nnU-Net's summary.json there")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Score, write the files, print the table."""
+def run(args: argparse.Namespace) -> int:
+    """Score, write the files, print the table; 2 if a case could not be scored."""
     from medicalseg.core.evaluate_folders import evaluate_folders
     from medicalseg.reports import render_table
     from medicalseg.reports.evaluation_files import write_evaluation
@@ -82,6 +82,13 @@ def run(args: argparse.Namespace) -> None:
     print(render_table(evaluation.summary))
     if written:
         logger.info("Written: %s", ", ".join(map(str, written)))
+    if evaluation.failed:
+        several = len(evaluation.failed) + len(evaluation.pairs)
+        logger.error(
+            "%d of %d cases could not be scored: %s", len(evaluation.failed), several, ", ".join(evaluation.failed)
+        )
+        return 2
+    return 0
 
 
 def _task(args: argparse.Namespace) -> TaskSpec | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from medicalseg.core.counting import count_voxels, further_measures, voxel_volume
@@ -36,12 +36,14 @@ class Evaluation:
         task: classes, and how they are stored.
         pairs: the files of the scored cases, in the summary's order.
         missing: references without a prediction.
+        failed: reason by name of the cases that could not be scored; no figure counts them.
     """
 
     summary: Summary
     task: TaskSpec
     pairs: tuple[Pair, ...]
     missing: tuple[str, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def evaluate_folders(
     seed: int = 0,
     notes: Sequence[str] = (),
 ) -> Evaluation:
-    """Score predictions against references.
+    """Score predictions against references; a case that cannot be scored is logged, noted, and in no figure.
 
     Args:
         pred_dir: label maps in any readable format; a folder, a .txt list or one file.
@@ -83,7 +85,8 @@ def evaluate_folders(
 
     Raises:
         UserError: if an argument is wrong, predictions are missing (`missing` "error"), or names are ambiguous.
-        DataError: if files cannot be read, do not fit each other, or hold values that are no class; names them.
+        DataError: if no case can be scored, as files cannot be read, do not fit each other, or hold values that are no
+            class; names the first.
     """
     if missing not in MISSING:
         raise UserError(f"missing: expected one of {', '.join(MISSING)}, got {missing!r}")
@@ -92,21 +95,23 @@ def evaluate_folders(
     _tell_odd(pairs, missing)
     wanted = [pair for pair in pairs.pairs if pair.prediction is not None or missing == "zero"]
     if task is None:
-        files = [file for pair in wanted for file in (pair.reference, pair.prediction) if file is not None]
+        files = [[file for file in (pair.reference, pair.prediction) if file is not None] for pair in wanted]
         task = discovered_task(files, num_workers)
     check_levels(level_orders, task)
     options = options or MeasureOptions()
-    scored = _score(wanted, task, options, level_orders, num_workers)
-    results = [found.result for found in scored]
+    found, failed = _score(wanted, task, options, level_orders, num_workers)
+    scored = list(found.values())
+    results = [each.result for each in scored]
     summary = summarize(
         results,
         task,
         GRID,
-        notes=(*notes, *_notes(pairs, missing, scored, task, options)),
+        notes=(*notes, *_failed_note(failed, len(wanted)), *_notes(pairs, missing, scored, options)),
         rules=options.rules(),
         bootstrap=_draws(len(results), bootstrap, seed),
     )
-    return Evaluation(summary, task, tuple(wanted), tuple(pairs.missing))
+    kept = tuple(pair for pair in wanted if pair.name in found)
+    return Evaluation(summary, task, kept, tuple(pairs.missing), failed)
 
 
 def _draws(cases: int, draws: int, seed: int) -> Bootstrap | None:
@@ -194,25 +199,37 @@ def _score(
     options: MeasureOptions,
     level_orders: Sequence[Sequence[int]],
     num_workers: int,
-) -> list[Scored]:
+) -> tuple[dict[str, Scored], dict[str, str]]:
+    """What was found, and the reasons where nothing was, by case and in order."""
     orders = tuple(tuple(order) for order in level_orders)
     function = functools.partial(score_pair, task=task, options=options, level_orders=orders)
     found: dict[str, Scored] = {}
-    failed: list[MedicalSegError] = []
+    failed: dict[str, str] = {}
     for pair, result in run_all(function, pairs, num_workers, "scoring"):
         if isinstance(result, RunError):
             raise result
         if isinstance(result, MedicalSegError):
             logger.error("%s: %s", pair.name, result)
-            failed.append(result)
+            failed[pair.name] = str(result)
         else:
             found[pair.name] = result
-    if failed:
-        raise DataError(f"{len(failed)} of {len(pairs)} cases cannot be scored; the first: {failed[0]}")
-    return [found[pair.name] for pair in pairs]
+    names = [pair.name for pair in pairs]
+    if not found and failed:
+        first = next(failed[name] for name in names if name in failed)
+        raise DataError(f"{len(failed)} of {counted(len(pairs), 'case')} cannot be scored; the first: {first}")
+    return {name: found[name] for name in names if name in found}, {n: failed[n] for n in names if n in failed}
 
 
-def _notes(pairs: Pairs, missing: str, scored: Sequence[Scored], task: TaskSpec, options: MeasureOptions) -> list[str]:
+def _failed_note(failed: Mapping[str, str], cases: int) -> list[str]:
+    """Which cases the figures are without, and why: all of them."""
+    if not failed:
+        return []
+    reasons = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
+    them = "it" if len(failed) == 1 else "them"
+    return [f"{len(failed)} of {cases} cases could not be scored, and all figures are without {them}: {reasons}"]
+
+
+def _notes(pairs: Pairs, missing: str, scored: Sequence[Scored], options: MeasureOptions) -> list[str]:
     notes = []
     if pairs.missing:
         one = len(pairs.missing) == 1

@@ -11,8 +11,11 @@ from medicalseg.errors import DataError, UserError
 from medicalseg.inference.inputs import CHANNEL
 from medicalseg.inference.outputs import structure_paths
 from medicalseg.inference.task import TaskSpec
-from medicalseg.io import case_name, find_volumes
+from medicalseg.io import case_name, find_volumes, has_directions, suffix_of
 from medicalseg.io.bids_name import label_of, labels_among
+from medicalseg.io.numpy_file import SUFFIXES as ARRAYS
+from medicalseg.utils.logger import logger
+from medicalseg.utils.words import counted, few
 
 UNCERTAINTY = "_uncertainty"
 
@@ -46,7 +49,8 @@ def find_pairs(
 
     A channel number at the end of a name (CASE_0000) counts where there is no other match, and so do BIDS' names: the
     reference of sub-01_T1w may be sub-01_desc-manual_dseg, also that of sub-01_T2w. Two single files are a pair,
-    whatever they are called.
+    whatever they are called. NumPy arrays beside a file of the same name that has a geometry, such as the probabilities
+    that nnU-Net writes, are left aside.
 
     Args:
         pred_dir: a folder (searched with its subfolders), a .txt list or one label map.
@@ -92,12 +96,26 @@ def _of_subjects(references: dict[str, Path], predictions: dict[str, Path]) -> d
 
 def _by_name(path: str | os.PathLike[str], files: Sequence[Path], task: TaskSpec | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for file in _joined(files, task):
+    for file in _without_arrays_beside(path, _joined(files, task)):
         name = case_name(file)
         if name in found:
             raise UserError(f"{path}: {found[name]} and {file} have the same name; which of them is meant?")
         found[name] = file
     return found
+
+
+def _without_arrays_beside(path: str | os.PathLike[str], files: Sequence[Path]) -> list[Path]:
+    """The files but the arrays of whose name there is also something with a geometry."""
+    located = {case_name(file) for file in files if has_directions(file)}
+    aside = [file for file in files if suffix_of(file) in ARRAYS and case_name(file) in located]
+    if aside:
+        logger.info(
+            "%s: %s left aside, as there are files of the same names that have a geometry: %s",
+            path,
+            counted(len(aside), "array is", "arrays are"),
+            few([file.name for file in aside]),
+        )
+    return [file for file in files if file not in set(aside)]
 
 
 def _joined(files: Sequence[Path], task: TaskSpec | None) -> list[Path]:

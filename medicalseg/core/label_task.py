@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.datasets.labels import region_arguments
-from medicalseg.errors import CheckpointError, ConfigError, DataError, UserError
+from medicalseg.errors import CheckpointError, ConfigError, DataError, MedicalSegError, RunError, UserError
 from medicalseg.inference.backends import ModelFiles
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.task import TaskSpec
@@ -19,7 +19,7 @@ from medicalseg.utils.checkpoint import META_FILE, read_meta
 from medicalseg.utils.files import read_json_object
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import run_all
-from medicalseg.utils.words import few
+from medicalseg.utils.words import counted, few
 
 DESCRIPTION = "dataset.json"
 IGNORE = "ignore"
@@ -79,17 +79,27 @@ def configured_task(path: str | os.PathLike[str], opts: Sequence[str] | None = N
     return task
 
 
-def discovered_task(files: Sequence[Path], num_workers: int = 0) -> TaskSpec:
+def discovered_task(cases: Sequence[Sequence[Path]], num_workers: int = 0) -> TaskSpec:
     """A class for every value but 0 that the files hold.
 
+    Args:
+        cases: the files of each; a case of which one cannot be read has no say.
+        num_workers: processes; 0 or 1 works in this one.
+
     Raises:
-        DataError: if a file cannot be read, or there is nothing but 0.
+        DataError: if no case can be read, or there is nothing but 0.
     """
     values: set[int] = set()
-    for file, found in run_all(stored_values, files, num_workers, "reading labels"):
-        if isinstance(found, Exception):
-            raise DataError(str(found) if str(file) in str(found) else f"{file}: {found}")
-        values |= found
+    failed: list[MedicalSegError] = []
+    for _, found in run_all(stored_values, cases, num_workers, "reading labels"):
+        if isinstance(found, RunError):
+            raise found
+        if isinstance(found, MedicalSegError):
+            failed.append(found)
+        else:
+            values |= found
+    if failed and len(failed) == len(cases):
+        raise DataError(f"none of {counted(len(cases), 'case')} can be read; the first: {failed[0]}")
     values -= {0}
     if not values:
         raise DataError("the label maps hold nothing but 0")
@@ -99,9 +109,9 @@ def discovered_task(files: Sequence[Path], num_workers: int = 0) -> TaskSpec:
     return task_of_map(LabelMap.from_config({"background": 0, **{f"label {v}": v for v in sorted(values)}}))
 
 
-def stored_values(file: Path) -> set[int]:
-    """The values in a label map."""
-    return {int(value) for value in np.unique(read_label(file).array)}
+def stored_values(files: Sequence[Path]) -> set[int]:
+    """The values in label maps."""
+    return {int(value) for file in files for value in np.unique(read_label(file).array)}
 
 
 def task_near(*folders: str | os.PathLike[str]) -> TaskSpec | None:

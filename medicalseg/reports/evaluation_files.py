@@ -34,12 +34,13 @@ def write_evaluation(
     summary, task = evaluation.summary, evaluation.task
     wanted = {kind: files[kind] for kind in KINDS if kind in files}
     label_map = None if task.label_map is None else task.label_map.to_dict()
-    facts = {"program": program(), **(run or {}), "label_map": label_map, "missing": list(evaluation.missing)}
+    left_out = {"missing": list(evaluation.missing), "failed": dict(evaluation.failed)}
+    facts = {"program": program(), **(run or {}), "label_map": label_map, **left_out}
     for kind, path in wanted.items():
         if kind == "json":
             write_json(path, summary.to_dict() | {"run": facts})
         elif kind == "csv":
-            write_text(path, csv_text(summary))
+            write_text(path, csv_text(summary, evaluation.failed))
         elif kind == "markdown":
             write_text(path, render_markdown(summary))
         else:

@@ -48,13 +48,22 @@ def write_metrics(
     return json_path, csv_path
 
 
-def csv_text(summary: Summary) -> str:
-    """One row per case and class; the column `presence` tells where a class is, and so why a value is empty or 0."""
+def csv_text(summary: Summary, failed: Mapping[str, str] | None = None) -> str:
+    """One row per case and class; the column `presence` tells where a class is, and so why a value is empty or 0.
+
+    Args:
+        summary: the figures.
+        failed: reason by name of cases that have none; their rows are empty but for the reason.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *summary.measures, *(["presence"] if summary.rules else [])])
     for result in summary.cases:
         writer.writerows(_rows(result, summary))
+    empty = [""] * (len(COLUMNS) - 4 + len(summary.measures))
+    for case, reason in (failed or {}).items():
+        end = [f"not scored: {reason}"] if summary.rules else []
+        writer.writerows([case, summary.grid, c, name, *empty, *end] for c, name in enumerate(summary.class_names))
     return text.getvalue()
 
 

@@ -21,7 +21,7 @@ def nnunet_summary(
     """Per-case figures under the keys that nnU-Net uses, by stored label value; of regions "(1, 2, 3)".
 
     The means are nnU-Net's too: over the cases, NaN left out, so a class that is in no reference counts 0 where it was
-    predicted, unlike in `metrics.json`.
+    predicted, unlike in `metrics.json`. What a reader must know is under `notes`, which nnU-Net has not, if there is any.
 
     Args:
         summary: of the evaluation.
@@ -35,7 +35,8 @@ def nnunet_summary(
     for result, figures in zip(summary.cases, metrics, strict=True):
         prediction, reference = (files or {}).get(result.case, (None, None))
         cases.append({"metrics": figures, "prediction_file": prediction, "reference_file": reference})
-    return {"foreground_mean": _mean(list(mean.values())), "mean": mean, "metric_per_case": cases}
+    notes = {"notes": list(summary.notes)} if summary.notes else {}
+    return {"foreground_mean": _mean(list(mean.values())), "mean": mean, "metric_per_case": cases, **notes}
 
 
 def write_nnunet_summary(

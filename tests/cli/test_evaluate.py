@@ -60,6 +60,30 @@ def test_nnunet_form(folders, tmp_path):
     assert content["foreground_mean"]["Dice"] == pytest.approx(0.375)
 
 
+def test_a_damaged_prediction_is_noted_wherever_figures_are(folders, tmp_path, capsys):
+    broken, out = Path(folders[0]) / "a.nii.gz", tmp_path / "out"
+    broken.write_bytes(broken.read_bytes()[:60])
+    assert main(["evaluate", *folders, "--missing", "skip", "--save_dir", str(out)]) == 2
+    shown = capsys.readouterr()
+    assert "Evaluation of 1 case;" in shown.out
+    report = json.loads((out / "metrics.json").read_text())
+    assert list(report["run"]["failed"]) == ["a"]
+    reason = report["run"]["failed"]["a"]
+    assert str(broken) in reason
+    note = f"1 of 2 cases could not be scored, and all figures are without it: a ({reason})"
+    assert f"!! NOTE: {note}" in shown.out
+    assert f"**Note:** {note}" in (out / "metrics.md").read_text()
+    assert report["notes"][0] == note
+    nnunet = json.loads((out / "summary.json").read_text())
+    assert nnunet["notes"][0] == note
+    assert [Path(case["prediction_file"]).name for case in nnunet["metric_per_case"]] == ["b.nii.gz"]
+    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    assert [(row["case"], row["class_id"]) for row in rows] == [(c, i) for c in "ba" for i in "012"]
+    left_out = rows[3:]
+    assert {row["presence"] for row in left_out} == {f"not scored: {reason}"}
+    assert {row[key] for row in left_out for key in ("dice", "nsd", "tp", "reference_mm3")} == {""}
+
+
 def test_nothing_is_written_without_being_asked(folders, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     assert main(["evaluate", *folders, "--bootstrap", "0"]) == 0

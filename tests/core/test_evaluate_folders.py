@@ -14,7 +14,7 @@ from medicalseg.core.label_task import configured_task, described_task, task_of_
 from medicalseg.errors import CheckpointError, DataError, UserError
 from medicalseg.inference.inputs import Labels, find_inputs
 from medicalseg.inference.label_map import LabelMap
-from medicalseg.io import Volume, reorient, write_volume
+from medicalseg.io import Volume, read_volume, reorient, write_volume
 from medicalseg.metrics import MeasureOptions
 
 AFFINE = np.diag([1.0, 0.5, 3.0, 1.0])
@@ -147,10 +147,79 @@ def test_the_same_name_twice(folders):
         evaluate_folders(predictions, references)
 
 
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd", ".mgz"])
+def test_arrays_beside_label_maps_are_left_aside_once(folders, caplog, suffix):
+    predictions, references = folders
+    for case in "abc":
+        write_volume(read_volume(predictions / f"{case}.nii.gz"), predictions / f"{case}{suffix}")
+        if suffix != ".nii.gz":
+            (predictions / f"{case}.nii.gz").unlink()
+        np.savez(predictions / f"{case}.npz", probabilities=np.ones((3, 6, 12, 16), np.float16))
+        np.save(predictions / f"{case}.npy", np.ones((3, 6, 12, 16), np.float16))
+        (predictions / f"{case}.pkl").write_bytes(b"\x80")
+    with caplog.at_level(logging.INFO):
+        found = evaluate_folders(predictions, references)
+    assert [pair.prediction.name for pair in found.pairs] == [f"{case}{suffix}" for case in "abc"]
+    told = [record.getMessage() for record in caplog.records if "left aside" in record.getMessage()]
+    assert len(told) == 1
+    assert "a.npy, a.npz" in told[0]
+    assert found.summary.foreground_mean == pytest.approx((1 + 3 / 4 + 2 / 4) / 3)
+    assert found.summary.notes == ()
+
+
+def test_arrays_alone_are_predictions(folders):
+    predictions, references = folders
+    for case in "abc":
+        array = read_volume(predictions / f"{case}.nii.gz").array
+        (predictions / f"{case}.nii.gz").unlink()
+        np.save(predictions / f"{case}.npy", array)
+    assert evaluate_folders(predictions, references).summary.foreground_mean == pytest.approx((1 + 3 / 4 + 2 / 4) / 3)
+    np.savez(predictions / "a.npz", label=array)
+    with pytest.raises(UserError, match=r"a\.npy and .*a\.npz have the same name"):
+        evaluate_folders(predictions, references)
+
+
 def test_another_shape_is_an_error_that_names_both(folders):
     predictions, references = folders
     save(predictions / "b.nii.gz", labels()[:-1])
-    with pytest.raises(DataError, match=r"1 of 3 cases.*b\.nii\.gz.*\(15, 12, 6\).*\(16, 12, 6\)"):
+    with pytest.raises(DataError, match=r"1 of 1 case.*b\.nii\.gz.*\(15, 12, 6\).*\(16, 12, 6\)"):
+        evaluate_folders(predictions / "b.nii.gz", references / "b.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("missing", "described", "workers"),
+    [("error", False, 0), ("zero", False, 0), ("skip", True, 0), ("error", True, 0), ("error", False, 2)],
+)
+def test_damaged_files_cost_their_own_cases_only(folders, caplog, missing, described, workers):
+    predictions, references = folders
+    if described:
+        content = {"labels": {"background": 0, "label 1": 1, "label 2": 2}, "file_ending": ".nii.gz"}
+        (references.parent / "dataset.json").write_text(json.dumps(content))
+    save(predictions / "d.nii.gz", labels())
+    save(references / "d.nii.gz", labels()[:-1])
+    save(predictions / "e.nii.gz", labels(0, 1, 9))
+    save(references / "e.nii.gz", labels())
+    for broken in (predictions / "b.nii.gz", references / "e.nii.gz"):
+        broken.write_bytes(broken.read_bytes()[:60])
+    found = evaluate_folders(predictions, references, missing=missing, num_workers=workers, bootstrap=50)
+    assert [pair.name for pair in found.pairs] == [case.case for case in found.summary.cases] == ["a", "c"]
+    assert list(found.failed) == ["b", "d", "e"]
+    assert str(predictions / "b.nii.gz") in found.failed["b"]
+    assert "(15, 12, 6)" in found.failed["d"]
+    assert str(references / "e.nii.gz") in found.failed["e"]
+    assert found.summary.foreground_mean == pytest.approx((1 + 2 / 4) / 2)
+    assert found.summary.class_names == ("background", "label 1", "label 2")
+    first = found.summary.notes[0]
+    assert first.startswith("3 of 5 cases could not be scored, and all figures are without them: b (")
+    assert all(f"{case} ({reason})" in first for case, reason in found.failed.items())
+    assert [record.levelname for record in caplog.records].count("ERROR") == 3
+
+
+def test_nothing_but_damaged_files(folders):
+    predictions, references = folders
+    for broken in predictions.iterdir():
+        broken.write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of 3 cases can be read; the first: .*a\.nii\.gz: is empty"):
         evaluate_folders(predictions, references)
 
 
