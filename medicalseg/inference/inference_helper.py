@@ -139,8 +139,9 @@ def helper_note(block: Mapping[str, Any] | None, task: TaskSpec) -> str:
     helper = manager.INFERENCE_HELPERS[str(block["type"])]
     if helper.__module__.partition(".")[0] != "medicalseg":
         return (
-            f"{block['type']} is kept in deploy.yaml, but never called: infer and predict do what the task says. What its "
-            "preprocess does belongs into `preprocess` of the dataset, what its postprocess does into `postprocessing`"
+            f"{block['type']} is kept in deploy.yaml, but never called: infer and predict do what the task says. What "
+            "its preprocess does belongs into `preprocess` of the dataset, what its postprocess does into "
+            "`postprocessing`"
         )
     unmet = getattr(helper, "unmet", None)
     return "" if unmet is None else str(unmet(task))

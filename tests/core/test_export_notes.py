@@ -33,7 +33,7 @@ def test_transforms_that_the_task_does_need_no_word() -> None:
 
 
 @pytest.mark.parametrize(
-    "item, given",
+    ("item", "given"),
     [
         (RESIZE, task()),
         (RESIZE, task((32, 32, 16))),
@@ -45,7 +45,9 @@ def test_transforms_that_the_task_does_need_no_word() -> None:
 def test_a_size_that_the_task_does_not_have(item: dict[str, Any], given: TaskSpec) -> None:
     (said,) = notes([{}, item], None, given)
     assert said.startswith("export.transforms[1]: Resize3D to ")
-    assert str(item["size"]) in said and "is not done" in said and "preprocess" in said
+    assert str(item["size"]) in said
+    assert "is not done" in said
+    assert "preprocess" in said
 
 
 def test_other_transforms_are_never_run() -> None:
@@ -59,14 +61,16 @@ def test_own_helpers_are_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(manager.INFERENCE_HELPERS.components_dict, "Mine", Mine)
     (said,) = notes(None, {"type": "Mine"}, task(slices=SliceSpec()))
-    assert said.startswith("export.inference_helper: Mine") and "never called" in said
+    assert said.startswith("export.inference_helper: Mine")
+    assert "never called" in said
 
 
 def test_the_helper_of_hearts_needs_their_voxel_size() -> None:
     block = {"type": "NNFormerInferenceHelper"}
     assert notes(None, block, task(spacing=(6.35, 1.52, 1.52))) == []
     (said,) = notes(None, block, task())
-    assert "6.35" in said and "spacing" in said
+    assert "6.35" in said
+    assert "spacing" in said
 
 
 def test_export_says_it_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
