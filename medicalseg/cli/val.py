@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also score a majority-label atlas of the training cases, the figure a network has to beat")  # fmt: skip
     add("--calibration", type=truth, default=None,
         help="whether probabilities can be believed (default: test_config.calibration, else False)")  # fmt: skip
+    add("--nnunet_summary", type=Path, metavar="FILE", help="also write the form of nnU-Net's summary.json there")
     add_interval_arguments(parser, 0)
     add_measure_arguments(parser, ())
     add_window_arguments(parser)
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = _dataset(config, args.split)
     trained = task_for(config, args.model_path[0])
     dataset.task = restored_as(_as_trained(dataset.task, trained), args.restoring)
-    _check_save_dir(args.save_dir, dataset)
+    _check_outputs(args.save_dir, args.nnunet_summary, dataset)
     more = [(open_config(args.config, path, args.opts), path) for path in args.model_path[1:]]
     check_one_grid([trained, *(task_for(each, path) for each, path in more)], APART)
     models = [load_trained(each, path, args.cpu_accel) for each, path in ((config, args.model_path[0]), *more)]
@@ -110,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.atlas:
         _score_atlas(config, dataset, space, args.save_dir, summary)
+    if args.nnunet_summary is not None and distributed.is_main():
+        _write_nnunet(args.nnunet_summary, summary, dataset, Path(args.save_dir), _saved(args.is_save_data, test))
     if distributed.is_main():
         _say_where(args.save_dir, args.use_vdl)
     return 0
@@ -173,13 +176,29 @@ def _dataset(config: Config, split: str) -> Any:
     return dataset
 
 
-def _check_save_dir(save_dir: str, dataset: Any) -> None:
+def _check_outputs(save_dir: str, nnunet_summary: Path | None, dataset: Any) -> None:
     from medicalseg.utils.files import output_folder
 
     root = getattr(dataset, "dataset_root", None)
-    target = output_folder(save_dir).resolve()
-    if root is not None and (target == Path(root).resolve() or Path(root).resolve() in target.parents):
-        raise UserError(f"--save_dir {save_dir} lies in the dataset's folder {root}; give another one")
+    targets = {"--save_dir": output_folder(save_dir)}
+    if nnunet_summary is not None:
+        targets["--nnunet_summary"] = nnunet_summary
+        if nnunet_summary.is_dir():
+            raise UserError(f"--nnunet_summary {nnunet_summary} is a folder; give a file")
+    for flag, target in targets.items():
+        path = target.resolve()
+        if root is not None and Path(root).resolve() in (path, *path.parents):
+            raise UserError(f"{flag} {target} lies in the dataset's folder {root}; give another one")
+
+
+def _write_nnunet(path: Path, summary: Summary, dataset: Any, save_dir: Path, saved: int | None) -> None:
+    from medicalseg.core.evaluated_files import evaluated_files
+    from medicalseg.reports.nnunet_summary import write_nnunet_summary
+    from medicalseg.utils.logger import logger
+
+    files = evaluated_files(dataset, _labelled(dataset), summary, save_dir, saved)
+    write_nnunet_summary(path, summary, dataset.task, files)
+    logger.info("In nnU-Net's form: %s", path)
 
 
 def _trained_on(config: Config, args: argparse.Namespace, dataset: Any) -> list[str]:
@@ -190,7 +209,7 @@ def _trained_on(config: Config, args: argparse.Namespace, dataset: Any) -> list[
     from medicalseg.utils.logger import logger
 
     members = [train_cases_of(path) for path in args.model_path]
-    scored = [str(getattr(case, "name", case)) for case in _labelled(dataset)]
+    scored = [str(getattr(dataset.cases[index], "name", dataset.cases[index])) for index in _labelled(dataset)]
     notes = list(seen_note(scored, together(members)))
     if notes or None not in members:
         return notes
@@ -206,9 +225,10 @@ def _trained_on(config: Config, args: argparse.Namespace, dataset: Any) -> list[
     return list(leaking_notes(trained, dataset))
 
 
-def _labelled(dataset: Any) -> list[Any]:
-    cases = getattr(dataset, "cases", ())
-    return [case for index, case in enumerate(cases) if not hasattr(dataset, "has_label") or dataset.has_label(index)]
+def _labelled(dataset: Any) -> list[int]:
+    """Indices of the cases that are scored."""
+    count = len(getattr(dataset, "cases", ()))
+    return [index for index in range(count) if not hasattr(dataset, "has_label") or dataset.has_label(index)]
 
 
 def _as_trained(task: TaskSpec, trained: TaskSpec) -> TaskSpec:

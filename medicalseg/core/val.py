@@ -30,6 +30,7 @@ from medicalseg.utils.logger import logger
 if TYPE_CHECKING:
     import paddle
 
+PREDICTIONS = "predictions"
 SECONDS_BETWEEN_LINES = 10.0
 NO_ORIGINALS = (
     "scored on the network's resized grid, because the dataset keeps no labels on the original grid: "
@@ -158,7 +159,7 @@ def _score_share(
         results.append((index, result))
         shapes.append(label.shape)
         if folder is not None and index in kept:
-            _write_prediction(scorer, index, labels, folder / "predictions" / _file_name(scorer.dataset, index, name))
+            _write_prediction(scorer, index, labels, folder / PREDICTIONS / file_name(scorer.dataset, index, name))
         if print_detail and time.monotonic() - told > SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             logger.info("[EVAL] %d/%d cases, last: %s in %.1f s", done, len(cases), name, result.seconds)
@@ -174,7 +175,8 @@ def _usual(shapes: Sequence[Sequence[int]]) -> list[int] | None:
     return [int(n) for n in np.median(shapes, axis=0)] if shapes else None
 
 
-def _file_name(dataset: Any, index: int, name: str) -> str:
+def file_name(dataset: Any, index: int, name: str) -> str:
+    """Name of the label map that `evaluate` writes of a case."""
     return f"{name}.png" if _is_picture(dataset, index) else f"{name}.nii.gz"
 
 

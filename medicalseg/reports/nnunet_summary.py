@@ -21,7 +21,7 @@ def nnunet_summary(
     """Per-case figures under the keys that nnU-Net uses, by stored label value; of regions "(1, 2, 3)".
 
     The means are nnU-Net's too: over the cases, NaN left out, so a class that is in no reference counts 0 where it was
-    predicted, unlike in `metrics.json`. What a reader must know is under `notes`, which nnU-Net has not, if there is any.
+    predicted, unlike in `metrics.json`. Notes of the evaluation, which nnU-Net has not, are under `notes`.
 
     Args:
         summary: of the evaluation.

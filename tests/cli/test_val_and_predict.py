@@ -191,6 +191,8 @@ def test_a_broken_image_gives_exit_code_2_and_the_rest_is_written(
         ("val", ["--split", "test"], "test_dataset"),
         ("val", ["--save_dir", "{data}/data/new"], "lies in the dataset's folder"),
         ("val", ["--save_dir", "{data}/c.yml"], "is a file"),
+        ("val", ["--nnunet_summary", "{data}/data/summary.json"], "lies in the dataset's folder"),
+        ("val", ["--nnunet_summary", "{data}"], "is a folder"),
         ("val", ["--sw_num", "2"], "test_config.sliding.window"),
         ("val", ["--opts", "test_config={sliding: {window: [4, 4, 4], odd: 1}}"], "odd"),
         ("predict", ["--image_path", "absent"], "absent"),
@@ -308,6 +310,27 @@ def test_further_measures_are_the_same_in_val_predict_and_evaluate(run: Callable
     assert reports[0]["measures"]["hd95"]["classes"][1]["value"] == pytest.approx(0.75)
     assert 0 <= reports[0]["calibration"]["foreground_error"] < 0.5
     assert (data / "val" / "reliability.png").is_file()
+
+
+def test_nnunet_form_of_val_is_that_of_evaluate(run: Callable[..., int], data: Path) -> None:
+    first, second = data / "new" / "val.json", data / "evaluate.json"
+    assert run("val", "--overlays", "0", "--nnunet_summary", str(first)) == 0
+    folders = [str(data / "val" / "predictions"), str(data / "data" / "labelsTr"), "--config", str(data / "c.yml")]
+    assert run_verb("evaluate", [*folders, "--missing", "skip", "--nnunet_summary", str(second)]) == 0
+    found, expected = (json.loads(path.read_text(encoding="utf-8")) for path in (first, second))
+    assert expected.pop("notes")
+    assert found == expected
+    assert {len(case["metrics"]) for case in found["metric_per_case"]} == {2}
+    assert run("val", "--overlays", "0", "--is_save_data", "False", "--nnunet_summary", str(first)) == 0
+    found = json.loads(first.read_text(encoding="utf-8"))
+    assert [case["prediction_file"] for case in found["metric_per_case"]] == [None, None]
+    assert [Path(case["reference_file"]).name for case in found["metric_per_case"]] == [
+        *("case_0.nii.gz", "case_1.nii.gz")
+    ]
+    window = ["--eval_space", "network", "--save_dir", str(data / "other")]
+    assert run("val", "--overlays", "0", "--nnunet_summary", str(first), *window) == 0
+    found = json.loads(first.read_text(encoding="utf-8"))
+    assert {case["prediction_file"] for case in found["metric_per_case"]} == {None}
 
 
 def test_level_order_and_calibration_of_the_configuration(run: Callable[..., int], data: Path) -> None:
