@@ -214,7 +214,9 @@ class _Run:
         if not self.previous:
             return None
         own = Timings()
-        labels, self.previous = segment_all_within(image, self.previous, self.memory, work.case.name, own)
+        labels, self.previous = segment_all_within(
+            image, self.previous, self.memory, work.case.name, own, of="the earlier network"
+        )
         work.timings.seconds["earlier"] = [sum(own.mean().values())]
         return labels
 

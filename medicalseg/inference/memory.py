@@ -143,6 +143,16 @@ def _sums(inferer: Inferer, record: GridRecord, task: TaskSpec, scores: bool) ->
     return held + part * each + edges
 
 
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """How an image goes through a network: what it would have needed and needs, in bytes, and what was chosen."""
+
+    inferer: Inferer
+    first: int
+    needed: int
+    choices: Sequence[str]
+
+
 class MemoryPlan:
     """Compares what every image needs with what there is, and chooses smaller pieces where it would not fit.
 
@@ -163,28 +173,49 @@ class MemoryPlan:
 
     def fit(self, image: Volume, member: Member, uncertainty: bool = False) -> Inferer:
         """The inferer for an image that was read, and is held; says what it needs where that is more than before."""
-        inferer, choices = member.inferer, []
-        shape = largest_grid(image, member.task)
-        needed = self._needed(image, member, inferer, uncertainty)
+        return self.fit_all(image, [member], uncertainty)[0]
+
+    def fit_all(
+        self, image: Volume, members: Sequence[Member], uncertainty: bool = False, of: str | None = None
+    ) -> list[Inferer]:
+        """As `fit` for networks that work one after the other: what the neediest needs is said, once.
+
+        Args:
+            image: it.
+            members: the networks.
+            uncertainty: it is computed too.
+            of: which networks they are, for the log, where there are others for the same image.
+        """
         free = available_memory() + image.array.nbytes
         free = free if self._limit is None else min(free, self._limit)
-        first = needed
+        fits = [self._fit(image, member, uncertainty, free) for member in members]
+        self.largest = max(self.largest, *(fit.needed for fit in fits))
+        self._say(f"{image.path} ({of})" if of else str(image.path), fits, free)
+        return [fit.inferer for fit in fits]
+
+    def _fit(self, image: Volume, member: Member, uncertainty: bool, free: int) -> _Fit:
+        inferer, choices = member.inferer, list[str]()
+        shape = largest_grid(image, member.task)
+        first = needed = self._needed(image, member, inferer, uncertainty)
         while needed > free and (way := inferer.smaller(shape)) is not None:
             inferer, what = way
             needed = self._needed(image, member, inferer, uncertainty)
             choices.append(what)
-        self.largest = max(self.largest, needed)
+        return _Fit(inferer, first, needed, choices)
+
+    def _say(self, name: str, fits: Sequence[_Fit], free: int) -> None:
+        first, needed = max(fit.first for fit in fits), max(fit.needed for fit in fits)
+        choices = dict.fromkeys(choice for fit in fits for choice in fit.choices)
         if self._tell and (not self._told or first > TOLD * max(self._told, LEAST_TOLD) or choices):
             self._told = max(first, self._told)
-            logger.info("%s: about %s of memory; %s may be used.", image.path, gibibytes(first), gibibytes(free))
+            logger.info("%s: about %s of memory; %s may be used.", name, gibibytes(first), gibibytes(free))
         if choices:
-            logger.warning("%s: in smaller pieces (%s): about %s.", image.path, ", ".join(choices), gibibytes(needed))
+            logger.warning("%s: in smaller pieces (%s): about %s.", name, ", ".join(choices), gibibytes(needed))
         if needed > free:
             logger.warning(
                 "%s: needs about %s of memory and %s may be used: it may fail; %s.",
-                *(image.path, gibibytes(needed), gibibytes(free), "give a smaller window or batch"),
+                *(name, gibibytes(needed), gibibytes(free), "give a smaller window or batch"),
             )
-        return inferer
 
     def _needed(self, image: Volume, member: Member, inferer: Inferer, uncertainty: bool) -> int:
         shape, task = image.array.shape, member.task

@@ -58,6 +58,7 @@ def segment_within(
     name: str,
     timings: Timings | None = None,
     previous: Volume | None = None,
+    of: str | None = None,
 ) -> tuple[Volume, Member]:
     """As `segment`, in pieces that fit the memory.
 
@@ -68,11 +69,12 @@ def segment_within(
         name: of the case, for the log.
         timings: see `segment`.
         previous: see `segment`.
+        of: which network it is, for the log, where there are others for the same image.
 
     Returns:
         Its labels, and the network with the pieces that they were made in.
     """
-    member = replace(member, inferer=plan.fit(image, member))
+    member = replace(member, inferer=plan.fit_all(image, [member], of=of)[0])
 
     def work(inferers: Sequence[Inferer]) -> Volume:
         with plan.lock:
@@ -90,6 +92,7 @@ def mix_within(
     timings: Timings,
     previous: Volume | None = None,
     uncertainty: bool = False,
+    of: str | None = None,
 ) -> tuple[tuple[Result, GridRecord], list[Member]]:
     """As `mix`, in pieces that fit the memory.
 
@@ -101,11 +104,13 @@ def mix_within(
         timings: see `mix`.
         previous: see `mix`.
         uncertainty: see `mix`.
+        of: which networks they are, for the log, where there are others for the same image.
 
     Returns:
         What `mix` gives, and the networks with the pieces that it was made in.
     """
-    members = [replace(each, inferer=plan.fit(image, each, uncertainty)) for each in members]
+    fitting = plan.fit_all(image, members, uncertainty, of)
+    members = [replace(each, inferer=inferer) for each, inferer in zip(members, fitting, strict=True)]
 
     def average(inferers: Sequence[Inferer]) -> tuple[Result, GridRecord]:
         now = [replace(each, inferer=new) for each, new in zip(members, inferers, strict=True)]
@@ -118,11 +123,11 @@ def mix_within(
 
 
 def segment_all_within(
-    image: Volume, members: Sequence[Member], plan: MemoryPlan, name: str, timings: Timings
+    image: Volume, members: Sequence[Member], plan: MemoryPlan, name: str, timings: Timings, of: str | None = None
 ) -> tuple[Volume, list[Member]]:
     """As `segment_within` for one network, or for several that see the image differently."""
     if len(members) == 1:
-        labels, member = segment_within(image, members[0], plan, name, timings)
+        labels, member = segment_within(image, members[0], plan, name, timings, of=of)
         return labels, [member]
-    (result, record), members = mix_within(image, members, plan, name, timings)
+    (result, record), members = mix_within(image, members, plan, name, timings, of=of)
     return restore(result, record, members[0].task, timings), members

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +15,9 @@ from medicalseg.inference.memory import MemoryPlan
 from medicalseg.inference.mixture import Member
 from medicalseg.inference.network import WithDecision
 from medicalseg.inference.sliding_window import Inferer
-from medicalseg.inference.smaller import in_smaller_pieces, segment_within
+from medicalseg.inference.smaller import in_smaller_pieces, mix_within, segment_all_within, segment_within
 from medicalseg.inference.task import TaskSpec
+from medicalseg.inference.timings import Timings
 from medicalseg.io import Volume
 
 TASK = TaskSpec(num_classes=2)
@@ -52,6 +56,32 @@ def test_labels_do_not_change(caplog: pytest.LogCaptureFixture) -> None:
     network.batches.clear()
     segment_within(image(), member, MemoryPlan(), "b")
     assert set(network.batches) == {1}
+
+
+def test_several_networks_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    task = replace(TASK, restoring="scores")
+    networks = [Threshold(9, MemoryError()) for _ in range(2)]
+    sizes = (6, 4)
+    members = [Member(task, net, SlidingWindow(size, batch=4)) for net, size in zip(networks, sizes, strict=True)]
+    scan, plan = replace(image(), path=Path("scan.mha")), MemoryPlan(1 << 20)
+    with caplog.at_level(logging.INFO):
+        _, found = mix_within(scan, members, plan, "a", Timings())
+    told = [record.getMessage() for record in caplog.records]
+    assert [sum(words in line for line in told) for words in ("may be used.", "smaller pieces", "may fail")] == [1] * 3
+    assert all(line.startswith("scan.mha: ") for line in told)
+    assert [each.inferer.batch for each in found if isinstance(each.inferer, SlidingWindow)] == [1, 1]
+    alone = [MemoryPlan(1 << 40) for _ in found]
+    for each, member in zip(alone, found, strict=True):
+        each.fit(scan, member)
+    assert plan.largest == max(each.largest for each in alone)
+
+
+def test_the_earlier_network_of_a_cascade_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    member = Member(TASK, Threshold(9, MemoryError()), SlidingWindow(6, batch=4))
+    scan = replace(image(), path=Path("scan.mha"))
+    with caplog.at_level(logging.INFO):
+        segment_all_within(scan, [member], MemoryPlan(1 << 20), "a", Timings(), of="the earlier network")
+    assert {record.getMessage().split(": ")[0] for record in caplog.records} == {"scan.mha (the earlier network)"}
 
 
 @pytest.mark.parametrize(
