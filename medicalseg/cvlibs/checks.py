@@ -23,12 +23,14 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
         KeyPathError: at the first thing that is wrong.
     """
     notes = check_top_level(plain)
+    of_data: list[str] = []
     for key in effective.DATASET_KEYS:
         if plain.get(key) is not None:
             block, found = effective.dataset(plain, key)
             check(block, (key,), manager.DATASETS)
             _check_preprocess(block, (key, "preprocess"))
-            notes += found
+            of_data += found
+    notes += _each_once(of_data)
     if plain.get("model") is not None:
         block, found = effective.model(plain)
         _check_model(block)
@@ -47,6 +49,18 @@ def check_all(plain: Mapping[str, Any]) -> list[str]:
         _check_export(plain["export"])
     _check_postprocessing(plain)
     return notes
+
+
+def _each_once(notes: list[str]) -> list[str]:
+    """The notes of the datasets; what is said of several blocks is said of the first, and the others are named."""
+    blocks: dict[str, list[str]] = {}
+    kinds: dict[str, type[str]] = {}
+    for note in notes:
+        block, _, text = note.partition(".")
+        blocks.setdefault(text, []).append(block)
+        kinds[text] = type(note)
+    ends = {text: f" (also in {', '.join(others)})" if others else "" for text, (_, *others) in blocks.items()}
+    return [kinds[text](f"{block}.{text}{ends[text]}") for text, (block, *_) in blocks.items()]
 
 
 def _check_folds(plain: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,6 +34,10 @@ from medicalseg.utils.logger import logger
 
 Result = TypeVar("Result")
 TIMED_ITERS = 10_000
+PLANNED_BATCH = (
+    "batch_size: 1 means the batch of the plan here, as in PaddleSeg3D, since train_dataset has no plan_path; "
+    "--batch_size N takes N patches"
+)
 
 
 class Config:
@@ -96,9 +101,11 @@ class Config:
         self._tree = with_opts(tree, opts, notes.append)
         notes += self._located(lambda: load_plugins(self._tree))
         notes += validate(self)
+        if self._takes_planned_batch():
+            notes.append(PLANNED_BATCH)
         self._notes = tuple(notes)
         for note in notes if log_notes else ():
-            logger.info(note)
+            logger.log(logging.WARNING if isinstance(note, effective.Caution) else logging.INFO, note)
         self._sealed = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -135,8 +142,21 @@ class Config:
 
     @property
     def batch_size(self) -> int:
-        """Samples per step and process; 1 if the file does not say."""
+        """Samples per step and process; 1 if the file does not say.
+
+        A dataset's class may say by `takes_planned_batch` that the 1 of a file stands for its `planned_batch`, as
+        `MSDDataset` does; the training data are then built to know it.
+        """
+        if self._takes_planned_batch():
+            return int(self.train_dataset.planned_batch)
         return self.dic.get("batch_size") or 1
+
+    def _takes_planned_batch(self) -> bool:
+        block = self.dic.get("train_dataset")
+        if block is None or (self.dic.get("batch_size") or 1) != 1 or is_override(self.source("batch_size")):
+            return False
+        rule = getattr(find(block, ("train_dataset",), manager.DATASETS), "takes_planned_batch", None)
+        return rule is not None and bool(rule(block))
 
     @property
     def iters(self) -> int:

@@ -43,16 +43,23 @@ _MEANINGLESS_MODEL = {
 _MEANINGLESS_LOSS = {"data_format": "logits are always (N, C, X, Y, Z)"}
 
 
+class Caution(str):
+    """A note that the log gives as a warning."""
+
+
 def dataset(plain: Mapping[str, Any], key: str) -> tuple[dict[str, Any], list[str]]:
     """A dataset block ready to build, and notes about keys that mean nothing here.
 
     `dataset_root` and `result_dir` get `data_root` in front, `mode` follows the block's name when it is absent,
-    `transforms: null` is an empty list, `class_groups` and `postprocessing` of the file are the dataset's.
+    `transforms: null` is an empty list, `class_groups` and `postprocessing` of the file are the dataset's. A class may
+    say by `without_effect` which of the arguments change nothing, see `MedicalDataset`.
     """
     path: KeyPath = (key,)
     block = _block(plain, key)
     component = find(block, path, manager.DATASETS)
     block, notes = _without_meaningless(block, component, _MEANINGLESS_DATASET, path)
+    notes += _without_effect(block, component, path)
+    notes += _with_fixed_classes(block, component, plain, key)
     for folder in ("dataset_root", "result_dir"):
         if block.get(folder) is not None:
             block[folder] = _joined(plain, block[folder], (key, folder))
@@ -133,10 +140,41 @@ def dataset_classes(plain: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Class counts of the datasets that tell theirs without being built: (key path, count)."""
     found = []
     for key in DATASET_KEYS:
-        value = dataset_argument(plain, key, "num_classes", attribute="NUM_CLASSES")
+        value = _fixed_classes(plain, key) or dataset_argument(plain, key, "num_classes", attribute="NUM_CLASSES")
         if isinstance(value, int) and not isinstance(value, bool):
             found.append((f"{key}.num_classes", value))
     return found
+
+
+def _fixed_classes(plain: Mapping[str, Any], key: str) -> int | None:
+    """The class count in place of the one that a block for evaluation has written, where that cannot be meant.
+
+    So it is if the dataset's class fixes its number of classes, and model and training data have that number.
+    PaddleSeg3D does not read the count of these blocks, and has a file where it is wrong.
+    """
+    train, model = plain.get("train_dataset"), plain.get("model")
+    block = plain.get(key)
+    if key == "train_dataset" or train is None or not isinstance(block, Mapping) or "num_classes" not in block:
+        return None
+    fixed = getattr(find(block, (key,), manager.DATASETS), "NUM_CLASSES", None)
+    trained = dataset_argument(plain, "train_dataset", "num_classes", attribute="NUM_CLASSES")
+    asked = model.get("num_classes") if isinstance(model, Mapping) else None
+    return fixed if fixed is not None and trained == fixed and asked in (None, fixed) else None
+
+
+def _with_fixed_classes(
+    block: dict[str, Any], component: Callable[..., Any], plain: Mapping[str, Any], key: str
+) -> list[str]:
+    fixed, written = _fixed_classes(plain, key), block.get("num_classes")
+    if fixed is None or written == fixed or not isinstance(written, int):
+        return []
+    block["num_classes"] = fixed
+    return [
+        Caution(
+            f"{key}.num_classes is ignored: {written} differs from the {fixed} of {component.__name__}, which model "
+            "and training data have too; correct it, or leave it out"
+        )
+    ]
 
 
 def head(plain: Mapping[str, Any]) -> str:
@@ -218,6 +256,16 @@ def _without_meaningless(
         else:
             kept[key] = value
     return kept, notes
+
+
+def _without_effect(block: dict[str, Any], component: Callable[..., Any], path: KeyPath) -> list[str]:
+    """Take the arguments out of the block that the class takes without any use for them."""
+    tell = getattr(component, "without_effect", None)
+    notes = []
+    for key, why in (tell(block) if tell is not None else {}).items():
+        del block[key]
+        notes.append(type(why)(f"{format_path((*path, key))} is ignored: {why}"))
+    return notes
 
 
 def _block(plain: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.cvlibs import manager
+from medicalseg.cvlibs.effective import Caution
 from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.labels import names_by_id
@@ -86,6 +87,25 @@ class MedicalDataset(CaseDataset):
         cases = read_list(self.dataset_root / f"{mode}_list.txt", self.dataset_root, label_required=mode != "test")
         task = self._task(num_classes, ignore_index, normalize, class_groups, cases, (head, threshold))
         super().__init__(cases, task, transforms, mode, repeat_times, slices=slices, foreground=foreground)
+
+    @classmethod
+    def without_effect(cls, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """Arguments of a configuration that change nothing here, each with the reason.
+
+        Args:
+            arguments: the block of the configuration.
+        """
+        reasons: dict[str, str] = {
+            "result_dir": "nothing is ever written there",
+            "data_URL": "datasets are prepared by `medicalseg prepare`, not downloaded while training",
+        }
+        path = arguments.get("dataset_json_path")
+        if isinstance(path, str) and not Path(path).is_file():
+            seen = "" if Path(path).is_absolute() else f" (seen from {Path.cwd()})"
+            reasons["dataset_json_path"] = Caution(
+                f"{path} does not exist{seen}; the dataset.json beside the lists is read, if there is one"
+            )
+        return {name: why for name, why in reasons.items() if arguments.get(name)}
 
     def load(self, case: Case) -> tuple[np.ndarray, np.ndarray | None]:
         """The two arrays, mapped: what is written to them stays in this process."""

@@ -32,8 +32,10 @@ class MSDDataset(PatchDataset):
     """`PatchDataset` for `NNUNet`: grid, grey values, patches and windows are the plan's, augmentation is nnU-Net's.
 
     The network's grid has the plan's axes, (z, y, x) unless it transposed them. PaddleSeg3D's dataset gives whole
-    batches of the plan's size; here a sample is one patch, and the config's `batch_size` counts. In the modes "val"
-    and "test" a sample is a whole volume, as of every dataset, and scores are those of the original grid.
+    batches of the plan's size, whatever `batch_size` is; here a sample is one patch, and the config's `batch_size`
+    counts. Only a 1 in the file of a dataset without `plan_path`, as all of PaddleSeg3D's are, stands for the plan's
+    batch. In the modes "val" and "test" a sample is a whole volume, as of every dataset, and scores are those of the
+    original grid.
 
     Where `preprocessed_dir` has no plan yet, one is made of the labelled cases and kept there as JSON; see
     `medicalseg.planning.nnunet_plan`. Folds are PaddleSeg3D's: KFold(5, shuffle, seed 12345) over the sorted cases.
@@ -64,6 +66,9 @@ class MSDDataset(PatchDataset):
         previous: label maps of stage 0, see `PatchDataset`; default: folder `pred_next_stage` in `preprocessed_dir`.
         preprocess: fields of `Preprocessing` that are not to be the plan's.
         **options: every other argument of `PatchDataset`; they replace what the plan says.
+
+    Attributes:
+        planned_batch: patches of the plan's batch.
 
     Raises:
         DataError: the folder, the description, a file or the split is wrong.
@@ -112,6 +117,7 @@ class MSDDataset(PatchDataset):
         self.plan = _plan(place, root, flat, min(num_threads, os.cpu_count() or 1))
         number = self.plan.stage_number(stage)
         planned = self.plan.stages[number]
+        self.planned_batch = planned.batch_size
         settings = dataset_settings(self.plan, planned, mode == "train")
         settings["preprocess"] |= dict(preprocess or {})
         if cascade and number == 1:
@@ -130,7 +136,16 @@ class MSDDataset(PatchDataset):
         )
         self._check_plan()
         if mode == "train":
-            logger.info("The plan's batch has %d patches; what counts here is batch_size.", planned.batch_size)
+            logger.info("The plan's batch has %d patches.", self.planned_batch)
+
+    @staticmethod
+    def takes_planned_batch(arguments: Mapping[str, Any]) -> bool:
+        """Whether a configuration's `batch_size: 1` stands for the plan's batch.
+
+        Args:
+            arguments: the block of the configuration.
+        """
+        return not arguments.get("plan_path")
 
     @classmethod
     def _root(cls, *folders: str | None) -> Path:

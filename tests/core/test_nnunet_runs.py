@@ -142,6 +142,10 @@ def test_a_configuration_of_paddleseg3d_as_it_is(workplace: Path, capsys: pytest
     told = capsys.readouterr().out
     assert re.search(r"No plan at .*plans_3D.json; making one", told)
     assert "MSDDataset.cropped_data_dir is ignored" in told
+    (plan,) = Path("msd_lung/preprocessed/Task006_Lung").glob("*.json")
+    patches = json.loads(plan.read_text())["plans_per_stage"]["0"]["batch_size"]
+    assert patches > 1
+    assert f"{patches} samples per iteration" in told
     assert (workplace / "msd_lung/preprocessed/Task006_Lung/nnUNetPlansv2.1_plans_3D.json").is_file()
     weights = ["--config", "up.yml", "--model_path", "out/best_model/model.pdparams"]
     assert run_verb("val", [*weights, "--save_dir", "val"]) == 0
@@ -153,3 +157,34 @@ def test_a_configuration_of_paddleseg3d_as_it_is(workplace: Path, capsys: pytest
     found = read_label(workplace / "pred/lung_002.nii.gz")
     assert found.shape == SHAPE
     np.testing.assert_allclose(found.affine, AFFINE, atol=1e-5)
+
+
+def test_the_one_of_paddleseg3d_is_the_batch_of_the_plan(workplace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """There `batch_size` was without effect; the plan's batch was a step."""
+    caplog.set_level("INFO", "medicalseg")
+    folder = workplace / "msd_lung/preprocessed/Task006_Lung"
+    folder.mkdir(parents=True)
+    plan = Path(small_plan(workplace, "3d_fullres"))
+    plan.rename(folder / "nnUNetPlansv2.1_plans_3D.json")
+    up = workplace / "up.yml"
+    up.write_text(UPSTREAM.replace("epoch: 250", "epoch: 250\n  repeat_times: 5"))
+    config = Config(up)
+    assert "--batch_size N" in next(note for note in config.notes if "batch" in note)
+    assert config.batch_size == 2
+    assert config.iters_per_epoch == -(-len(config.train_dataset) // 2)
+    assert any("The plan's batch has 2 patches" in record.getMessage() for record in caplog.records)
+    assert [Config(up, batch_size=count).batch_size for count in (1, 5)] == [1, 5]
+    assert Config(up, opts=["batch_size=1"]).batch_size == 1
+    up.write_text(UPSTREAM.replace("batch_size: 1", "batch_size: 3"))
+    assert Config(up).batch_size == 3
+    up.write_text(UPSTREAM.replace("batch_size: 1", ""))
+    assert Config(up).batch_size == 2
+
+
+def test_a_one_beside_plan_path_is_one_patch(workplace: Path) -> None:
+    plan = small_plan(workplace, "3d_fullres")
+    up = workplace / "up.yml"
+    up.write_text(UPSTREAM.replace("fold: 0", f"fold: 0\n  plan_path: {plan}"))
+    config = Config(up)
+    assert not [note for note in config.notes if "batch" in note]
+    assert config.batch_size == 1
