@@ -26,6 +26,38 @@ flag() {
     printf '%s %s' "$1" "$2"
 }
 
+# located COMMAND: COMMAND with its script where this checkout has it; PaddleSeg3D's are in its root.
+located() {
+    local script=${1%% *} here
+    case "${script##*/}" in
+        test.py) here="tools/val.py --split test" ;;
+        infer.py) here=deploy/python/infer.py ;;
+        *) here=tools/${script##*/} ;;
+    esac
+    if [ -f "$script" ] || [ ! -f "${here%% *}" ]; then here=$script; fi
+    printf '%s%s' "$here" "${1#"$script"}"
+}
+
+# use_scripts_here NUMBER...: replace the commands on these lines by those of this checkout, and say it once for each.
+use_scripts_here() {
+    local number command script found said=" "
+    for number in "$@"; do
+        command=$(value "$number")
+        script=${command%% *}
+        found=$(located "$command")
+        if [ "$found" = "$command" ]; then continue; fi
+        lines[number]="$(key "$number"):$found"
+        case "$said" in *" $script "*) continue ;; esac
+        said="$said$script "
+        echo "note: there is no $script; ${found%"${command#"$script"}"} is run in its place" | tee -a "$status_log"
+    done
+}
+
+# has_gpu: whether Paddle sees one.
+has_gpu() {
+    "$python" -c "import sys, paddle; sys.exit(not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() < 1)" 2> /dev/null
+}
+
 failures=0
 
 # run COMMAND LOG: run it with its output in LOG, and note in results_python.log how it ended.

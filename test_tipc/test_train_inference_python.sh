@@ -27,6 +27,7 @@ log_path=test_tipc/output/$model_name/$mode
 status_log=$log_path/results_python.log
 mkdir -p "$log_path"
 : > "$status_log"
+use_scripts_here 15 23 29 37 39
 
 # infer DEPLOY_FOLDER NAME: every combination of device options on line 39 and after.
 infer() {
@@ -87,8 +88,8 @@ if [ "$train" = 1 ]; then
     IFS='|' read -ra gpu_list <<< "$(value 3)"
     IFS='|' read -ra autocasts <<< "$(value 5)"
     for gpus in "${gpu_list[@]}"; do
-        if [ "$gpus" != -1 ] && ! "$python" -c "import paddle, sys; sys.exit(not paddle.is_compiled_with_cuda())" 2> /dev/null; then
-            echo "skipped: gpus $gpus, this Paddle is built for CPUs"
+        if [ "$gpus" != -1 ] && ! has_gpu; then
+            echo "skipped: gpus $gpus, Paddle sees none here; to run on the CPU write gpu_list:-1 into $1" | tee -a "$status_log"
             continue
         fi
         for autocast in "${autocasts[@]}"; do
@@ -104,8 +105,8 @@ else
     infer "$folder" "$log_path" -1
 fi
 
-if [ ! -s "$status_log" ]; then
-    echo "error: nothing was run" >&2
+if ! grep -qE ' Run (successfully|failed) with' "$status_log"; then
+    echo "error: nothing was run; see $status_log" >&2
     exit 1
 fi
 echo "$failures failed; $(grep -c 'Run successfully' "$status_log") succeeded; see $status_log"
