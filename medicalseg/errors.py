@@ -6,6 +6,10 @@ The command line prints the message as it is, so a message names the file, the k
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 
 class MedicalSegError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -43,3 +47,14 @@ class CheckpointError(UserError):
 
 class MissingDependencyError(UserError):
     """An optional package is needed; the message names the extra that installs it."""
+
+
+@contextlib.contextmanager
+def naming_file(path: Path | None) -> Iterator[None]:
+    """A `DataError` inside the block names the file, unless it does already."""
+    try:
+        yield
+    except DataError as error:
+        if path is None or str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from medicalseg.cli.arguments import truth
 from medicalseg.cli.backend import add_backend_arguments, choose_device
-from medicalseg.cli.members import add_output_arguments, add_window_arguments, deployed, earlier_of, restored_as
+from medicalseg.cli.members import (
+    add_image_arguments,
+    add_output_arguments,
+    add_window_arguments,
+    deployed,
+    earlier_of,
+    restored_as,
+)
 from medicalseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """PaddleSeg3D's flags with their names, and what else a deployment needs."""
     add = parser.add_argument
     add("--config", required=True, help="deploy.yaml that tools/export.py wrote, or its folder")
-    add("--image_path", required=True, help="a volume, a DICOM folder, a folder of volumes, or a .txt list")
+    add_image_arguments(parser)
     add("--label_path", help="references to score against: a volume, a folder or a .txt list; same names as the images")
     add("--save_dir", default="./output/infer", help="folder for the label maps (default: ./output/infer)")
     add("--batch_size", type=int, default=1, help="cases of the same network grid that run together (default: 1)")
@@ -96,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     network = StaticNetwork(args.config, _options(args))
     first, *others = deployed(network, lambda task, each: _asked(args, task, each))
     task = first.task
-    cases = inputs_for([member.task for member in (first, *others)], args.image_path)
+    cases = inputs_for([member.task for member in (first, *others)], args.image_path, args.series)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
     if args.benchmark:

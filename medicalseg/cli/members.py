@@ -36,6 +36,14 @@ class Source:
     earlier: Sequence[Member] = ()
 
 
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is segmented."""
+    add = parser.add_argument
+    add("--image_path", required=True, help="a volume, a DICOM folder, a folder of volumes, or a .txt list")
+    add("--series", metavar="UID",
+        help="of a DICOM folder with several series, the one to take: its SeriesInstanceUID or number")  # fmt: skip
+
+
 def add_window_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """How volumes go through the network, beside `--sw_num`."""
     add = parser.add_argument

@@ -7,6 +7,7 @@ import argparse
 from medicalseg.cli.backend import add_backend_arguments
 from medicalseg.cli.measures import add_interval_arguments, add_measure_arguments, extras_from
 from medicalseg.cli.members import (
+    add_image_arguments,
     add_output_arguments,
     add_previous_arguments,
     add_window_arguments,
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="YAML file the network was trained with, or a deploy.yaml; several: their mean")  # fmt: skip
     add("--model_path", nargs="+",
         help="weights: a .pdparams file or its folder; several: their mean; not with a deploy.yaml")  # fmt: skip
-    add("--image_path", required=True, help="a volume, a DICOM folder, a folder of volumes, or a .txt list")
+    add_image_arguments(parser)
     add("--save_dir", default="./output/predict", help="folder for the label maps (default: ./output/predict)")
     add("--label_path", help="references to score against: a volume, a folder or a .txt list; same names as the images")
     add("--overlays", type=int, default=3, choices=range(4),
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     choose_threads(args.cpu_threads)
     memory = None if args.memory is None else parse_memory(args.memory)
     found, earlier = sources(args), previous_sources(args)
-    cases = inputs_for([source.task for source in found], args.image_path)
+    cases = inputs_for([source.task for source in found], args.image_path, args.series)
     check_output_folder(args.save_dir, cases, args.image_path, *([args.label_path] if args.label_path else []))
     labels = Labels(args.label_path) if args.label_path else None
     first, *others = single([source.load() for source in found])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.datasets.case import Case
-from medicalseg.errors import DataError
+from medicalseg.errors import DataError, naming_file
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.inference.preprocess import GridRecord, Preprocessing
 from medicalseg.io import Volume, read_label, read_volume
@@ -88,7 +88,8 @@ class CaseReader:
         self._check_place(labels, record, what)
         array = labels.array
         if self.label_map is not None:
-            array = self.label_map.labels(array, self.ignore_index)
+            with naming_file(labels.path):
+                array = self.label_map.labels(array, self.ignore_index)
         return self.preprocessing.apply_label(Volume(array, np.array(record.affine)), record)
 
     def _check_place(self, labels: Volume, record: GridRecord, what: str) -> None:

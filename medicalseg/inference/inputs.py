@@ -46,12 +46,14 @@ class InputCase:
         files: one file or DICOM folder, or one per channel.
         output: where its label map goes, relative to the output folder.
         fault: why it cannot be read; None = it may be.
+        series: of a DICOM folder with several series the SeriesInstanceUID or SeriesNumber of the one that is meant.
     """
 
     name: str
     files: tuple[Path, ...]
     output: Path
     fault: str | None = None
+    series: str | None = None
 
     def read(self, *tasks: TaskSpec) -> Volume:
         """The image; channels of several files are stacked.
@@ -66,7 +68,7 @@ class InputCase:
             raise VolumeError(self.fault)
         kept = bool(tasks) and all(task.preprocessing.nonfinite == "keep" for task in tasks)
         nonfinite: Literal["keep", "refuse"] = "keep" if kept else "refuse"
-        volumes = [read_volume(path, channels=True, nonfinite=nonfinite) for path in self.files]
+        volumes = [self._read(path, nonfinite) for path in self.files]
         if len(volumes) == 1:
             return volumes[0]
         for path, volume in zip(self.files, volumes, strict=True):
@@ -74,6 +76,9 @@ class InputCase:
             if difference is not None:
                 raise VolumeError(f"{path}: lies on another grid than {self.files[0].name}: {difference}")
         return volumes[0].with_array(np.stack([volume.array for volume in volumes]))
+
+    def _read(self, path: Path, nonfinite: Literal["keep", "refuse"]) -> Volume:
+        return read_volume(path, channels=True, series=self.series, nonfinite=nonfinite)
 
 
 def find_inputs(
@@ -110,10 +115,28 @@ def find_inputs(
     return cases
 
 
-def inputs_for(tasks: Sequence[TaskSpec], image_path: str | os.PathLike[str]) -> list[InputCase]:
-    """As `find_inputs`, for networks that all see the image."""
+def inputs_for(
+    tasks: Sequence[TaskSpec], image_path: str | os.PathLike[str], series: str | None = None
+) -> list[InputCase]:
+    """As `find_inputs`, for networks that all see the image.
+
+    Args:
+        tasks: of the networks.
+        image_path: see `find_inputs`.
+        series: which series is meant, where the path is one DICOM folder with several: its SeriesInstanceUID or
+            SeriesNumber.
+
+    Raises:
+        UserError: as `find_inputs`, and if `series` is given and the path is no DICOM folder.
+    """
     contrasts = next((task.contrasts for task in tasks if task.contrasts), ())
-    return find_inputs(image_path, max(task.files_per_image for task in tasks), contrasts)
+    cases = find_inputs(image_path, max(task.files_per_image for task in tasks), contrasts)
+    if series is None:
+        return cases
+    folder = Path(image_path)
+    if [case.files for case in cases] != [(folder,)] or not folder.is_dir():
+        raise UserError(f"--series is of one DICOM folder; --image_path {folder} is none, or holds other volumes too")
+    return [replace(case, series=series) for case in cases]
 
 
 def check_output_folder(save_dir: str | os.PathLike[str], cases: Sequence[InputCase], *inputs: str | Path) -> Path:

@@ -259,10 +259,10 @@ class LabelMap:
         unknown = labels == _UNKNOWN
         if unknown.any():
             values = [int(value) for value in np.unique(stored[unknown])]
-            known = sorted(self.stored_values)
+            key, known = "regions" if self.regions else "labels", few(sorted(self.stored_values), 12)
             raise DataError(
-                f"label value {few(values)} belongs to no class of the label map, which knows {few(known, 12)}; add "
-                "it to a class (several values may share one), to the background, or to 'ignore'"
+                f"label value {few(values)} belongs to no class: '{key}' (of the configuration, else of dataset.json) "
+                f"has {known}; add it to a class (several values may share one), to the background, or to 'ignore'"
             )
 
     def _check_classes(self, used: set[int]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medicalseg.errors import DataError
+from medicalseg.errors import DataError, naming_file
 from medicalseg.inference.decision import unpack
 from medicalseg.inference.task import TaskSpec
 from medicalseg.io import Volume, is_picture, read_label, read_volume, to_label, write_volume
@@ -57,7 +57,7 @@ def read_labels(path: Path, task: TaskSpec) -> Volume:
         DataError: if it does not fit the task.
     """
     volume = _stored_labels(path, task)
-    return volume.with_array(task.labels_of(volume.array), labels=True)
+    return _of_task(volume, volume.array, task, path)
 
 
 def read_reference(path: Path, task: TaskSpec) -> Volume:
@@ -66,7 +66,12 @@ def read_reference(path: Path, task: TaskSpec) -> Volume:
     array = volume.array
     if task.label_map is None and task.num_ids == 2 and is_picture(path) and set(np.unique(array)) == {0, WHITE}:
         array = (array == WHITE).astype(np.uint8)
-    return volume.with_array(task.labels_of(array), labels=True)
+    return _of_task(volume, array, task, path)
+
+
+def _of_task(volume: Volume, stored: np.ndarray, task: TaskSpec, path: Path) -> Volume:
+    with naming_file(path):
+        return volume.with_array(task.labels_of(stored), labels=True)
 
 
 def _stored_labels(path: Path, task: TaskSpec) -> Volume:

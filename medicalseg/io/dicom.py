@@ -199,7 +199,8 @@ def _choose_series(headers: dict[Path, Dataset], series: str | None) -> dict[Pat
         raise VolumeError(f"{len(matching)} series match {series!r}; there are {_series_list(groups)}")
     if len(groups) > 1:
         raise VolumeError(
-            f"holds {len(groups)} series: {_series_list(groups)}; give series=UID, or put each into its own folder"
+            f"holds {len(groups)} series: {_series_list(groups)}; choose one with series=UID (`predict` and `infer`: "
+            "--series UID, of this folder alone), or put each into its own folder"
         )
     return next(iter(groups.values()))
 

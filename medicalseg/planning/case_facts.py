@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
-from medicalseg.errors import DataError
+from medicalseg.errors import DataError, naming_file
 from medicalseg.inference.content import body_bounds, bounds_of, union
 from medicalseg.inference.label_map import LabelMap
 from medicalseg.io import Volume, read_label, reorient
@@ -95,7 +95,8 @@ def measure(
     if label.shape != stored.shape:
         raise DataError(f"case {case.name}: label has the shape {label.shape}, the image {stored.shape}")
     ids = reorient(label, ORIENTATION).array
-    classes = dict(_classes(ids, label_map, ignore_index))
+    with naming_file(case.label):
+        classes = dict(_classes(ids, label_map, ignore_index))
     foreground = np.zeros(ids.shape, dtype=bool)
     for mask, place in classes.values():
         foreground[place] |= mask

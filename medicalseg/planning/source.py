@@ -14,6 +14,7 @@ from medicalseg.datasets.case import Case
 from medicalseg.datasets.case_reader import CaseReader
 from medicalseg.datasets.decathlon_layout import find_cases, read_layout
 from medicalseg.datasets.layout import HOW_TO_NAME, MANY_VALUES, Layout
+from medicalseg.datasets.missing_files import missing_files, with_expected_labels
 from medicalseg.datasets.split_rule import SplitRule
 from medicalseg.datasets.splits import NNUNET_SEED, group_by_pattern
 from medicalseg.errors import DataError, UserError
@@ -122,8 +123,8 @@ def open_dataset(
     root = root if root.name not in ("", "..") else root.resolve()
     layout = read_layout(root, dataset_json)
     given = {"dataset_json": dataset_json, "labels_dir": labels_dir}
-    cases = find_cases(layout, "training", labels_dir=labels_dir)
-    _check_files(layout, cases)
+    cases = with_expected_labels(layout, find_cases(layout, "training", labels_dir=labels_dir), labels_dir)
+    _check_files(layout, cases, labels_dir)
     if not (layout.labels or labels or regions):
         raise DataError(_unnamed(layout, cases[0]))
     arguments = _label_arguments(layout, labels, regions, region_order, ignore)
@@ -197,12 +198,9 @@ def _unnamed(layout: Layout, case: Case) -> str:
     )
 
 
-def _check_files(layout: Layout, cases: Sequence[Case]) -> None:
+def _check_files(layout: Layout, cases: Sequence[Case], labels_dir: str | None) -> None:
     if not cases:
         raise DataError(f"{layout.root}: no labelled case in {layout.description.name} or imagesTr")
-    for case in cases:
-        missing = [path for path in case.images if not path.exists()]
-        if missing:
-            raise DataError(f"case {case.name}: {missing[0]} does not exist")
-        if case.label is None or not case.label.exists():
-            raise DataError(f"case {case.name}: has no label{f': {case.label} does not exist' if case.label else ''}")
+    missing = missing_files(layout, cases, labels_dir)
+    if missing:
+        raise DataError(f"{layout.root}: {'; '.join(missing)}; `medicalseg verify` lists all that is wrong")

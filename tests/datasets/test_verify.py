@@ -98,6 +98,87 @@ def test_turned_label(decathlon):
     assert found(decathlon) == {("direction_mismatch", "case_0"): "error"}
 
 
+def messages(folder, kind, **options):
+    report = verify_dataset(open_source(folder, **options))
+    return [(finding.case, finding.message) for finding in report.findings if finding.kind == kind]
+
+
+def rename_labels(folder, name):
+    """The description names another folder of labels than there is."""
+    path = folder / "dataset.json"
+    path.write_text(path.read_text().replace("labelsTr", name))
+
+
+def test_missing_files_are_named_with_their_folder(decathlon):
+    (decathlon / "labelsTr/case_0.nii.gz").unlink()
+    (decathlon / "imagesTr/case_1.nii.gz").unlink()
+    assert messages(decathlon, "no_label") == [
+        ("case_0", "image without a label: labelsTr/case_0.nii.gz does not exist")
+    ]
+    assert messages(decathlon, "no_image") == [
+        ("case_1", "imagesTr/case_1.nii.gz does not exist; the label has no image")
+    ]
+
+
+def test_the_folder_of_labels_that_is_meant(decathlon):
+    rename_labels(decathlon, "labelsTr_levels")
+    (decathlon / "labelsTr/case_5.nii.gz").unlink()
+    hint, *rest = messages(decathlon, "no_label")
+    assert hint == (
+        "",
+        "dataset.json says labelsTr_levels, which does not exist; labelsTr has files of these names: "
+        "--labels_dir labelsTr (labels_dir in a configuration)",
+    )
+    assert [case for case, _ in rest] == [f"case_{number}" for number in range(6)]
+    assert rest[0][1] == "image without a label: labelsTr_levels/case_0.nii.gz does not exist"
+    assert [case for case, _ in messages(decathlon, "no_label", labels_dir="labelsTr")] == ["case_5"]
+    hint, *_ = messages(decathlon, "no_label", labels_dir="masks")
+    assert hint[1].startswith("labels_dir says masks, which does not exist; labelsTr has files")
+    shutil.rmtree(decathlon / "labelsTr")
+    assert messages(decathlon, "no_label")[0][1].endswith("name the folder of the labels with --labels_dir")
+
+
+def test_a_label_missing_in_a_folder_without_a_list(decathlon):
+    path = decathlon / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training": [], "file_ending": ".nii.gz"}))
+    (decathlon / "labelsTr/case_0.nii.gz").unlink()
+    assert messages(decathlon, "no_label") == [
+        ("case_0", "image without a label: labelsTr/case_0.nii.gz does not exist")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "affine", "said"),
+    [
+        ("origin_mismatch", [[1, 0, 0, 0.6], [0, 1.5, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]],
+         "lies 0.6 mm away from the image: its origin is (0.6, 0, 0) mm, the image's (0, 0, 0) mm"),
+        ("spacing_mismatch", np.diag([2, 1.5, 3, 1]), "has the spacing (2, 1.5, 3) mm, the image (1, 1.5, 3) mm"),
+        ("flip_mismatch", np.diag([-1, 1.5, 3, 1]), "is stored as LAS, the image as RAS"),
+        ("direction_mismatch", [[0.995, -0.15, 0, 0], [0.1, 1.492, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1]],
+         "has axes turned against the image's: cosines differ by 0.1"),
+    ],
+)  # fmt: skip
+def test_a_label_elsewhere_is_told_from_its_image(decathlon, kind, affine, said):
+    write_volume(Volume(make_pair(0)[1], np.array(affine, float)), decathlon / "labelsTr/case_0.nii.gz")
+    [(case, message)] = messages(decathlon, kind)
+    assert (case, message) == (
+        "case_0",
+        f"label case_0.nii.gz {said}; resample the label to the image's grid, or set check_geometry: False if only "
+        "its header is wrong",
+    )
+
+
+def test_a_label_of_another_shape_says_what_to_do(decathlon):
+    write_volume(Volume(make_pair(0)[1][:-1], AFFINE), decathlon / "labelsTr/case_0.nii.gz")
+    assert messages(decathlon, "shape_mismatch") == [
+        (
+            "case_0",
+            "label case_0.nii.gz has the shape (11, 10, 6), the image (12, 10, 6); they are of different scans, or one "
+            "of them was resampled or cropped: bring both to one grid",
+        )
+    ]
+
+
 def test_duplicates_across_the_split(decathlon):
     shutil.copy(decathlon / "imagesTr/case_0.nii.gz", decathlon / "imagesTr/case_1.nii.gz")
     assert ("duplicate_image", "case_1") in found(decathlon)

@@ -53,6 +53,47 @@ def test_an_error_of_the_dataset_stops_and_names_the_case(
     assert not (tmp_path / "auto").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["--skip_verify"]])
+def test_all_cases_without_a_label_are_named_at_once(
+    make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    root = make_dataset()
+    for case in (1, 2, 4, 5):
+        (root / "labelsTr" / f"case{case}.nii.gz").unlink()
+    assert run(root, "--out", tmp_path / "auto", *flags) == 2
+    error = capsys.readouterr().err
+    assert (
+        "4 cases have no label: case1, case2, case4, …; add the labels (labelsTr/case1.nii.gz ...), or move the images "
+        "to imagesTs; `medicalseg verify` lists all"
+    ) in error
+
+
+def test_missing_images_and_the_folder_of_labels_that_is_meant(
+    make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [{"image": f"imagesTr/case{case}_0000.nii.gz", "label": f"levels/case{case}.nii.gz"} for case in range(3)]
+    root = make_dataset(cases=3, training=entries)
+    (root / "imagesTr" / "case2_0000.nii.gz").unlink()
+    assert run(root, "--out", tmp_path / "auto") == 2
+    error = capsys.readouterr().err
+    assert "1 image does not exist: imagesTr/case2_0000.nii.gz; 3 cases have no label: case0_0000, " in error
+    assert "dataset.json says levels, which does not exist; labelsTr has files of these names: --labels_dir" in error
+    (root / "labelsTr").rename(root / "levels")
+    (root / "levels" / "case0.nii.gz").unlink()
+    assert run(root, "--out", tmp_path / "auto") == 2
+    assert "move the images to imagesTs and their entries in dataset.json to 'test'" in capsys.readouterr().err
+
+
+def test_a_value_without_a_class_names_its_file(
+    make_dataset: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_dataset(cases=2)
+    assert run(root, "--out", tmp_path / "auto", "--skip_verify", "--labels", "a=1") == 2
+    error = capsys.readouterr().err
+    assert f"{root / 'labelsTr' / 'case0.nii.gz'}: label value 2 belongs to no class: 'labels' (of the" in error
+    assert "has 0, 1; add it to a class" in error
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

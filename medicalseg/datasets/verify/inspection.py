@@ -23,6 +23,9 @@ DIRECTION_TOLERANCE = 1e-3
 ORIGIN_TOLERANCE = 0.05
 LABEL_TOLERANCE = 1e-4
 SAMPLES = 1 << 20
+LABEL_REMEDY = "resample the label to the image's grid, or set check_geometry: False if only its header is wrong"
+CHANNEL_REMEDY = "resample the channels to one grid, or copy the first one's header if only the header is wrong"
+SHAPE_REMEDY = "they are of different scans, or one of them was resampled or cropped: bring both to one grid"
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,13 @@ def inspect_case(rules: Rules, case: Case) -> Facts:
     first = images[0]
     for path, image in zip(case.images[1:], images[1:], strict=True):
         if first is not None and image is not None:
-            _compare(facts, first, image, f"channel {path.name}")
+            _compare(facts, first, image, f"channel {path.name}", "the first channel", CHANNEL_REMEDY)
     if case.label is None:
         return facts
     label = read_quietly(case.label, facts, label=True)
     if label is not None:
         if first is not None:
-            _compare(facts, first, label, f"label {case.label.name}")
+            _compare(facts, first, label, f"label {case.label.name}", "the image", LABEL_REMEDY)
         _check_label(case.label, label, rules, facts)
     return facts
 
@@ -144,24 +147,30 @@ def array_hash(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _compare(facts: Facts, image: Volume, other: Volume, name: str) -> None:
+def _compare(facts: Facts, image: Volume, other: Volume, what: str, reference: str, remedy: str) -> None:
     """Note the first of: shape, axis order or flip, spacing, direction, origin."""
+    difference = _difference(image, other, what, reference)
+    if difference is not None:
+        kind, message = difference
+        facts.add(kind, f"{message}; {SHAPE_REMEDY if kind == 'shape_mismatch' else remedy}")
+
+
+def _difference(image: Volume, other: Volume, what: str, reference: str) -> tuple[str, str] | None:
+    """Kind and message of the first difference of a grid from that of the image."""
     if image.shape != other.shape:
-        facts.add("shape_mismatch", f"{name} has the shape {other.shape}, the image {image.shape}")
-        return
+        return "shape_mismatch", f"{what} has the shape {other.shape}, {reference} {image.shape}"
     if image.axcodes != other.axcodes:
-        facts.add("flip_mismatch", f"{name} is stored as {other.axcodes}, the image as {image.axcodes}")
-        return
+        return "flip_mismatch", f"{what} is stored as {other.axcodes}, {reference} as {image.axcodes}"
     if not np.allclose(image.spacing, other.spacing, rtol=SPACING_TOLERANCE):
-        facts.add("spacing_mismatch", f"{name} has the spacing {_mm(other.spacing)}, the image {_mm(image.spacing)}")
-        return
+        return "spacing_mismatch", f"{what} has the spacing {_mm(other.spacing)}, {reference} {_mm(image.spacing)}"
     if not np.allclose(image.direction, other.direction, atol=DIRECTION_TOLERANCE):
         turn = float(np.abs(image.direction - other.direction).max())
-        facts.add("direction_mismatch", f"{name} has axes turned against the image's (cosines differ by {turn:.3g})")
-        return
+        return "direction_mismatch", f"{what} has axes turned against {reference}'s: cosines differ by {turn:.3g}"
     distance = float(np.linalg.norm(np.subtract(image.origin, other.origin)))
     if distance > ORIGIN_TOLERANCE * min(image.spacing):
-        facts.add("origin_mismatch", f"{name} lies {distance:.3g} mm away: {_mm(other.origin)} and {_mm(image.origin)}")
+        places = f"its origin is {_mm(other.origin)}, {reference}'s {_mm(image.origin)}"
+        return "origin_mismatch", f"{what} lies {distance:.3g} mm away from {reference}: {places}"
+    return None
 
 
 def _check_label(path: Path, label: Volume, rules: Rules, facts: Facts) -> None:

@@ -17,6 +17,7 @@ from medicalseg.datasets.folder_layout import is_folder_layout, label_keys
 from medicalseg.datasets.image_folder import ImageFolder
 from medicalseg.datasets.labels import names_by_id
 from medicalseg.datasets.list_files import scan_list
+from medicalseg.datasets.missing_files import labels_folder_hint, shown_path, with_expected_labels
 from medicalseg.datasets.splits import GroupOf, Split, read_splits
 from medicalseg.datasets.verify.finding import ERROR, WARNING, Finding, one_line
 from medicalseg.datasets.verify.picture_folders import why_no_pictures
@@ -71,9 +72,9 @@ class Source:
             label = case.label if case.label is not None and case.label.exists() else None
             if missing:
                 detail = "nor does its label" if label is None else "the label has no image"
-                self.add("no_image", case.name, f"{missing[0].name} does not exist; {detail}")
+                self.add("no_image", case.name, f"{shown_path(missing[0], self.root)} does not exist; {detail}")
             elif label is None and (label_required or case.label is not None):
-                expected = f": {case.label.name} does not exist" if case.label else ""
+                expected = f": {shown_path(case.label, self.root)} does not exist" if case.label else ""
                 self.add("no_label", case.name, f"image without a label{expected}")
             if not missing:
                 self.cases.append(Case(case.name, case.images, label))
@@ -142,10 +143,13 @@ def open_layout(
         source.ignore_index = ignored[0] if ignored else None
         source.also_ignored = ignored[1:]
     source.unnamed = not source.labels
-    training = find_cases(layout, "training", images_dir, labels_dir)
+    training = with_expected_labels(layout, find_cases(layout, "training", images_dir, labels_dir), labels_dir)
     test = find_cases(layout, "test") if images_dir is None else []
     source.keep(training, label_required=True)
     source.keep(test, label_required=False)
+    hint = labels_folder_hint(layout, training, labels_dir)
+    if hint is not None:
+        source.add("no_label", "", hint)
     if not source.cases and not source.findings:
         raise DataError(f"{layout.root}: no case in {layout.description.name} or {FOLDERS['training'][0]}")
     if layout.kind == "bids":
