@@ -44,8 +44,9 @@ def _transform_note(item: Mapping[str, Any], task: TaskSpec) -> str:
         return ""
     where = "the datasets' transforms (Abdomen), or as size into " if task.slices else "size of "
     return (
-        f"Resize3D to {wanted} is not done by infer and predict: the size of the task is "
-        f"{'as stored' if known is None else list(known)}; write it into {where}{RECORDED}, and train with it"
+        f"Resize3D to {wanted} is not done by infer and predict, which by the task "
+        f"{'keep the size as stored' if known is None else f'bring images to {list(known)}'}; write it into "
+        f"{where}{RECORDED}, and train with it"
     )
 
 

@@ -75,6 +75,7 @@ class CaseDataset(Dataset):  # type: ignore[misc]
         foreground: float | str | None = None,
     ) -> None:
         super().__init__()
+        _refuse_file_list(type(self))
         check_mode(mode)
         if isinstance(repeat_times, bool) or not isinstance(repeat_times, int) or repeat_times < 1:
             raise ConfigError(f"repeat_times: expected a positive integer, got {repeat_times!r}")
@@ -245,3 +246,21 @@ def check_mode(mode: str) -> None:
     """Raise ConfigError unless `mode` is train, val or test."""
     if mode not in MODES:
         raise ConfigError(f"mode: expected one of {list(MODES)}, got {mode!r}")
+
+
+def _refuse_file_list(kind: type) -> None:
+    """Refuse a class that makes its items from PaddleSeg3D's list of files, before a case is asked for."""
+    owner = next(part for part in kind.__mro__ if "__getitem__" in vars(part))
+    makers = [vars(part)["__init__"] for part in kind.__mro__ if "__init__" in vars(part)]
+    if not _names(vars(owner)["__getitem__"], "file_list") or any(_names(maker, "file_list") for maker in makers):
+        return
+    raise ConfigError(
+        f"{owner.__name__}.__getitem__ reads self.file_list, which PaddleSeg3D's datasets have: take __getitem__ out "
+        "and write load(case), which returns image and label as arrays (case.images[0] and case.label are the files); "
+        "transforms, repetition and the case's name are added to it (docs/how-to/migrate.md)"
+    )
+
+
+def _names(function: Any, attribute: str) -> bool:
+    """Whether a function's own code names an attribute."""
+    return attribute in getattr(getattr(function, "__code__", None), "co_names", ())

@@ -10,6 +10,7 @@ from pathlib import Path
 FORMAT = logging.Formatter("%(asctime)s [%(levelname)s]\t%(message)s", "%Y-%m-%d %H:%M:%S")
 
 logger = logging.getLogger("medicalseg")
+debug, info, warning, error = logger.debug, logger.info, logger.warning, logger.error  # PaddleSeg's functions
 
 
 class _StandardOutput(logging.StreamHandler):  # type: ignore[type-arg]
