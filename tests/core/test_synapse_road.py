@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model": {**SIZE, "pretrained_path": None, "backbone": {"block_units": [1, 1, 1]}},
         "train_dataset": {"transforms": transforms},
         "val_dataset": {"transforms": RESIZE},
+        "test_dataset": {"transforms": RESIZE},
         "export": {"transforms": RESIZE},
     }
     (root / "small.yml").write_text(yaml.safe_dump(content))
@@ -80,6 +82,9 @@ def test_evaluation_is_on_the_original_grid(small: Path, capsys: pytest.CaptureF
     dataset = Config(small / "small.yml").val_dataset
     assert isinstance(dataset, Abdomen)
     assert [dataset.case(index).name for index in range(2)] == ["img0003", "img0004"]
+    assert main([str(part) for part in [*command[:-1], small / "test", "--split", "test"]]) == 0
+    scores = [json.loads((small / name / "metrics.json").read_text())["classes"] for name in ("val", "test")]
+    assert scores[0] == scores[1]
 
 
 def test_the_deployed_network_gives_the_trained_one_s_labels(small: Path) -> None:
