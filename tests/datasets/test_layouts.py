@@ -295,7 +295,7 @@ def test_ignored_value_beside_the_descriptions_own(decathlon: Path, describe: Ed
 
 def test_unknown_value_names_the_case(decathlon: Path) -> None:
     dataset = DecathlonDataset(str(decathlon), fold="all", labels={"background": 0, "box": 1})
-    with pytest.raises(DataError, match=r"case case_0: label value 2 .*case_0\.nii\.gz"):
+    with pytest.raises(DataError, match=r"case case_0: .*labelsTr/case_0\.nii\.gz: label value 2 belongs"):
         dataset[0]
 
 
