@@ -86,8 +86,8 @@ class CheckpointStore:
             raise
 
     def _failure(self, name: str, cause: str) -> str:
-        kept = self.iterations()
-        last = f"the last good checkpoint is {self.path(kept[-1])}" if kept else "there is no earlier checkpoint"
+        kept = self.newest()
+        last = f"the last good checkpoint is {kept}" if kept else "there is no earlier checkpoint"
         return f"cannot save {self.folder / name}: {cause}; {last}"
 
     def _publish(self, temporary: Path, target: Path) -> None:
@@ -105,11 +105,11 @@ class CheckpointStore:
         """Folder of an iteration's checkpoint."""
         return self.folder / f"iter_{iteration}"
 
-    def final_iteration(self) -> int | None:
-        """Iteration of `final_model`; None if there is none."""
+    def has_final(self, iteration: int, started: str) -> bool:
+        """Whether `final_model` is of this iteration of the run that started then."""
         folder = self.folder / FINAL
         meta = read_meta(folder) if (folder / MODEL_FILE).is_file() else None
-        return None if meta is None else meta.get("iteration")
+        return meta is not None and (meta.get("iteration"), meta.get("started", "")) == (iteration, started)
 
     def iterations(self) -> list[int]:
         """Iterations with a complete checkpoint, ascending."""
@@ -121,6 +121,15 @@ class CheckpointStore:
             if match and all((path / name).is_file() for name in (MODEL_FILE, OPTIMIZER_FILE)):
                 found.append(int(match.group(1)))
         return sorted(found)
+
+    def newest(self) -> Path | None:
+        """The last complete checkpoint of the run that started last; runs before it may have come further.
+
+        Raises:
+            CheckpointError: the state of a checkpoint is damaged.
+        """
+        known = [(_started(self.path(iteration)), iteration) for iteration in self.iterations()]
+        return self.path(max(known)[1]) if known else None
 
     def prune(self, saved: list[int], keep: int) -> list[int]:
         """Remove the oldest of this run's checkpoints beyond `keep` (all are kept if it is not positive).
@@ -141,7 +150,7 @@ class CheckpointStore:
         """The folder to resume from.
 
         Args:
-            resume: an `iter_N` folder; "auto" for the newest in this store; None to start anew.
+            resume: an `iter_N` folder; "auto" for the `newest` in this store; None to start anew.
 
         Returns:
             The folder, or None where there is nothing to resume.
@@ -152,10 +161,10 @@ class CheckpointStore:
         if not resume:
             return None
         if resume == "auto":
-            known = self.iterations()
-            if not known:
+            last = self.newest()
+            if last is None:
                 logger.info("--resume auto: no checkpoint in %s, starting a new run.", self.folder)
-            return self.path(known[-1]) if known else None
+            return last
         folder = Path(resume)
         if folder.name in (BEST, FINAL):
             raise CheckpointError(f"{folder} holds weights only; resume from an iter_N folder beside it")
@@ -189,6 +198,10 @@ def read_trainer(folder: Path) -> dict[str, object] | None:
     if not path.is_file():
         return None
     return read_json_object(path, CheckpointError)
+
+
+def _started(folder: Path) -> str:
+    return str((read_trainer(folder) or {}).get("started", ""))
 
 
 def _flush(folder: Path) -> None:

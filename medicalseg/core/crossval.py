@@ -12,7 +12,7 @@ from typing import Any
 from medicalseg.core.checkpoint_store import BEST, FINAL
 from medicalseg.core.chosen_steps import carry
 from medicalseg.core.crossval_figures import HONEST, NETWORK, SHIPPED, CrossvalReport, Stage
-from medicalseg.core.crossval_notes import BEST_NOTE, plan_notes, steering_notes
+from medicalseg.core.crossval_notes import BEST_NOTE, plan_notes, stale_notes, steering_notes
 from medicalseg.core.extras import check_levels, level_orders_of
 from medicalseg.core.fold_predictions import POSTPROCESSED, FoldCases, predict_fold
 from medicalseg.core.fold_split import check_held_out
@@ -116,7 +116,8 @@ def _predicted(open_config: OpenConfig, options: TrainOptions, fold: int, summin
                 "scored; take --weights final, or train into another --save_dir"
             )
         raise RunError(f"{folder / WEIGHTS[summing.weights]} does not exist: fold {fold} was not finished")
-    return predict_fold(config, fold, folder, WEIGHTS[summing.weights], options)
+    cases = predict_fold(config, fold, folder, WEIGHTS[summing.weights], options)
+    return replace(cases, notes=stale_notes(fold, folder, config.train_dataset))
 
 
 def _opened(open_config: OpenConfig, fold: int) -> Any:
@@ -131,7 +132,8 @@ def _report(
     orders = summing.level_orders or level_orders_of(config.test_config)
     check_levels(orders, members[0].task)
     scored = [pair.name for member in members for pair in member.pairs]
-    always = (*steering_notes(members), *plan_notes(config, scored))
+    stale = [note for member in members for note in member.notes]
+    always = (*stale, *steering_notes(members), *plan_notes(config, scored))
     flattering = (BEST_NOTE, *always) if summing.weights == "best" else always
 
     def stage(steps: Mapping[int, Steps], name: str | None = None, notes: Sequence[str] = ()) -> Stage:

@@ -8,9 +8,11 @@ from typing import Any
 
 from medicalseg.core.checkpoint_store import CheckpointStore, read_trainer
 from medicalseg.core.fold_predictions import FoldCases
+from medicalseg.core.train_cases import changed_files, file_states
 from medicalseg.errors import DataError
 from medicalseg.utils.files import read_json_object
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import few
 
 BEST_NOTE = "the weights of each fold are the best on the very cases that are scored: the figures flatter"
 FINGERPRINT = "fingerprint.json"
@@ -32,11 +34,32 @@ def steering_notes(members: Sequence[FoldCases]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def stale_notes(fold: int, folder: Path, dataset: Any) -> tuple[str, ...]:
+    """Of a fold that was trained on files which have changed since.
+
+    Args:
+        fold: its number.
+        folder: of its run.
+        dataset: what it trains on now.
+    """
+    before = _last_state(folder).get("files")
+    changed = changed_files(before if isinstance(before, dict) else {}, file_states(dataset))
+    if not changed:
+        return ()
+    remedy = f"remove {folder} to train it anew"
+    note = f"fold {fold} was trained before the files of {few(changed)} changed: {remedy}"
+    logger.warning("NOTE: %s.", note)
+    return (note,)
+
+
+def _last_state(folder: Path) -> dict[str, Any]:
+    last = CheckpointStore(folder).newest()
+    return (read_trainer(last) if last else None) or {}
+
+
 def _ending(folder: Path) -> dict[str, Any]:
     """How a fold's run ended, as its last checkpoint tells."""
-    store = CheckpointStore(folder)
-    known = store.iterations()
-    ended = (read_trainer(store.path(known[-1])) or {}).get("ended") if known else None
+    ended = _last_state(folder).get("ended")
     return ended if isinstance(ended, dict) else {}
 
 

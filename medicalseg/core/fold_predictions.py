@@ -46,12 +46,14 @@ class FoldCases:
         folder: of the fold's run.
         pairs: reference and prediction of every case, before any postprocessing is chosen.
         task: of the network, with the configuration's own postprocessing alone, which predictions have behind them.
+        notes: what a reader of its figures must know.
     """
 
     fold: int
     folder: Path
     pairs: tuple[Pair, ...]
     task: TaskSpec
+    notes: tuple[str, ...] = ()
 
 
 def predict_fold(config: Any, fold: int, folder: Path, weights: str, options: Any) -> FoldCases:

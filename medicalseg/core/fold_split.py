@@ -38,12 +38,10 @@ def _changes(before: set[str], now: set[str]) -> list[tuple[str, set[str]]]:
 
 def _trained(folder: Path) -> set[str] | None:
     """Names of the cases that the run in a folder trains on; None without one, or where nothing tells."""
-    store = CheckpointStore(folder)
-    known = store.iterations()
-    if not known:
+    last = CheckpointStore(folder).newest()
+    if last is None:
         written = (folder / FINAL).is_dir() and (folder / RECORD).is_file()
         return set(read_json_object(folder / RECORD, DataError).get("train") or ()) if written else None
-    last = store.path(known[-1])
     names, earlier = train_cases_of(last), (read_trainer(last) or {}).get("earlier_cases")
     return None if names is None else set(names) - set(earlier if isinstance(earlier, list) else ())
 

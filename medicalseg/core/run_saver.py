@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, FINAL, CheckpointStore
 from medicalseg.core.run_length import RunLength
-from medicalseg.core.train_cases import names_of, pretrained_cases, train_cases_of
+from medicalseg.core.train_cases import changed_files, names_of, pretrained_cases, train_cases_of
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.core.training_parts import Parts
@@ -17,6 +18,7 @@ from medicalseg.errors import RunError, UserError
 from medicalseg.metrics import Summary
 from medicalseg.utils import distributed
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import counted, few
 
 
 class RunSaver:
@@ -53,6 +55,7 @@ class RunSaver:
         parts = self._parts
         state = run_checkpoint.load(folder, parts.model, parts.optimizer, parts.stepper.scaler, parts.ema)
         run_checkpoint.compare(state, fresh, folder, self._config.dic)
+        self._warn_of_changed(state, fresh, folder)
         state.seed, state.global_batch = fresh.seed, fresh.global_batch
         state.earlier_cases = self._earlier({*state.earlier_cases, *(train_cases_of(folder) or ())})
         if state.best_by != fresh.best_by:
@@ -68,6 +71,16 @@ class RunSaver:
     def _earlier(self, learned: Iterable[str]) -> list[str]:
         """Of cases that weights have seen, those that this run does not train on."""
         return sorted(set(learned) - set(names_of(self._parts.train_dataset) or ()))
+
+    def _warn_of_changed(self, state: TrainerState, fresh: TrainerState, folder: Path) -> None:
+        changed = changed_files(state.files, fresh.files)
+        if changed:
+            logger.warning(
+                "The files of %s changed since the run of %s was started: %s. It goes on with the new ones; "
+                "without --resume a run starts anew.",
+                *(counted(len(changed), "training case"), folder, few(changed)),
+            )
+        state.files = {**fresh.files, **state.files}
 
     def _warn_of_earlier(self) -> None:
         if not self._options.resume and self._store.iterations():
@@ -112,7 +125,7 @@ class RunSaver:
 
     def has_final(self, state: TrainerState) -> bool:
         """Whether `final_model` is of this iteration; what rank 0 sees, on every rank."""
-        return bool(distributed.from_main(float(self._store.final_iteration() == state.iteration)))
+        return bool(distributed.from_main(float(self._store.has_final(state.iteration, state.started))))
 
     def final(self, state: TrainerState, summary: Summary | None) -> None:
         """Write `final_model`: the network's weights as they are, averaged if the run keeps an average."""
@@ -132,6 +145,7 @@ class RunSaver:
         if not distributed.is_main():
             return
         made = {
+            "started": state.started,
             "averaged": self._parts.ema is not None,
             "elapsed": state.elapsed,
             "length": self._length.to_dict(),

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from medicalseg.core.run_saver import RunSaver
 from medicalseg.core.sampler import IterationSampler
 from medicalseg.core.step import StepResult, place_schedule
 from medicalseg.core.time_budget import TimeBudget
-from medicalseg.core.train_cases import names_of, seen_note
+from medicalseg.core.train_cases import file_states, names_of, seen_note
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.core.training_parts import build_parts, prepare_data
@@ -95,6 +96,8 @@ class Trainer:
         self._evaluate = evaluate or _default_evaluate()
         self.validation: Validation | None = None
         self.state = TrainerState(
+            started=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            files=file_states(self.parts.train_dataset),
             seed=options.seed,
             global_batch=config.batch_size * distributed.world_size(),
             best_by=config.test_config.get("best") or "dice",
@@ -237,11 +240,11 @@ class Trainer:
         shares = distributed.gather_objects((result.finite, names))
         guilty = [name for finite, share in shares for name in share if not finite]
         guilty = guilty or [name for _, share in shares for name in share]
-        kept = self.store.iterations()
+        kept = self.store.newest()
         raise RunError(
             f"the loss is {result.loss} at iteration {iteration + 1} (batch: {', '.join(dict.fromkeys(guilty))}; "
             f"lr {result.lr:g}); look at these cases, or lower the learning rate or clip gradients. "
-            + (f"Last good checkpoint: {self.store.path(kept[-1])}" if kept else "There is no checkpoint yet")
+            + (f"Last good checkpoint: {kept}" if kept else "There is no checkpoint yet")
         )
 
     def _save(self) -> None:

@@ -24,6 +24,7 @@ class TrainerState:
     """State of a run; a checkpoint's `trainer.json`.
 
     Attributes:
+        started: when the run was started anew, in UTC (ISO 8601); runs of one folder are told apart by it.
         iteration: steps done.
         best_score: foreground mean of the best weights so far, or their loss; -1 before the first evaluation.
         best_iteration: when it was reached; 0 before.
@@ -43,8 +44,10 @@ class TrainerState:
             that the learning rate followed, or None}`; None before.
         earlier_cases: names of cases that the weights have seen and this run does not train on: of a run that was
             resumed with others, or of pretrained weights.
+        files: hash by case of what the run was started with, so that files that change later are told.
     """
 
+    started: str = ""
     iteration: int = 0
     best_score: float = -1.0
     best_iteration: int = 0
@@ -61,6 +64,7 @@ class TrainerState:
     evaluation_seconds: float = 0.0
     ended: dict[str, Any] | None = None
     earlier_cases: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tiny_folds import make_cubes
 
@@ -19,6 +20,7 @@ from medicalseg.core.folds import train_folds
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.cvlibs import Config
 from medicalseg.errors import UserError
+from medicalseg.io import read_label, write_volume
 from medicalseg.utils import checkpoint
 
 KEEP = {"type": "KeepLargestComponent"}
@@ -146,6 +148,22 @@ def test_a_changed_image_is_predicted_anew(data, out):
         os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert paths[0].stat().st_mtime_ns > times[0]
     assert paths[1].stat().st_mtime_ns == times[1]
+
+
+def test_a_training_label_that_changed_is_told(data, out, capsys):
+    label = data / "cubes/labelsTr/c0.nii.gz"
+    before = label.read_bytes()
+    volume = read_label(label)
+    try:
+        write_volume(volume.with_array(np.flip(volume.array, 0), labels=True), label)
+        assert run_verb("crossval", flags(data, out)) == 0
+        assert run_verb("crossval", flags(data, out, "--iters", "2")) == 0
+    finally:
+        label.write_bytes(before)
+    told = capsys.readouterr().out
+    assert "The files of 1 training case changed since the run of" in told
+    assert "fold 1 was trained before the files of c0 changed" in notes(out)
+    assert "fold 0" not in notes(out)
 
 
 def test_a_second_stage_is_predicted_anew_where_a_map_of_the_first_changed(data, out, tmp_path):

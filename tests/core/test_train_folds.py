@@ -223,6 +223,18 @@ def test_intervals_of_their_own(config_file, tmp_path):
     assert "pseudo-Dice (patches)" in (tmp_path / "train.log").read_text()
 
 
+def test_a_newer_run_is_resumed_though_an_older_one_came_further(config_file, tmp_path, capsys):
+    train(Config(config_file, iters=4), options(tmp_path))
+    train(Config(config_file, iters=2), options(tmp_path))
+    capsys.readouterr()
+    train(Config(config_file, iters=4), options(tmp_path, resume="auto"))
+    assert "iter_2, iteration 2" in capsys.readouterr().out
+    times = [
+        json.loads((tmp_path / name).read_text())["started"] for name in ("iter_2/trainer.json", "iter_4/trainer.json")
+    ]
+    assert times[0] == times[1]
+
+
 def test_keys_of_the_file(config_file, tmp_path):
     config = Config(config_file, iters=4, opts=["save_interval=2", "val_interval='25%'", "pseudo_interval=100"])
     state = train(config, options(tmp_path, do_eval=True), scores())

@@ -69,6 +69,7 @@ def compare(config: Path, folder: Path, iters: int, kills: int) -> None:
             del state["history"][column]
         for measured in ("elapsed", "evaluation_seconds"):
             assert state.pop(measured) > 0
+        assert state.pop("started") > "2025"
     assert states[0] == states[1]
     assert not [name for name in os.listdir(folder / "cut") if name.startswith(".")]
 

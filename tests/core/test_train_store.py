@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from medicalseg.core.checkpoint_store import CheckpointStore, iteration_of
@@ -53,6 +55,20 @@ def test_newest_complete_checkpoint(tmp_path):
     (tmp_path / "iter_x").mkdir()
     assert store.resolve("auto") == tmp_path / "iter_10"
     assert store.resolve(str(tmp_path / "iter_9")) == tmp_path / "iter_9"
+
+
+def test_of_several_runs_the_one_that_was_started_last(tmp_path):
+    store = CheckpointStore(tmp_path)
+    for iteration, started in ((2, "2026-02-02T10"), (4, "2026-02-02T10"), (6, "2026-02-01T12"), (8, None)):
+        write(store, f"iter_{iteration}")
+        state = {} if started is None else {"started": started}
+        (tmp_path / f"iter_{iteration}" / "trainer.json").write_text(json.dumps(state))
+    assert store.newest() == store.resolve("auto") == tmp_path / "iter_4"
+    write(store, "final_model")
+    (tmp_path / "final_model" / "meta.json").write_text(json.dumps({"iteration": 4, "started": "2026-02-01T12"}))
+    assert store.has_final(4, "2026-02-01T12")
+    assert not store.has_final(4, "2026-02-02T10")
+    assert not store.has_final(6, "2026-02-01T12")
 
 
 @pytest.mark.parametrize(
