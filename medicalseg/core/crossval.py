@@ -26,6 +26,7 @@ from medicalseg.reports.markdown import table
 from medicalseg.utils import distributed
 from medicalseg.utils import logger as log
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import counted
 
 WEIGHTS = {"final": FINAL, "best": BEST}
 ONE_FOLD_NOTE = "postprocessing was chosen on the scored cases, because there is only one fold: its figures flatter"
@@ -136,18 +137,19 @@ def _report(
     always = (*stale, *steering_notes(members), *plan_notes(config, scored))
     flattering = (BEST_NOTE, *always) if summing.weights == "best" else always
 
-    def stage(steps: Mapping[int, Steps], name: str | None = None, notes: Sequence[str] = ()) -> Stage:
+    def stage(title: str, steps: Mapping[int, Steps], name: str | None = None, notes: Sequence[str] = ()) -> Stage:
+        logger.info("Scoring %s: %s", counted(len(scored), "case"), title)
         results = _results(members, steps, orders, options, summing, name)
         rules = summing.measures.rules()
         return Stage.of(results, members[0].task, rules, summing.bootstrap, options.seed, (*notes, *flattering))
 
-    stages = {NETWORK: stage({})}
+    stages = {NETWORK: stage(NETWORK, {})}
     if choice.of_fold is not None and (choice.shipped or any(choice.of_fold.values())):
         chosen = any(choice.of_fold.values())
-        stages[HONEST] = stage(choice.of_fold, POSTPROCESSED, choice.notes) if chosen else stages[NETWORK]
+        stages[HONEST] = stage(HONEST, choice.of_fold, POSTPROCESSED, choice.notes) if chosen else stages[NETWORK]
     if choice.shipped:
         notes = choice.notes if choice.of_fold is not None else (ONE_FOLD_NOTE, *choice.notes)
-        stages[SHIPPED] = stage({member.fold: choice.shipped for member in members}, None, notes)
+        stages[SHIPPED] = stage(SHIPPED, {member.fold: choice.shipped for member in members}, None, notes)
     return CrossvalReport(
         stages=stages,
         cases={member.fold: tuple(pair.name for pair in member.pairs) for member in members},

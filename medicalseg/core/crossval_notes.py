@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from medicalseg.core.checkpoint_store import CheckpointStore, read_trainer
+from medicalseg.core.file_states import changed_files, file_states
 from medicalseg.core.fold_predictions import FoldCases
-from medicalseg.core.train_cases import changed_files, file_states
 from medicalseg.errors import DataError
 from medicalseg.utils.files import read_json_object
 from medicalseg.utils.logger import logger

@@ -20,6 +20,7 @@ from medicalseg.postprocessing import apply_steps, build_postprocessing
 from medicalseg.utils.files import atomic_path
 from medicalseg.utils.logger import logger
 from medicalseg.utils.pool import results_of
+from medicalseg.utils.words import counted
 
 FEW_CASES = 10
 Steps = tuple[Mapping[str, Any], ...]
@@ -51,16 +52,22 @@ def choose(folds: Sequence[FoldCases], num_workers: int) -> Choice:
         steps, table = choose_postprocessing(triples, members[0].task, num_workers=num_workers)
         return tuple(steps), table
 
+    logger.info("Postprocessing: trying steps on the %s of all folds ...", counted(sum(map(_cases, folds)), "case"))
     shipped, table = chosen(folds)
-    count = {fold.fold: sum(len(other.pairs) for other in folds if other is not fold) for fold in folds}
-    total = sum(len(fold.pairs) for fold in folds)
+    count = {fold.fold: sum(_cases(other) for other in folds if other is not fold) for fold in folds}
+    total = sum(map(_cases, folds))
     if len(folds) < 2:
         return Choice(shipped, None, table, _few([total] if shipped else []))
-    others = {fold.fold: chosen([other for other in folds if other is not fold])[0] for fold in folds}
-    for fold, steps in others.items():
-        logger.info("Postprocessing of fold %d, chosen on the others: %s", fold, described(steps))
+    others = {}
+    for fold in folds:
+        others[fold.fold] = chosen([other for other in folds if other is not fold])[0]
+        logger.info("Postprocessing of fold %d, chosen on the others: %s", fold.fold, described(others[fold.fold]))
     notes = _few([*([total] if shipped else []), *(count[fold] for fold, steps in others.items() if steps)])
     return Choice(shipped, others, table, notes)
+
+
+def _cases(fold: FoldCases) -> int:
+    return len(fold.pairs)
 
 
 def _few(counts: Sequence[int]) -> tuple[str, ...]:

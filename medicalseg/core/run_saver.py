@@ -9,8 +9,9 @@ from typing import Any
 
 from medicalseg.core import run_checkpoint
 from medicalseg.core.checkpoint_store import BEST, FINAL, CheckpointStore
+from medicalseg.core.file_states import changed_files
 from medicalseg.core.run_length import RunLength
-from medicalseg.core.train_cases import changed_files, names_of, pretrained_cases, train_cases_of
+from medicalseg.core.train_cases import names_of, pretrained_cases, train_cases_of
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.core.training_parts import Parts

@@ -19,6 +19,7 @@ from medicalseg.core.checkpoint_store import CheckpointStore
 from medicalseg.core.early_stop import EarlyStop
 from medicalseg.core.evaluation_options import evaluation_arguments, writes_every_time
 from medicalseg.core.failures import STOPPED, StoppedError, as_run_error
+from medicalseg.core.file_states import file_states
 from medicalseg.core.fit import leaking_notes
 from medicalseg.core.journal import Journal
 from medicalseg.core.loader import BatchLoader, collate_samples, sample_name
@@ -28,7 +29,7 @@ from medicalseg.core.run_saver import RunSaver
 from medicalseg.core.sampler import IterationSampler
 from medicalseg.core.step import StepResult, place_schedule
 from medicalseg.core.time_budget import TimeBudget
-from medicalseg.core.train_cases import file_states, names_of, seen_note
+from medicalseg.core.train_cases import names_of, seen_note
 from medicalseg.core.train_options import TrainOptions
 from medicalseg.core.trainer_state import TrainerState
 from medicalseg.core.training_parts import build_parts, prepare_data

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medicalseg.datasets.case import Case, content_hash
 from medicalseg.inference.inputs import CHANNEL
 from medicalseg.io import case_name
 from medicalseg.io.bids_name import BidsName
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from medicalseg.inference.static_network import StaticNetwork
 
 KEY = "train_cases"
-HASH_LENGTH = 16
 TrainCases = frozenset[str] | None
 """Names; None where nothing is recorded, as with weights of other programs."""
 
@@ -29,17 +27,6 @@ def names_of(dataset: Any) -> list[str] | None:
     """Names of a dataset's cases, sorted; None if it does not tell them."""
     cases = getattr(dataset, "cases", None)
     return None if cases is None else sorted(str(getattr(case, "name", case)) for case in cases)
-
-
-def file_states(dataset: Any) -> dict[str, str]:
-    """By name of a dataset's cases, a hash of their files; none of a dataset that does not tell them."""
-    cases = [case for case in getattr(dataset, "cases", None) or () if isinstance(case, Case)]
-    return {case.name: content_hash([case])[:HASH_LENGTH] for case in cases}
-
-
-def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Names of the cases whose files are no longer those of before, sorted."""
-    return sorted(name for name, state in now.items() if before.get(name, state) != state)
 
 
 def recorded(content: Mapping[str, Any] | None) -> TrainCases:

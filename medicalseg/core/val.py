@@ -26,6 +26,7 @@ from medicalseg.reports.overlay import PICTURES, representative_cases
 from medicalseg.reports.run_facts import run_facts
 from medicalseg.utils import distributed
 from medicalseg.utils.logger import logger
+from medicalseg.utils.words import counted
 
 if TYPE_CHECKING:
     import paddle
@@ -216,7 +217,7 @@ def _log(summary: Summary, print_detail: bool) -> None:
     if summary.auc_roc is not None:
         line += f", Auc_roc: {summary.auc_roc:.4f}"
     logger.info(line)
-    logger.info("[EVAL] Class dice: \n%s", np.array2string(np.round(summary.class_dice, 4)))
+    logger.info("[EVAL] Class dice: \n%s", np.array2string(np.round(summary.class_dice, 4), suppress_small=True))
     if print_detail:
         logger.info("%s", render_table(summary))
 
@@ -225,7 +226,9 @@ def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, fold
     for old in (path for name in PICTURES for path in folder.glob(f"{name}_*.png")):
         old.unlink()
     names = dict(enumerate(summary.class_names))
-    for title, position in representative_cases(summary.case_scores(), count).items():
+    chosen = representative_cases(summary.case_scores(), count)
+    logger.info("Pictures of %s, predicted once more ...", counted(len(chosen), "case"))
+    for title, position in chosen.items():
         index = cases[position]
         image, label, name = scorer.dataset[index]
         write_overlay(

@@ -19,10 +19,10 @@ from paddle import nn  # noqa: E402
 from medicalseg.cli.main import main  # noqa: E402
 from medicalseg.core.export import export  # noqa: E402
 from medicalseg.core.fit import check_fit, check_network, check_together  # noqa: E402
-from medicalseg.core.trained import sliding_from  # noqa: E402
+from medicalseg.core.trained import asked_task  # noqa: E402
 from medicalseg.cvlibs import manager  # noqa: E402
 from medicalseg.errors import ConfigError, UserError  # noqa: E402
-from medicalseg.inference import EagerNetwork, Preprocessing, SliceSpec, SliceWise, TaskSpec  # noqa: E402
+from medicalseg.inference import EagerNetwork, Preprocessing, SliceSpec, SliceWise, TaskSpec, inferer_for  # noqa: E402
 from medicalseg.inference.outputs import read_labels  # noqa: E402
 from medicalseg.inference.static_network import RuntimeOptions, StaticNetwork  # noqa: E402
 from medicalseg.io import Volume, read_volume, write_volume  # noqa: E402
@@ -265,18 +265,18 @@ def test_other_grey_values_in_validation_are_told(caplog, monkeypatch, field: st
     assert [f"preprocessing.{field} is {value}" in message for message in messages] == [True] * told
 
 
-def test_sliding_from_test_config() -> None:
+def test_windows_of_test_config() -> None:
     _, task = small()
-    assert sliding_from({}, task).window is None
-    assert sliding_from({}, task, sw_num=3).batch == 3
-    assert sliding_from({"sliding": {"batch": 5}}, task).window is None
-    found = sliding_from({"is_slide": True, "crop_size": [64, 48], "stride": [32, 24], "sw_num": 2}, task)
+    assert inferer_for(asked_task({}, task)).window is None
+    assert inferer_for(asked_task({}, task, sw_num=3)).batch == 3
+    assert inferer_for(asked_task({"sliding": {"batch": 5}}, task)).window is None
+    found = inferer_for(asked_task({"is_slide": True, "crop_size": [64, 48], "stride": [32, 24], "sw_num": 2}, task))
     assert (found.window, found.batch, found._sliding.overlap) == ((64, 48), 2, 0.5)
-    assert sliding_from({"sliding": {"window": 64, "weights": "constant"}}, task).window == (64, 64)
+    assert inferer_for(asked_task({"sliding": {"window": 64, "weights": "constant"}}, task)).window == (64, 64)
     for wrong in ({"is_slide": True}, {"sliding": {"overlap": 0.3}}, {"sliding": {"windows": 3}},
                   {"is_slide": True, "crop_size": [64, 64], "stride": [32, 32, 32]}):  # fmt: skip
         with pytest.raises(ConfigError):
-            sliding_from(wrong, task)
+            inferer_for(asked_task(wrong, task))
 
 
 def test_export_check_looks_at_a_second_run() -> None:
