@@ -123,11 +123,7 @@ class CheckpointStore:
         return sorted(found)
 
     def newest(self) -> Path | None:
-        """The last complete checkpoint of the run that started last; runs before it may have come further.
-
-        Raises:
-            CheckpointError: the state of a checkpoint is damaged.
-        """
+        """The last complete checkpoint of the run that started last; runs before it may have come further."""
         known = [(_started(self.path(iteration)), iteration) for iteration in self.iterations()]
         return self.path(max(known)[1]) if known else None
 
@@ -201,7 +197,12 @@ def read_trainer(folder: Path) -> dict[str, object] | None:
 
 
 def _started(folder: Path) -> str:
-    return str((read_trainer(folder) or {}).get("started", ""))
+    """When its run was started; nothing of older versions."""
+    try:
+        return str((read_trainer(folder) or {}).get("started", ""))
+    except CheckpointError as error:
+        logger.warning("%s is not the newest checkpoint: %s", folder, error)
+        return ""
 
 
 def _flush(folder: Path) -> None:

@@ -57,6 +57,8 @@ class RunSaver:
         state = run_checkpoint.load(folder, parts.model, parts.optimizer, parts.stepper.scaler, parts.ema)
         run_checkpoint.compare(state, fresh, folder, self._config.dic)
         self._warn_of_changed(state, fresh, folder)
+        if self._options.resume != "auto":
+            state.started = fresh.started
         state.seed, state.global_batch = fresh.seed, fresh.global_batch
         state.earlier_cases = self._earlier({*state.earlier_cases, *(train_cases_of(folder) or ())})
         if state.best_by != fresh.best_by:
@@ -77,9 +79,9 @@ class RunSaver:
         changed = changed_files(state.files, fresh.files)
         if changed:
             logger.warning(
-                "The files of %s changed since the run of %s was started: %s. It goes on with the new ones; "
-                "without --resume a run starts anew.",
-                *(counted(len(changed), "training case"), folder, few(changed)),
+                "The files of %s changed since the run was started: %s. It goes on with the new ones; to start anew, "
+                "remove %s.",
+                *(counted(len(changed), "training case"), few(changed), folder.parent),
             )
         state.files = {**fresh.files, **state.files}
 

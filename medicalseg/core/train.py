@@ -98,7 +98,7 @@ class Trainer:
         self.validation: Validation | None = None
         self.state = TrainerState(
             started=datetime.now(timezone.utc).isoformat(timespec="microseconds"),
-            files=file_states(self.parts.train_dataset),
+            files=file_states(self.parts.train_dataset) if distributed.is_main() else {},
             seed=options.seed,
             global_batch=config.batch_size * distributed.world_size(),
             best_by=config.test_config.get("best") or "dice",

@@ -24,7 +24,8 @@ class TrainerState:
     """State of a run; a checkpoint's `trainer.json`.
 
     Attributes:
-        started: when the run was started anew, in UTC (ISO 8601); runs of one folder are told apart by it.
+        started: when the run was started, anew or from a checkpoint that was named, in UTC (ISO 8601); runs of one
+            folder are told apart by it.
         iteration: steps done.
         best_score: foreground mean of the best weights so far, or their loss; -1 before the first evaluation.
         best_iteration: when it was reached; 0 before.

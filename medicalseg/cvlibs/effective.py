@@ -30,7 +30,7 @@ MEANINGLESS_TEST = {
     ),
     "use_multilabel": "structures that overlap are a matter of the datasets (head: sigmoid)",
 }
-_MEANINGLESS_DATASET = {
+MEANINGLESS_DATASET = {
     "result_dir": "nothing is ever written there",
     "data_URL": "datasets are prepared by `medicalseg prepare`, not downloaded while training",
     "dataset_json_path": "the case list lies beside the arrays",
@@ -57,7 +57,7 @@ def dataset(plain: Mapping[str, Any], key: str) -> tuple[dict[str, Any], list[st
     path: KeyPath = (key,)
     block = _block(plain, key)
     component = find(block, path, manager.DATASETS)
-    block, notes = _without_meaningless(block, component, _MEANINGLESS_DATASET, path)
+    block, notes = _without_meaningless(block, component, MEANINGLESS_DATASET, path)
     notes += _without_effect(block, component, path)
     notes += _with_fixed_classes(block, component, plain, key)
     for folder in ("dataset_root", "result_dir"):

@@ -251,8 +251,10 @@ def check_mode(mode: str) -> None:
 def _refuse_file_list(kind: type) -> None:
     """Refuse a class that makes its items from PaddleSeg3D's list of files, before a case is asked for."""
     owner = next(part for part in kind.__mro__ if "__getitem__" in vars(part))
-    makers = [vars(part)["__init__"] for part in kind.__mro__ if "__init__" in vars(part)]
-    if not _names(vars(owner)["__getitem__"], "file_list") or any(_names(maker, "file_list") for maker in makers):
+    others = [item for part in kind.__mro__ for name, item in vars(part).items() if name != "__getitem__"]
+    if not _names(vars(owner)["__getitem__"], "file_list") or hasattr(kind, "file_list"):
+        return
+    if any(_names(item, "file_list") for item in others):
         return
     raise ConfigError(
         f"{owner.__name__}.__getitem__ reads self.file_list, which PaddleSeg3D's datasets have: take __getitem__ out "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medicalseg.cvlibs import manager
-from medicalseg.cvlibs.effective import Caution
+from medicalseg.cvlibs.effective import MEANINGLESS_DATASET, Caution
 from medicalseg.datasets.base import CaseDataset, channels_and_ids, check_mode
 from medicalseg.datasets.case import Case
 from medicalseg.datasets.labels import names_by_id
@@ -90,15 +90,15 @@ class MedicalDataset(CaseDataset):
 
     @classmethod
     def without_effect(cls, arguments: Mapping[str, Any]) -> dict[str, str]:
-        """Arguments of a configuration that change nothing here, each with the reason.
+        """Arguments of a configuration that change nothing here, each with the reason; none of a class outside the
+        package, which may read them all.
 
         Args:
             arguments: the block of the configuration.
         """
-        reasons: dict[str, str] = {
-            "result_dir": "nothing is ever written there",
-            "data_URL": "datasets are prepared by `medicalseg prepare`, not downloaded while training",
-        }
+        if not cls.__module__.startswith("medicalseg."):
+            return {}
+        reasons: dict[str, str] = {key: MEANINGLESS_DATASET[key] for key in ("result_dir", "data_URL")}
         path = arguments.get("dataset_json_path")
         if isinstance(path, str) and not Path(path).is_file():
             seen = "" if Path(path).is_absolute() else f" (seen from {Path.cwd()})"

@@ -26,9 +26,9 @@ class OrderAlongSpine(Postprocessing):
     What the network calls a vertebra, of whatever level, falls into connected parts, and so do the discs. Parts that
     span several bodies are cut at the discs between them (or where they are thinnest), pieces of one body are joined.
     Each part votes by its voxels. The numbering chosen is the one with the most votes in which levels rise along the
-    column in steps that fit the distances, so a missing part leaves a gap; a part that fits nowhere, or lies aside of
-    the column, takes its neighbour's number or keeps its own. Voxels are relabelled, never added or removed, and a
-    vertebra never becomes a disc or the reverse.
+    column in steps that fit the distances, so a missing part leaves a gap; a part that fits nowhere
+    takes its neighbour's number or keeps its own, one aside of the column moves as the column does. Voxels are
+    relabelled, never added or removed, and a vertebra never becomes a disc or the reverse.
 
     Args:
         vertebrae: ids from the lowest level to the highest.
@@ -116,6 +116,8 @@ class OrderAlongSpine(Postprocessing):
         rank_of_part = np.full(len(parts.size), -1)
         rank_of_part[order] = found
         new = rank_of_part[column.part]
+        aside = np.setdiff1d(np.concatenate([parts.main(disc=False), parts.main(disc=True)]), order)
+        _number_aside(column, np.isin(column.part, aside), new)
         _number_crumbs(column, np.isin(column.part, order), new, CRUMB_REACH * level)
         return np.where(new < 0, column.rank, new)
 
@@ -146,10 +148,19 @@ def _chain(column: Column, order: np.ndarray, positions: np.ndarray, ranks: int)
     return Chain(positions, parts.disc[order], weight[order], votes[order] / parts.size[order, None])
 
 
+def _number_aside(column: Column, aside: np.ndarray, new: np.ndarray) -> None:
+    """Parts aside of the column (a process that is no part of its body) move as what has their rank in the column."""
+    known = new >= 0
+    moved = np.zeros((int(column.rank.max()) + 1, int(new.max(initial=0)) + 1), np.int64)
+    np.add.at(moved, (column.rank[known], new[known]), 1)
+    ranks = column.rank[aside]
+    new[aside] = np.where(moved.any(axis=1)[ranks], moved.argmax(axis=1)[ranks], -1)
+
+
 def _number_crumbs(column: Column, main: np.ndarray, new: np.ndarray, reach: float) -> None:
-    """Crumbs get the rank of the nearest numbered part of their kind within `reach` mm."""
+    """Crumbs without a rank get that of the nearest numbered part of their kind within `reach` mm."""
     for disc in (False, True):
-        crumbs = np.flatnonzero(~main & (column.disc == disc))
+        crumbs = np.flatnonzero(~main & (column.disc == disc) & (new < 0))
         known = np.flatnonzero(main & (column.disc == disc) & (new >= 0))[::CRUMB_STRIDE]
         if len(crumbs) and len(known):
             distance, nearest = cKDTree(column.points[known]).query(column.points[crumbs], distance_upper_bound=reach)

@@ -161,7 +161,7 @@ def test_a_training_label_that_changed_is_told(data, out, capsys):
     finally:
         label.write_bytes(before)
     told = capsys.readouterr().out
-    assert "The files of 1 training case changed since the run of" in told
+    assert "The files of 1 training case changed since the run was started: c0" in told
     assert "fold 1 was trained before the files of c0 changed" in notes(out)
     assert "fold 0" not in notes(out)
 

@@ -235,6 +235,17 @@ def test_a_newer_run_is_resumed_though_an_older_one_came_further(config_file, tm
     assert times[0] == times[1]
 
 
+def test_a_checkpoint_that_was_named_starts_the_run_that_auto_goes_on_with(config_file, tmp_path, capsys):
+    train(Config(config_file, iters=2), options(tmp_path))
+    (tmp_path / "iter_2").rename(tmp_path / "kept")
+    train(Config(config_file, iters=1), options(tmp_path))
+    (tmp_path / "kept").rename(tmp_path / "iter_2")
+    train(Config(config_file, iters=3), options(tmp_path, resume=str(tmp_path / "iter_2")))
+    capsys.readouterr()
+    train(Config(config_file, iters=4), options(tmp_path, resume="auto"))
+    assert "iter_3, iteration 3" in capsys.readouterr().out
+
+
 def test_keys_of_the_file(config_file, tmp_path):
     config = Config(config_file, iters=4, opts=["save_interval=2", "val_interval='25%'", "pseudo_interval=100"])
     state = train(config, options(tmp_path, do_eval=True), scores())

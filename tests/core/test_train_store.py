@@ -57,6 +57,14 @@ def test_newest_complete_checkpoint(tmp_path):
     assert store.resolve(str(tmp_path / "iter_9")) == tmp_path / "iter_9"
 
 
+def test_a_damaged_checkpoint_does_not_stop_the_others(tmp_path):
+    store = CheckpointStore(tmp_path)
+    for iteration, text in ((2, '{"started": "2026"}'), (4, "{")):
+        write(store, f"iter_{iteration}")
+        (tmp_path / f"iter_{iteration}" / "trainer.json").write_text(text)
+    assert store.newest() == tmp_path / "iter_2"
+
+
 def test_of_several_runs_the_one_that_was_started_last(tmp_path):
     store = CheckpointStore(tmp_path)
     for iteration, started in ((2, "2026-02-02T10"), (4, "2026-02-02T10"), (6, "2026-02-01T12"), (8, None)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medicalseg.cvlibs import build, manager
+from medicalseg.cvlibs import build, effective, manager
 from medicalseg.datasets import MedicalDataset
 from medicalseg.datasets.case import Case
 from medicalseg.errors import ConfigError
@@ -67,6 +67,14 @@ class OwnList(Named):
         return self.file_list[idx]
 
 
+class OwnProperty(Indexed):
+    """Gives the list itself, the natural way of an old dataset."""
+
+    @property
+    def file_list(self) -> list[tuple[Path, Path | None]]:
+        return [(case.images[0], case.label) for case in self.cases]
+
+
 class Loading(Named):
     """What the error says to write."""
 
@@ -78,6 +86,16 @@ def test_constructors_stay_as_they_are(folder: Path) -> None:
     assert Named(str(folder), "", [], 2)[0][0].shape == (1, 4, 4, 4)
     assert Loading(str(folder), "", [], 2)[0][0].shape == (1, 2, 4, 4)
     assert OwnList(str(folder), "", [], 2)[0].name == "c0.npy"
+    assert len(OwnProperty(str(folder), "", [], 2).file_list[0]) == 2
+
+
+def test_arguments_of_a_class_of_ones_own_are_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(manager.DATASETS.components_dict, "Mine", Named)
+    block = {"type": "Mine", "dataset_root": str(folder), "result_dir": "/out", "transforms": [], "num_classes": 2}
+    kept, notes = effective.dataset({"train_dataset": block}, "train_dataset")
+    assert kept["result_dir"] == "/out"
+    assert not notes
+    assert len(build(kept, "train_dataset")) > 0
 
 
 @pytest.mark.parametrize("kind", [Indexed, Below])

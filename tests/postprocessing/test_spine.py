@@ -70,6 +70,16 @@ def test_a_false_piece_aside_of_the_column_has_no_say(label: int) -> None:
     np.testing.assert_array_equal(column_only, labels)
 
 
+@pytest.mark.parametrize("lower", [0, 6])
+def test_processes_aside_of_the_column_move_with_it(lower: int) -> None:
+    labels = column(7)
+    for level, vertebra in enumerate(VERTEBRAE[:7]):
+        z = 15 + 18 * level - lower
+        labels[12:18, 1:9, z : z + 11] = vertebra
+    np.testing.assert_array_equal(ordered(shifted(labels, 1), anchor=100.0), labels)
+    np.testing.assert_array_equal(ordered(labels), labels)
+
+
 @pytest.mark.parametrize("axcodes", ["RAS", "RAI"])
 def test_an_anchor_needs_an_image_that_goes_on_below(axcodes: str) -> None:
     whole = column(7)
