@@ -154,7 +154,7 @@ def _number_aside(column: Column, aside: np.ndarray, new: np.ndarray) -> None:
     moved = np.zeros((int(column.rank.max()) + 1, int(new.max(initial=0)) + 1), np.int64)
     np.add.at(moved, (column.rank[known], new[known]), 1)
     ranks = column.rank[aside]
-    new[aside] = np.where(moved.any(axis=1)[ranks], moved.argmax(axis=1)[ranks], -1)
+    new[aside] = np.where(moved.max(axis=1)[ranks] > 0, moved.argmax(axis=1)[ranks], -1)
 
 
 def _number_crumbs(column: Column, main: np.ndarray, new: np.ndarray, reach: float) -> None:
