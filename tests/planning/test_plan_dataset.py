@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from medicalseg.cvlibs import Config
 from medicalseg.errors import ConfigError, UserError
 from medicalseg.io import Volume, write_volume
 from medicalseg.planning import plan as module
+from medicalseg.planning.compose import _sliding
 from medicalseg.planning.dry_run import DryRun
 from medicalseg.planning.plan import Outcome, dataset_name, plan
 from medicalseg.planning.settings import Settings, gigabytes
@@ -104,6 +106,15 @@ def test_slices_train_on_patches_of_their_plane(
     plane = [side for axis, side in enumerate(shape) if axis != thick]
     assert all(patch >= side for patch, side in zip(block["patch_size"], plane, strict=True))
     assert len(list(dataset.validation_patches(2))) == 2
+
+
+@pytest.mark.parametrize(("median", "window"), [((40, 9, 56), None), ((41, 9, 56), [40, 56]), ((40, 9, 80), [40, 56])])
+def test_slices_larger_than_the_patch_are_seen_in_windows(median: tuple[int, ...], window: list[int] | None) -> None:
+    fit = SimpleNamespace(topology=SimpleNamespace(patch=(56, 40)))
+    stage = SimpleNamespace(fit=fit, median=median, slice_axis=1)
+    sliding = _sliding(SimpleNamespace(anatomy=SimpleNamespace(mirror_axes=(1, 2))), stage).value
+    assert sliding["mirror_axes"] == [1]
+    assert sliding.get("window") == window
 
 
 def test_a_cascade_gives_the_first_stage_to_the_second(make_dataset: Make, tmp_path: Path) -> None:
