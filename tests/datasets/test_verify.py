@@ -13,6 +13,7 @@ from medicalseg.datasets.verify.across import robust_scores
 from medicalseg.datasets.verify.inspection import array_hash
 from medicalseg.datasets.verify.run import verify_dataset
 from medicalseg.datasets.verify.source import open_source
+from medicalseg.datasets.verify.volume_config import open_volumes
 from medicalseg.errors import DataError
 from medicalseg.io import Volume, read_label, write_volume
 from tests.datasets.conftest import AFFINE, make_pair, write_list
@@ -166,6 +167,17 @@ def test_a_label_elsewhere_is_told_from_its_image(decathlon, kind, affine, said)
         f"label case_0.nii.gz {said}; resample the label to the image's grid, or set check_geometry: False if only "
         "its header is wrong",
     )
+
+
+def test_check_geometry_false_makes_it_a_warning(decathlon):
+    write_volume(Volume(make_pair(0)[1], np.diag([2, 1.5, 3, 1])), decathlon / "labelsTr/case_0.nii.gz")
+    write_volume(Volume(make_pair(1)[1][:-1], AFFINE), decathlon / "labelsTr/case_1.nii.gz")
+    dataset = {"type": "DecathlonDataset", "dataset_root": str(decathlon)}
+    for given, severity in ((True, "error"), (False, "warning")):
+        report = verify_dataset(open_volumes({"train_dataset": {**dataset, "check_geometry": given}}))
+        told = {item.case: item for item in report.findings if item.kind in ("spacing_mismatch", "shape_mismatch")}
+        assert (told["case_0"].severity, told["case_1"].severity) == (severity, "error")
+    assert "check_geometry: False takes it as if it lay there" in told["case_0"].message
 
 
 def test_a_label_of_another_shape_says_what_to_do(decathlon):

@@ -36,11 +36,13 @@ class Rules:
         ids: allowed ids; empty = any.
         ignore_index: id that is no class.
         also_ignored: further ids that are no class.
+        headers: whether a label's own header counts; else it is only told where it differs.
     """
 
     ids: frozenset[int] = frozenset()
     ignore_index: int | None = 255
     also_ignored: tuple[int, ...] = ()
+    headers: bool = True
 
     @property
     def ignored(self) -> tuple[int | None, ...]:
@@ -87,7 +89,7 @@ def inspect_case(rules: Rules, case: Case) -> Facts:
     label = read_quietly(case.label, facts, label=True)
     if label is not None:
         if first is not None:
-            _compare(facts, first, label, f"label {case.label.name}", "the image", LABEL_REMEDY)
+            _compare(facts, first, label, f"label {case.label.name}", "the image", LABEL_REMEDY, rules.headers)
         _check_label(case.label, label, rules, facts)
     return facts
 
@@ -147,12 +149,20 @@ def array_hash(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _compare(facts: Facts, image: Volume, other: Volume, what: str, reference: str, remedy: str) -> None:
+def _compare(
+    facts: Facts, image: Volume, other: Volume, what: str, reference: str, remedy: str, headers: bool = True
+) -> None:
     """Note the first of: shape, axis order or flip, spacing, direction, origin."""
     difference = _difference(image, other, what, reference)
-    if difference is not None:
-        kind, message = difference
-        facts.add(kind, f"{message}; {SHAPE_REMEDY if kind == 'shape_mismatch' else remedy}")
+    if difference is None:
+        return
+    kind, message = difference
+    if kind == "shape_mismatch":
+        facts.add(kind, f"{message}; {SHAPE_REMEDY}")
+    elif headers:
+        facts.add(kind, f"{message}; {remedy}")
+    else:
+        facts.add(kind, f"{message}; check_geometry: False takes it as if it lay there", WARNING)
 
 
 def _difference(image: Volume, other: Volume, what: str, reference: str) -> tuple[str, str] | None:

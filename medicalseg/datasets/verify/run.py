@@ -28,7 +28,7 @@ def verify_dataset(
         RunError: if a worker process died.
     """
     ignored = source.ignore_index if ignore_index is None else ignore_index
-    rules = Rules(allowed_ids(source.labels, num_classes), ignored, source.also_ignored)
+    rules = Rules(allowed_ids(source.labels, num_classes), ignored, source.also_ignored, source.headers)
     facts, findings = [], list(source.findings)
     inspect = partial(inspect_picture, source.folders, rules) if source.folders else partial(inspect_case, rules)
     for case, result in run_all(inspect, source.cases, num_workers, "verify"):

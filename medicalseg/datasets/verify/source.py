@@ -46,6 +46,7 @@ class Source:
         also_ignored: further stored values that are no class.
         group_of: patient of a case name, where it is known.
         unnamed: a plan, or a training, would ask what the label values mean.
+        headers: whether the labels' own headers count (`check_geometry`).
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Source:
     also_ignored: tuple[int, ...] = ()
     group_of: GroupOf | None = None
     unnamed: bool = False
+    headers: bool = True
 
     def add(self, kind: str, case: str, message: str, severity: str = ERROR) -> None:
         """Note a finding."""

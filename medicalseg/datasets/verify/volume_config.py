@@ -72,4 +72,5 @@ def open_volumes(content: Mapping[str, Any]) -> Source:
     if label_map is None and layout.ignore_index is None:
         source.ignore_index = section.get("ignore_index", 255)
     source.unnamed = source.unnamed and section.get("num_classes") is None
+    source.headers = bool(section.get("check_geometry", True))
     return source
