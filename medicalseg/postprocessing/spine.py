@@ -103,8 +103,7 @@ class OrderAlongSpine(Postprocessing):
     def _renumbered(self, column: Column, step: float, room: float) -> np.ndarray:
         """The rank of every voxel; `room` is what the image shows below the lowest voxel, in mm."""
         parts = column.parts()
-        main = np.concatenate([parts.main(disc=False), parts.main(disc=True)])
-        curve = Curve(column.points[np.isin(column.part, main)], step)
+        curve = Curve(column.points[np.isin(column.part, parts.large())], step)
         split_parts(column, curve, 0 if self._from_sacrum else None)
         merge_pieces(column, curve)
         parts = column.parts()
@@ -116,8 +115,7 @@ class OrderAlongSpine(Postprocessing):
         rank_of_part = np.full(len(parts.size), -1)
         rank_of_part[order] = found
         new = rank_of_part[column.part]
-        aside = np.setdiff1d(np.concatenate([parts.main(disc=False), parts.main(disc=True)]), order)
-        _number_aside(column, np.isin(column.part, aside), new)
+        _number_aside(column, np.isin(column.part, np.setdiff1d(parts.large(), order)), new)
         _number_crumbs(column, np.isin(column.part, order), new, CRUMB_REACH * level)
         return np.where(new < 0, column.rank, new)
 

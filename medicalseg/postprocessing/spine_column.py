@@ -96,6 +96,10 @@ class Parts:
         """Numbers of the parts of a kind that are no crumbs."""
         return np.flatnonzero((self.disc == disc) & (self.size >= SMALLEST_SHARE * self.usual_size(disc)))
 
+    def large(self) -> np.ndarray:
+        """Numbers of all parts that are no crumbs."""
+        return np.concatenate([self.main(disc=False), self.main(disc=True)])
+
 
 class Curve:
     """The line through the middle of a column, from below upwards.

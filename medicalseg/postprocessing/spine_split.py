@@ -56,7 +56,7 @@ def main_order(parts: Parts, curve: Curve) -> tuple[np.ndarray, np.ndarray, floa
         vertebra to the next: the median, where of neighbours of different kinds twice their distance counts; 1 if
         there is one part.
     """
-    numbers = np.concatenate([parts.main(disc=False), parts.main(disc=True)])
+    numbers = parts.large()
     along, _, aside = curve.place(parts.centre[numbers])
     order = np.argsort(along, kind="stable")
     level = _level_distance(along[order], parts.disc[numbers[order]])
