@@ -227,7 +227,8 @@ def _write_overlays(scorer: Scorer, cases: Sequence[int], summary: Summary, fold
         old.unlink()
     names = dict(enumerate(summary.class_names))
     chosen = representative_cases(summary.case_scores(), count)
-    logger.info("Pictures of %s, predicted once more ...", counted(len(chosen), "case"))
+    if chosen:
+        logger.info("Pictures of %s, predicted once more ...", counted(len(chosen), "case"))
     for title, position in chosen.items():
         index = cases[position]
         image, label, name = scorer.dataset[index]
