@@ -59,8 +59,8 @@ level off throughout; and again after a false crumb below its sacrum had switche
 discs 0.682 before crumbs and pieces aside of the column lost their say; how far aside, on training cases). Fold 1,
 whose predictions nobody had seen, is the check; `python -m benchmarks.accuracy.levels` shows what the rule does."""
 
-FOLD_1_REMARK = """What the order along the spine does on these cases, with the same weights: without it 0.671 (spider_152 is
-one level off throughout), with it but without the anchor 0.673, as planned 0.865."""
+FOLD_1_REMARK = """What the order along the spine does on these cases, with the same weights: without it 0.671
+(spider_152 is one level off throughout), with it but without the anchor 0.673, as planned 0.865."""
 
 PADDING_REMARK = """Volumes smaller than a window lie in its middle, as in training. Before the commit that scored this,
 they lay at its start, where the same weights reach 0.8877. That was found, and decided, on a split within the training
