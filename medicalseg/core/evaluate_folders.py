@@ -180,7 +180,8 @@ def _elsewhere(reference: Volume, prediction: Volume, pair: Pair) -> bool:
 def _tell_odd(pairs: Pairs, missing: str) -> None:
     if pairs.missing and missing == "error":
         has = "has" if len(pairs.missing) == 1 else "have"
-        others = f"; predictions without a reference: {few([path.name for path in pairs.unused])}" if pairs.unused else ""
+        names = few([path.name for path in pairs.unused])
+        others = f"; predictions without a reference: {names}" if names else ""
         raise UserError(
             f"{len(pairs.missing)} of {len(pairs.pairs)} references {has} no prediction: {few(pairs.missing)}{others}; "
             "predict them, or choose --missing zero (scored as empty) or --missing skip (left out)"
