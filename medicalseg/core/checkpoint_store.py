@@ -127,6 +127,15 @@ class CheckpointStore:
         known = [(_started(self.path(iteration)), iteration) for iteration in self.iterations()]
         return self.path(max(known)[1]) if known else None
 
+    def newest_state(self) -> dict[str, object]:
+        """Content of the `newest` checkpoint's `trainer.json`; empty without one.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        last = self.newest()
+        return (read_trainer(last) if last else None) or {}
+
     def prune(self, saved: list[int], keep: int) -> list[int]:
         """Remove the oldest of this run's checkpoints beyond `keep` (all are kept if it is not positive).
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medicalseg.core.checkpoint_store import CheckpointStore, read_trainer
+from medicalseg.core.checkpoint_store import CheckpointStore
 from medicalseg.core.file_states import changed_files, file_states
 from medicalseg.core.fold_predictions import FoldCases
 from medicalseg.errors import DataError
@@ -42,7 +42,7 @@ def stale_notes(fold: int, folder: Path, dataset: Any) -> tuple[str, ...]:
         folder: of its run.
         dataset: what it trains on now.
     """
-    before = _last_state(folder).get("files")
+    before = CheckpointStore(folder).newest_state().get("files")
     changed = changed_files(before if isinstance(before, dict) else {}, file_states(dataset))
     if not changed:
         return ()
@@ -52,14 +52,9 @@ def stale_notes(fold: int, folder: Path, dataset: Any) -> tuple[str, ...]:
     return (note,)
 
 
-def _last_state(folder: Path) -> dict[str, Any]:
-    last = CheckpointStore(folder).newest()
-    return (read_trainer(last) if last else None) or {}
-
-
 def _ending(folder: Path) -> dict[str, Any]:
     """How a fold's run ended, as its last checkpoint tells."""
-    ended = _last_state(folder).get("ended")
+    ended = CheckpointStore(folder).newest_state().get("ended")
     return ended if isinstance(ended, dict) else {}
 
 

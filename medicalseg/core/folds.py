@@ -11,7 +11,7 @@ from typing import Any
 import paddle
 
 from medicalseg.core import fold_split, run_checkpoint
-from medicalseg.core.checkpoint_store import FINAL, CheckpointStore, iteration_of, read_trainer
+from medicalseg.core.checkpoint_store import FINAL, CheckpointStore, iteration_of
 from medicalseg.core.chosen_steps import take_from_crossval
 from medicalseg.core.run_length import RunLength
 from medicalseg.core.train import train
@@ -161,8 +161,7 @@ def train_fold(open_config: OpenConfig, options: TrainOptions, fold: int | str) 
 def is_finished(save_dir: str | Path, length: RunLength) -> bool:
     """Whether a run of this length has ended in a folder."""
     store = CheckpointStore(save_dir)
-    last = store.newest()
-    state = (read_trainer(last) if last else None) or {}
+    last, state = store.newest(), store.newest_state()
     if last is None or not store.has_final(iteration_of(last), str(state.get("started", ""))):
         return False
     ended = state.get("ended")

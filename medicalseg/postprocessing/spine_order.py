@@ -8,7 +8,7 @@ import numpy as np
 
 SLACK = 0.4
 SKIP_COST = 1.5
-A_PART = 0.3
+LEAST_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def best_ranks(
     count, ranks = chain.votes.shape
     fits = chain.disc[:, None] == rank_is_disc[None]
     gain = np.where(fits, chain.weight[:, None] * chain.votes, -np.inf)
-    lowest = lowest_part(chain)
+    lowest = _lowest_part(chain)
     gain[lowest, np.flatnonzero(rank_is_disc == chain.disc[lowest])[:1]] += anchor
     level = np.arange(ranks) / (2 if rank_is_disc.any() else 1)
     skip = np.concatenate([[0.0], np.cumsum(SKIP_COST * chain.weight)])
@@ -70,9 +70,9 @@ def best_ranks(
     return _walk_back(best - (skip[-1] - skip[1:])[:, None], came_from)
 
 
-def lowest_part(chain: Chain) -> int:
+def _lowest_part(chain: Chain) -> int:
     """Number of the first part from below that is large enough to be a body or a disc; 0 if none is."""
-    return int((chain.weight > A_PART).argmax())
+    return int((chain.weight > LEAST_WEIGHT).argmax())
 
 
 def _step_costs(level: np.ndarray, distance: float, gap_penalty: float, free_first: bool) -> np.ndarray:
